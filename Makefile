@@ -1,0 +1,82 @@
+# make book    build the book: install, run the quick reproduction, render, print the path
+# make test    every check: style, unit tests, chapters, strict book build
+# make quick   the quick reproduction only (built-in data; writes records to book/results)
+# make clean   remove what was built (keeps .venv)
+#
+# Needs Python >= 3.11 and nothing else. Another interpreter: make book PYTHON=python3.12
+
+PYTHON ?= python3
+JOBS   ?= 2
+SHELL  := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+HTML  := _build/html/index.html
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+
+CHAPTERS  := $(wildcard notebooks/[0-9]*.ipynb)
+NOTEBOOKS := $(CHAPTERS) $(wildcard notebooks/full/*.ipynb)
+
+export OMP_NUM_THREADS ?= 2
+export PYTHONHASHSEED := 0
+export JUPYTER_PLATFORM_DIRS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PATH := $(abspath $(BIN)):$(PATH)
+# A forced backend would silence the inline figures of the chapters.
+unexport MPLBACKEND
+
+.PHONY: help book render test lint unit chapters quick clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+# One environment, one stamp. The stamp is newer than every file that says what is installed.
+$(STAMP): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "This book needs Python >= 3.11, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1); choose another with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@rm -f $@
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing into $(VENV) (torch first; a few minutes) ..."
+	$(BIN)/python -m pip install --quiet -c constraints.txt "$(TORCH)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[book,test]"
+	@touch $@
+
+quick: $(STAMP)
+	$(BIN)/python -m sjepa.reproduce quick
+
+book: quick
+	@$(MAKE) --no-print-directory render
+
+# Strict: warnings are errors, a failing cell fails the build, no page survives from an older build.
+# book/_ext/bookfix.py drops the notebook cache when sjepa/ or book/results/ changed.
+render: $(STAMP)
+	rm -rf _build/html
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@touch _build/html/.nojekyll
+	@echo "The book: $(abspath $(HTML))"
+
+test: lint unit chapters render
+	@echo "All checks passed."
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+ifneq ($(NOTEBOOKS),)
+	$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS)
+endif
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests
+
+# One thread a worker: two workers on two cores.
+chapters: $(STAMP)
+ifneq ($(CHAPTERS),)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout 300 --timeout 0 -n $(JOBS) --dist loadscope $(CHAPTERS)
+endif
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis build
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

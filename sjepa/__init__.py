@@ -1,0 +1,1 @@
+"""S-JEPA, step by step: skeleton features learned by predicting latents of masked joints."""

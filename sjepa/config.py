@@ -1,0 +1,228 @@
+"""Every setting of a run by name, with where its default comes from and why.
+
+`source` says how far a default can be trusted: `authors` (their page), `readers` (people who read
+the PDF and cite its sections), `lineage` (MAMP's code, which the method follows), `guess` (nobody
+says; the Deviations page lists these), `ours` (this project's machinery).
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+import yaml
+
+from .errors import SjepaError
+
+
+def setting(default, source: str, why: str):
+    """A field that carries its provenance (see the module's docstring) and its reason."""
+    return field(default=default, metadata={"source": source, "why": why})
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Pretraining, with the paper's values as defaults. `PRESETS` holds the smaller versions."""
+
+    preset: str = setting("paper", "ours", "which set of defaults the rest starts from")
+    dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
+    split: str = setting("synthetic/xsub", "ours", "only the training part of it is ever read")
+    out: str = setting("", "ours", "folder of the run; empty: runs/PRESET-SPLIT-SEED")
+    seed: int = setting(0, "ours", "weights, order, crops, views and masks follow from it")
+    device: str = setting("auto", "ours", "auto, cpu, cuda")
+    precision: str = setting("auto", "guess", "bf16 where the hardware has it; the paper is silent")
+
+    dim: int = setting(256, "readers", "width of a token")
+    depth: int = setting(8, "readers", "blocks of the encoder")
+    heads: int = setting(8, "readers", "attention heads")
+    frames: int = setting(120, "readers", "frames a clip is resized to")
+    segment: int = setting(4, "readers", "frames a token covers")
+    predictor_depth: int = setting(5, "readers", "blocks of the predictor (paper's table 7)")
+
+    crop: float = setting(0.5, "readers", "shortest random crop, as a share of the clip")
+    base_rotation: float = setting(
+        0.3, "guess", "rad; the lineage rotates each clip, nobody says whether S-JEPA still does"
+    )
+    view_rotation: float = setting(
+        0.3, "guess", "rad about the body's vertical axis; the range is unpublished: the lineage's"
+    )
+    view_translation: float = setting(
+        0.1, "guess", "m an axis; range unpublished: more than sensor noise, less than a step"
+    )
+    view_flip: float = setting(0.5, "guess", "probability of a mirrored view; unpublished")
+    mask_ratio: float = setting(0.9, "readers", "share of tokens to predict")
+    mask_tau: float = setting(0.8, "lineage", "0.8 on NTU60 and PKU-MMD, 0.75 on NTU120")
+    empty_bodies: str = setting(
+        "all", "lineage", "absent second bodies are trained on; weighted: one stands for all; drop"
+    )
+
+    tau_p: float = setting(0.1, "readers", "temperature of the prediction")
+    tau_t: float = setting(0.06, "readers", "temperature of the target")
+    center_beta: float = setting(0.9, "readers", "momentum of the centre")
+    ema_start: float | None = setting(
+        0.9999, "readers", "first momentum of the target; empty: 1 - 20 / steps, for short runs"
+    )
+    ema_end: float = setting(1.0, "readers", "last momentum of the target")
+
+    epochs: int = setting(1200, "readers", "passes over the training clips")
+    batch_size: int = setting(256, "readers", "clips a step")
+    lr: float = setting(1e-3, "readers", "peak learning rate, not scaled by the batch")
+    lr_end: float = setting(5e-4, "readers", "learning rate at the end of the cosine")
+    warmup_epochs: float = setting(20, "readers", "linear warm-up from 0")
+    weight_decay: float = setting(0.05, "readers", "not on biases and norms (lineage's grouping)")
+    clip_grad: float | None = setting(None, "guess", "the paper is silent: no clipping")
+    accumulate: int = setting(1, "ours", "micro-batches a step, where memory is short")
+
+    checkpoint_every: int = setting(10, "ours", "epochs between checkpoints")
+    monitor_every: int = setting(10, "ours", "steps between readings of the collapse monitors")
+
+
+#: `quick` learns the built-in data in minutes on two CPU cores; `small` is for the open sets on a
+#: CPU. Both keep the method and change its size; the Deviations page lists what they change.
+PRESETS: dict[str, dict] = {
+    "paper": {},
+    "quick": dict(
+        dim=96, depth=3, heads=4, frames=64, segment=8, predictor_depth=2, empty_bodies="weighted",
+        epochs=60, batch_size=64, warmup_epochs=4, ema_start=None,
+    ),
+    "small": dict(
+        dim=128, depth=4, heads=4, frames=64, segment=8, predictor_depth=2,
+        empty_bodies="weighted", epochs=200, batch_size=64, warmup_epochs=10, ema_start=None,
+    ),
+}
+
+_CHOICES = {
+    "preset": tuple(PRESETS),
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "empty_bodies": ("all", "weighted", "drop"),
+}
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What every protocol needs: the encoder, the data, the place of the record."""
+
+    run: str = setting("", "ours", "folder of a pretraining; with `method: random`, its shape only")
+    method: str = setting("sjepa", "ours", "sjepa, or random: the same encoder before training")
+    dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
+    split: str = setting("synthetic/xsub", "ours", "the protocol's training and test clips")
+    test_crop: float = setting(0.95, "lineage", "readers of the paper say 0.9, MAMP's code 0.95")
+    seed: int = setting(0, "ours", "of the probe")
+    device: str = setting("auto", "ours", "auto, cpu, cuda")
+    precision: str = setting("fp32", "ours", "of the frozen encoder")
+    results: str = setting("", "ours", "folder of the record; empty: book/results")
+
+
+@dataclass(frozen=True)
+class LinearConfig(EvaluateConfig):
+    """Linear probe on the frozen target encoder (lineage: MAMP's, after MAE's)."""
+
+    epochs: int = setting(100, "lineage", "passes of the probe over the training features")
+    batch_size: int = setting(256, "lineage", "features a step")
+    lr: float = setting(0.1, "lineage", "peak learning rate of SGD, cosine to 0")
+    passes: int = setting(
+        0, "ours", "different augmented feature passes, used in turn; 0: a fresh one each epoch"
+    )
+    base_rotation: float = setting(0.3, "lineage", "rad, in the training passes")
+
+
+@dataclass(frozen=True)
+class KnnConfig(EvaluateConfig):
+    """k nearest neighbours by cosine similarity on the frozen target encoder."""
+
+    ks: tuple = setting((1, 5, 20), "ours", "all reported: choosing K on test would flatter")
+
+
+CONFIGS = {"pretrain": PretrainConfig, "linear": LinearConfig, "knn": KnnConfig}
+
+
+def _typed(cls, name: str, value):
+    """`value` as the type of field `name`, or an error that names both."""
+    hint = typing.get_type_hints(cls)[name]
+    allowed = hint.__args__ if isinstance(hint, types.UnionType) else (hint,)
+    if float in allowed and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            value = float(value)  # YAML reads 1e-3 as text
+        except ValueError:
+            pass
+    if tuple in allowed and isinstance(value, list):
+        value = tuple(value)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        wanted = " or ".join("empty" if t is type(None) else t.__name__ for t in allowed)
+        raise SjepaError(f"parameter {name} = {value!r}: expected {wanted}")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        choices = ", ".join(_CHOICES[name])
+        raise SjepaError(f"parameter {name} = {value!r}: expected one of {choices}")
+    return value
+
+
+def make_config(cls, params: dict):
+    """A configuration from parameters: the preset's values first, then what `params` names.
+
+    Raises:
+        SjepaError: an unknown name (with the nearest known one), a wrong type or choice.
+    """
+    known = [f.name for f in fields(cls)]
+    for name in params:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise SjepaError(f"unknown parameter {name!r}: {hint}")
+    values = {name: _typed(cls, name, value) for name, value in params.items()}
+    if cls is PretrainConfig:
+        values = PRESETS[values.get("preset", "paper")] | values
+    return _checked(replace(cls(), **values))
+
+
+def _checked(config):
+    positive = ("epochs", "batch_size", "dim", "depth", "heads", "frames", "segment", "accumulate")
+    for name in positive:
+        if getattr(config, name, 1) < 1:
+            raise SjepaError(f"parameter {name} = {getattr(config, name)}: expected at least 1")
+    if not 0 < getattr(config, "mask_ratio", 0.5) < 1:
+        raise SjepaError(f"parameter mask_ratio = {config.mask_ratio}: expected between 0 and 1")
+    return config
+
+
+def load_params(path: str | Path) -> dict:
+    """The parameters in a YAML file.
+
+    Raises:
+        SjepaError: the file is missing or is not a mapping of names to values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SjepaError(f"no parameter file at {path}")
+    try:
+        params = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise SjepaError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(params, dict):
+        raise SjepaError(f"{path}: expected lines `name: value`")
+    return params
+
+
+def notebook_params(cls, variables: dict):
+    """The configuration that a notebook's parameters cell (and papermill) set.
+
+    Papermill lets unknown parameters pass with a message; here they are refused.
+
+    Args:
+        cls: the configuration's class.
+        variables: the notebook's `globals()`, read before anything else is defined.
+    """
+    ours = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+    plain = (bool, int, float, str, list, tuple, dict, type(None))
+    return make_config(cls, {
+        name: value for name, value in variables.items()
+        if not name.startswith("_") and name not in ours and isinstance(value, plain)
+    })
+
+
+def as_dict(config) -> dict:
+    """A configuration as plain values, for checkpoints and records."""
+    return asdict(config)

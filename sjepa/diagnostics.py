@@ -1,0 +1,88 @@
+"""Collapse monitors: what the loss alone does not show.
+
+Three ways to collapse: all channels equal (target entropy at ln D), one channel for every token
+(entropy 0, one argmax), and position-only collapse, in which a feature knows where its token sits
+and nothing of the clip. The last looks healthy in the loss and is seen only across clips.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .model import Pass
+from .target import sharpen
+
+
+def effective_rank(features: torch.Tensor) -> torch.Tensor:
+    """RankMe (Garrido et al., 2023): exp of the entropy of the normalised singular values.
+
+    Args:
+        features: `[N, D]`, one row a clip.
+
+    Returns:
+        Scalar between 1 and min(N, D); NaN if a feature is not finite.
+    """
+    values = torch.linalg.svdvals(features.float().nan_to_num())
+    share = values / values.sum().clamp(min=1e-12)
+    rank = torch.exp(-(share * (share + 1e-12).log()).sum())
+    return torch.where(features.isfinite().all(), rank, torch.nan)
+
+
+def position_share(latents: torch.Tensor) -> torch.Tensor:
+    """Share of the latents' variance that a token's position alone explains.
+
+    Args:
+        latents: `[B, N, D]`; 1 means that all clips look the same at each position.
+
+    Returns:
+        Scalar in [0, 1].
+    """
+    latents = latents.float()
+    total = latents.flatten(0, 1).var(0, correction=0).sum()
+    return latents.mean(0).var(0, correction=0).sum() / total.clamp(min=1e-12)
+
+
+@torch.no_grad()
+def monitors(made: Pass, center: torch.Tensor, tau_t: float = 0.06) -> dict[str, torch.Tensor]:
+    """Readings of one forward pass, as scalars on its device (no synchronisation).
+
+    Returns:
+        entropy: of the target distribution, nats; ln D is uniform, 0 is one-hot.
+        kl: loss minus entropy, what the predictor can still gain.
+        top_channel: share of masked tokens whose target has the commonest argmax.
+        std_tokens: std of a channel over all tokens, mean over channels.
+        std_clips: std of a channel over clips at the same position, mean over both.
+        position_share: see `position_share`.
+        rank: RankMe of the clips' mean latents.
+        center_norm: length of the centre.
+    """
+    wanted = sharpen(made.target, center, tau_t)
+    entropy = -(wanted * (wanted + 1e-12).log()).sum(-1).mean()
+    votes = torch.bincount(wanted.argmax(-1).flatten(), minlength=wanted.shape[-1])
+    latents = made.latents.float()
+    return {
+        "entropy": entropy,
+        "kl": made.loss.detach() - entropy,
+        "top_channel": votes.max() / votes.sum(),
+        "std_tokens": latents.flatten(0, 1).std(0, correction=0).mean(),
+        "std_clips": latents.std(0, correction=0).mean(),
+        "position_share": position_share(latents),
+        "rank": effective_rank(latents.mean(1)),
+        "center_norm": center.norm(),
+    }
+
+
+def warnings(readings: dict[str, float], dim: int) -> list[str]:
+    """What the readings say, in plain words; empty while all is well."""
+    said = []
+    if readings["entropy"] > 0.98 * math.log(dim):
+        said.append("targets are almost uniform over the channels: nothing is left to predict")
+    if readings["top_channel"] > 0.9:
+        said.append("nine targets in ten point at one channel: the centre no longer spreads them")
+    if readings["position_share"] > 0.9:
+        said.append("targets depend on the token's position and hardly on the clip")
+    if readings["std_clips"] < 0.01:
+        said.append("all clips get the same targets: the target encoder has collapsed")
+    return said

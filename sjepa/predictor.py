@@ -1,0 +1,59 @@
+"""Mask tokens and the predictor g: from visible features to the latents of the masked tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .encoder import Block, Positions, init_linear, take
+
+
+class Predictor(nn.Module):
+    """A narrow stack of blocks over all N positions (visible features and mask tokens).
+
+    Lineage: MAE's decoder as MAMP has it, with the output layer as wide as the encoder: a learned
+    mask token in encoder width, a linear entry, its own positions at every position, blocks,
+    LayerNorm and a linear exit with no activation, so that a prediction can take either sign.
+
+    Args:
+        dim: width, that of the encoder.
+        depth: number of blocks, 5 in the paper.
+        heads: attention heads.
+        joints: V.
+        segments: S.
+    """
+
+    def __init__(self, dim: int = 256, depth: int = 5, heads: int = 8, joints: int = 25,
+                 segments: int = 30):
+        super().__init__()
+        self.mask_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.entry = nn.Linear(dim, dim)
+        self.positions = Positions(segments, joints, dim)
+        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim)
+        self.exit = nn.Linear(dim, dim)
+        self.apply(init_linear)
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        # A small exit starts the loss near ln(dim), the loss of a uniform guess; with Xavier's
+        # scale it starts five times higher and the first steps only shrink the logits.
+        nn.init.trunc_normal_(self.exit.weight, std=0.02)
+
+    def forward(self, visible: torch.Tensor, keep: torch.Tensor, masked: torch.Tensor):
+        """Predict the masked latents.
+
+        Args:
+            visible: `[B, K, D]` features of the visible tokens.
+            keep: `[B, K]` their token indices.
+            masked: `[B, M]` token indices to predict.
+
+        Returns:
+            `[B, M, D]`, in the order of `masked`. Only these rows go through the exit.
+        """
+        batch, _, dim = visible.shape
+        count = self.positions.time.shape[1] * self.positions.joint.shape[2]
+        tokens = self.mask_token.to(visible.dtype).expand(batch, count, dim)
+        tokens = tokens.scatter(1, keep[:, :, None].expand(-1, -1, dim), visible)
+        tokens = self.entry(tokens) + self.positions()
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.exit(self.norm(take(tokens, masked)))

@@ -1,0 +1,42 @@
+"""Fixtures: a small store of generated clips, a tiny configuration, one clip."""
+
+import numpy as np
+import pytest
+import torch
+
+from sjepa.config import PretrainConfig, make_config
+from sjepa.datasets import synthetic
+from sjepa.datasets.store import StoreWriter, open_store
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """Generated clips of six actions (one with two people), four subjects, all views."""
+    path = tmp_path_factory.mktemp("stores") / "synthetic"
+    pair = synthetic.ACTIONS.index(sorted(synthetic.TWO_PERSON)[0])
+    actions = sorted({0, 1, 2, 3, 4, pair})
+    with StoreWriter(path, "synthetic", [synthetic.ACTIONS[a] for a in actions]) as writer:
+        for info, clip in synthetic.iterate_clips(subjects=(0, 1, 2, 3), actions=actions):
+            writer.add(clip, label=actions.index(info.action), name=info.name,
+                       subject=info.subject, view=info.view, rep=info.rep)
+    return open_store(path)
+
+
+@pytest.fixture
+def tiny():
+    """A configuration that trains in seconds."""
+    return make_config(PretrainConfig, dict(
+        preset="quick", dim=32, depth=2, heads=4, frames=32, segment=8, predictor_depth=1,
+        epochs=4, batch_size=8, warmup_epochs=1, precision="fp32", device="cpu",
+        checkpoint_every=1, monitor_every=1,
+    ))
+
+
+@pytest.fixture
+def clip():
+    """One clip `[1, 120, 25, 3]` of smooth random motion, centred."""
+    rng = np.random.default_rng(0)
+    motion = np.cumsum(rng.normal(0, 0.01, (1, 120, 25, 3)), 1) + rng.normal(0, 0.4, (1, 1, 25, 3))
+    return torch.tensor(motion, dtype=torch.float32)

@@ -1,0 +1,160 @@
+"""The transformer against plain re-derivations, and MAMP's weights against MAMP's arithmetic."""
+
+import pytest
+import torch
+from torch import nn
+
+from sjepa.encoder import Attention, Block, Encoder, patchify, take
+from sjepa.errors import SjepaError
+from sjepa.interop import encoder_from_mamp
+from sjepa.predictor import Predictor
+
+
+def test_patchify_by_loops(clip):
+    tokens = patchify(clip)
+    assert tokens.shape == (1, 30, 25, 12)
+    for s, v, t, c in ((0, 0, 0, 0), (3, 7, 2, 1), (29, 24, 3, 2)):
+        assert tokens[0, s, v, t * 3 + c] == clip[0, 4 * s + t, v, c]
+
+
+def test_attention_equals_the_formula():
+    layer, x = Attention(32, 4), torch.randn(2, 10, 32)
+    q, k, v = layer.qkv(x).chunk(3, -1)
+    heads = []
+    for h in range(4):
+        part = slice(8 * h, 8 * h + 8)
+        scores = q[..., part] @ k[..., part].transpose(1, 2) / 8**0.5
+        heads.append(scores.softmax(-1) @ v[..., part])
+    torch.testing.assert_close(layer(x), layer.proj(torch.cat(heads, -1)), atol=1e-5, rtol=1e-4)
+
+
+def test_block_is_pre_norm():
+    block, x = Block(32, 4), torch.randn(2, 10, 32)
+    h = x + block.attn(block.norm1(x))
+    assert torch.equal(block(x), h + block.mlp(block.norm2(h)))
+
+
+def test_paper_shape():
+    encoder = Encoder()
+    assert encoder.tokens == 750
+    assert encoder(torch.randn(2, 120, 25, 3)).shape == (2, 750, 256)
+    # 6.37 M parameters is the size others publish for this encoder (SLiM, arXiv 2603.10648).
+    assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(6.37e6, rel=0.01)
+
+
+def test_only_kept_tokens_take_part(clip):
+    encoder = Encoder(32, 2, 4)
+    keep = torch.randperm(750)[:75].sort().values[None]
+    made = encoder(clip, keep)
+    assert made.shape == (1, 75, 32)
+    other = clip.clone()
+    hidden = torch.ones(750, dtype=torch.bool).index_fill(0, keep[0], False).view(30, 25)
+    other[0][hidden.repeat_interleave(4, 0)] += 5  # change every hidden coordinate
+    assert torch.equal(encoder(other, keep), made)
+    shown = encoder(clip)
+    assert (take(shown, keep) - made).abs().max() > 1e-3  # the whole clip tells more
+
+
+def test_token_order_is_segment_times_joints_plus_joint(clip):
+    encoder = Encoder(32, 0, 4)  # no blocks: a token depends on itself alone
+    other = clip.clone()
+    other[0, 4 * 7 : 4 * 8, 11] += 1  # segment 7, joint 11
+    changed = (encoder(other) != encoder(clip)).any(-1)[0].nonzero().flatten().tolist()
+    assert changed == [7 * 25 + 11]
+
+
+def test_without_positions_tokens_are_a_set(clip):
+    encoder = Encoder(32, 2, 4)
+    for table in (encoder.positions.time, encoder.positions.joint):
+        nn.init.zeros_(table)
+    order = torch.randperm(750)
+    a = encoder(clip, torch.arange(750)[None])
+    torch.testing.assert_close(encoder(clip, order[None]), a[:, order], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 25, 3), (1, 120, 20, 3), (1, 120, 25, 2)])
+def test_other_shapes_are_refused_in_words(shape):
+    with pytest.raises(SjepaError, match="the encoder takes clips"):
+        Encoder(32, 1, 4)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("bad", [dict(frames=121), dict(dim=30, heads=4)])
+def test_impossible_shapes_are_refused(bad):
+    with pytest.raises(SjepaError, match="no multiple of"):
+        Encoder(**({"dim": 32, "depth": 1, "heads": 4} | bad))
+
+
+def test_predictor_sees_where_and_what():
+    predictor, visible = Predictor(32, 2, 4, 25, 6), torch.randn(1, 15, 32)
+    order = torch.randperm(150)
+    keep, masked = order[:15].sort().values[None], order[15:].sort().values[None]
+    made = predictor(visible, keep, masked)
+    assert made.shape == (1, 135, 32)
+    assert made[0].std(0).mean() > 1e-3  # outputs differ by position …
+    for table in (predictor.positions.time, predictor.positions.joint):
+        nn.init.zeros_(table)
+    same = predictor(visible, keep, masked)[0]
+    torch.testing.assert_close(same, same[:1].expand_as(same), atol=1e-5, rtol=1e-4)  # … only by it
+    assert (predictor(visible + 1, keep, masked) - same).abs().max() > 1e-4
+
+
+def mamp_forward(w, x, depth, heads):
+    """MAMP's encoder in its own terms: convolution, explicit attention, all tokens."""
+    tokens = nn.functional.conv2d(
+        x.permute(0, 3, 1, 2), w["joints_embed.proj.weight"], w["joints_embed.proj.bias"],
+        stride=(4, 1),
+    ).permute(0, 2, 3, 1)
+    tokens = (tokens + w["pos_embed"] + w["temp_embed"]).flatten(1, 2)
+
+    def norm(t, name):
+        return nn.functional.layer_norm(t, t.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"])
+
+    def linear(t, name):
+        return t @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    batch, count, dim = tokens.shape
+    for i in range(depth):
+        b = f"blocks.{i}"
+        qkv = linear(norm(tokens, f"{b}.norm1"), f"{b}.attn.qkv")
+        q, k, v = qkv.view(batch, count, 3, heads, dim // heads).permute(2, 0, 3, 1, 4)
+        weight = (q @ k.transpose(-1, -2) * (dim // heads) ** -0.5).softmax(-1)
+        out = (weight @ v).transpose(1, 2).reshape(batch, count, dim)
+        tokens = tokens + linear(out, f"{b}.attn.proj")
+        hidden = nn.functional.gelu(linear(norm(tokens, f"{b}.norm2"), f"{b}.mlp.fc1"))
+        tokens = tokens + linear(hidden, f"{b}.mlp.fc2")
+    return norm(tokens, "norm")
+
+
+def mamp_weights(dim=32, depth=2):
+    shapes = {"joints_embed.proj.weight": (dim, 3, 4, 1), "joints_embed.proj.bias": (dim,),
+              "temp_embed": (1, 30, 1, dim), "pos_embed": (1, 1, 25, dim),
+              "norm.weight": (dim,), "norm.bias": (dim,),
+              "mask_token": (1, 1, dim), "decoder_embed.weight": (dim, dim)}
+    for i in range(depth):
+        for name, shape in {
+            "norm1.weight": (dim,), "norm1.bias": (dim,), "norm2.weight": (dim,),
+            "norm2.bias": (dim,), "attn.qkv.weight": (3 * dim, dim), "attn.qkv.bias": (3 * dim,),
+            "attn.proj.weight": (dim, dim), "attn.proj.bias": (dim,),
+            "mlp.fc1.weight": (4 * dim, dim), "mlp.fc1.bias": (4 * dim,),
+            "mlp.fc2.weight": (dim, 4 * dim), "mlp.fc2.bias": (dim,),
+        }.items():
+            shapes[f"blocks.{i}.{name}"] = shape
+    generator = torch.Generator().manual_seed(0)
+    return {name: torch.randn(shape, generator=generator) * 0.3 for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_mamp_weights_give_mamps_output(clip, prefix):
+    weights = mamp_weights()
+    encoder = encoder_from_mamp({prefix + n: v for n, v in weights.items()}, heads=4)
+    assert encoder.shape == dict(dim=32, depth=2, heads=4, joints=25, frames=120, segment=4)
+    torch.testing.assert_close(encoder(clip), mamp_forward(weights, clip, 2, 4),
+                               atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("lost", ["temp_embed", "norm.bias", "blocks.1.mlp.fc2.weight"])
+def test_a_checkpoint_without_a_weight_is_named(lost):
+    weights = mamp_weights()
+    del weights[lost]
+    with pytest.raises(SjepaError, match=lost.replace(".", r"\.")):
+        encoder_from_mamp(weights, heads=4)
