@@ -90,7 +90,7 @@ PRESETS: dict[str, dict] = {
     ),
     "small": dict(
         dim=128, depth=4, heads=4, frames=64, segment=8, predictor_depth=2,
-        empty_bodies="weighted", epochs=200, batch_size=64, warmup_epochs=10, ema_start=None,
+        empty_bodies="weighted", epochs=100, batch_size=64, warmup_epochs=5, ema_start=None,
     ),
 }
 
@@ -226,3 +226,13 @@ def notebook_params(cls, variables: dict):
 def as_dict(config) -> dict:
     """A configuration as plain values, for checkpoints and records."""
     return asdict(config)
+
+
+def papermill_command(notebook: str, config) -> str:
+    """The papermill line that repeats a run: every parameter that is not its class's default."""
+    default = type(config)()
+    named = "".join(
+        f" -p {f.name} {getattr(config, f.name)}" for f in fields(config)
+        if getattr(config, f.name) != getattr(default, f.name) and f.name != "results"
+    )
+    return f"papermill notebooks/full/{notebook}.ipynb runs/{notebook}.ipynb{named}"

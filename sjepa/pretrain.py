@@ -197,7 +197,7 @@ def save_atomically(write, path: Path) -> None:
 
 
 def save(run: Pretraining, out: Path) -> None:
-    """Write the checkpoint `last.pt`; after the last epoch also the result, the target's weights."""
+    """Write the checkpoint `last.pt`; after the last epoch first the target's weights."""
     out.mkdir(parents=True, exist_ok=True)
     if run.epoch == run.config.epochs:
         facts = {"config": as_dict(run.config), "hours": run.seconds / 3600,
