@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,30 +89,35 @@ def animate(clips, titles=(), masks=None, fps: float = 15, seconds: float | None
     """
     clips = [clips] if isinstance(clips, np.ndarray) and clips.ndim == 4 else list(clips)
     masks = masks or [None] * len(clips)
+    titles = list(titles) + [""] * (len(clips) - len(titles))
     if seconds is None:
         seconds = max(len(clip) for clip in clips) / 30
     drawn, left, tall = [], 0.0, max(_extent(clip, yaw)[3] for clip in clips)
-    for k, (clip, mask) in enumerate(zip(clips, masks, strict=True)):
+    for clip, mask, title in zip(clips, masks, titles, strict=True):
         low, width, bottom, _ = _extent(clip, yaw)
+        wide = max((width + 0.3) * SCALE, 8.0 * len(title))  # room for the words below
         at = np.linspace(0, len(clip) - 1, max(2, round(seconds * fps))).round().astype(int)
         flat = project(np.asarray(clip)[at], yaw)
-        flat = np.stack((flat[..., 0] - low + 0.15, tall - (flat[..., 1] - bottom)), -1)
+        side = (wide / SCALE - width) / 2
+        flat = np.stack((flat[..., 0] - low + side, tall - (flat[..., 1] - bottom)), -1) * SCALE
         inner = "".join(
-            _body(flat[:, body] * SCALE, seconds, mask)
+            _body(flat[:, body], seconds, mask)
             for body in range(clip.shape[1]) if clip[:, body].any()
         )
-        wide = (width + 0.3) * SCALE
-        if k < len(titles):
-            inner += (f'<text x="{wide / 2:.0f}" y="{tall * SCALE + 24:.0f}" fill="#6b7280" '
-                      f'font-family="sans-serif" font-size="15" text-anchor="middle">{titles[k]}'
-                      "</text>")
+        inner += _words(title, wide / 2, tall * SCALE + 26)
         drawn.append(f'<g transform="translate({left:.0f},8)">{inner}</g>')
         left += wide
-    box = f"0 0 {left:.0f} {tall * SCALE + (40 if titles else 14):.0f}"
+    box = f"0 0 {left:.0f} {tall * SCALE + (42 if any(titles) else 14):.0f}"
     return Animation(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" height="{height}" role="img" '
         f'style="max-width:100%">{"".join(drawn)}</svg>'
     )
+
+
+def _words(text: str, x: float, y: float) -> str:
+    """A line of text centred on `x`, in a grey that reads on white and on black."""
+    return (f'<text x="{x:.0f}" y="{y:.0f}" fill="#7d8590" font-family="sans-serif" '
+            f'font-size="14" text-anchor="middle">{html.escape(text)}</text>')
 
 
 def _extent(clip: np.ndarray, yaw: float) -> tuple[float, float, float, float]:

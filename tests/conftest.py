@@ -6,6 +6,7 @@ import torch
 
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets import synthetic
+from sjepa.datasets.lineage import center_on_spine
 from sjepa.datasets.store import StoreWriter, open_store
 
 torch.set_num_threads(2)
@@ -19,7 +20,8 @@ def store(tmp_path_factory):
     actions = sorted({0, 1, 2, 3, 4, pair})
     with StoreWriter(path, "synthetic", [synthetic.ACTIONS[a] for a in actions]) as writer:
         for info, clip in synthetic.iterate_clips(subjects=(0, 1, 2, 3), actions=actions):
-            writer.add(clip, label=actions.index(info.action), name=info.name,
+            label = actions.index(info.action)
+            writer.add(center_on_spine(clip), label=label, name=info.name,
                        subject=info.subject, view=info.view, rep=info.rep)
     return open_store(path)
 

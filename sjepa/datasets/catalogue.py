@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import SjepaError
 from ..paths import ROOT, data_dir
 from . import converted, synthetic
+from .lineage import center_on_spine
 from .store import Store, StoreWriter, open_store
 
 
@@ -32,8 +33,8 @@ class Source:
 def _built_in() -> Source:
     def fill(writer: StoreWriter, raw: Path) -> None:
         for info, clip in synthetic.iterate_clips(reps=1):
-            writer.add(clip, label=info.action, name=info.name, subject=info.subject,
-                       view=info.view, rep=info.rep)
+            writer.add(center_on_spine(clip), label=info.action, name=info.name,
+                       subject=info.subject, view=info.view, rep=info.rep)
 
     return Source(fill, lambda raw: list(synthetic.ACTIONS), lambda raw: True, "nothing")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SjepaError
-from ..skeleton import SPINE_MID
+from .lineage import center_on_spine
 from .store import StoreWriter
 
 
@@ -38,8 +38,8 @@ def fill(writer: StoreWriter, path: Path) -> None:
     for i, (begin, end) in enumerate(zip(data["offsets"][:-1], data["offsets"][1:], strict=True)):
         x = data["x"][begin:end].astype(np.float32) * scale
         clip = np.einsum("kj,tjc->tkc", data["to_ntu25"], x).astype(np.float32)
-        clip -= clip[0, SPINE_MID]
         view, rep, subject = (int(data[key][i]) for key in ("views", "reps", "subjects"))
         label = int(data["labels"][i])
         name = f"a{label:02d}_s{subject:02d}_e{rep:02d}_v{view:02d}_{i:05d}"
-        writer.add(clip[:, None], label=label, name=name, subject=subject, view=view, rep=rep)
+        writer.add(center_on_spine(clip[:, None]), label=label, name=name, subject=subject,
+                   view=view, rep=rep)

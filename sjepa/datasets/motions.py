@@ -1,81 +1,18 @@
 """The synthetic actions: what a body does over time, as key poses between which we interpolate.
 
-A pose is a flat vector of named channels (`CHANNELS`). Directions are written as the person on the
-stage would say them: **(right, up, forward)** for the trunk and **(out, up, forward)** for a limb,
-where *out* is away from the middle of the body, so that one number serves both sides.
-
-    pelvis              offset from standing, in leg lengths
-    turn, spine, head   (turn left, bend forward, lean right) in degrees, relative to the part below
-    r_hand, l_hand      wrist relative to its shoulder, in arm lengths, in the frame of the chest
-    r_elbow, l_elbow    direction to which the elbow points
-    r_palm, l_palm      pull on the direction of the hand, away from the line of the forearm
-    r_foot, l_foot      ankle relative to where it stands, in leg lengths
-    r_toe, l_toe        toes down, in degrees
-    meet                0 to 1: how far the right hands of two people are drawn together
-
 An action is a function of a `Style` that returns a list of keys, each `(seconds, pose)` or, for two
 people, `(seconds, pose, partner's pose)`. Channels that a key does not name keep their value.
-Everybody here is right-handed; a left-handed subject plays the mirror image (`mirror`).
+What the channels mean is told in `mannequin.py`. Everybody here is right-handed; a left-handed
+subject plays the mirror image (`mirror`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-_WIDTHS = dict(
-    pelvis=3, turn=3, spine=3, head=3, r_hand=3, l_hand=3, r_elbow=3, l_elbow=3,
-    r_palm=3, l_palm=3, r_foot=3, l_foot=3, r_toe=1, l_toe=1, meet=1,
-)
-_STARTS = np.cumsum([0, *_WIDTHS.values()])
-CHANNELS = {n: slice(a, a + w) for (n, w), a in zip(_WIDTHS.items(), _STARTS[:-1], strict=True)}
-WIDTH = int(_STARTS[-1])
+from .mannequin import CHANNELS, ELBOW, HANG, PALM, REST, WIDTH, mirror  # noqa: F401
 
-
-def pose_vector(**channels) -> np.ndarray:
-    """A channel vector `[WIDTH]`, zero where nothing is named."""
-    vector = np.zeros(WIDTH)
-    for name, value in channels.items():
-        vector[CHANNELS[name]] = value
-    return vector
-
-
-_HANG = (0.10, -0.96, 0.06)
-_ELBOW = (0.6, -0.8, -0.7)  # back for a hanging arm, down for one held forward, out for one raised
 _LOW_ELBOW = (0.6, -1.0, 0.2)  # for a hand in front of the face
-_PALM = (-0.15, 0.0, 0.12)
-REST = pose_vector(
-    r_hand=_HANG, l_hand=_HANG, r_elbow=_ELBOW, l_elbow=_ELBOW, r_palm=_PALM, l_palm=_PALM
-)
-
-#: How much of each channel drifts while a person stands (slow sway, breath, glances) ...
-SWAY = pose_vector(
-    pelvis=(0.014, 0.002, 0.010), turn=(2.0, 0.5, 0.8), spine=(2.0, 1.2, 1.0), head=(6, 3, 2),
-    r_hand=(0.02, 0.006, 0.025), l_hand=(0.02, 0.006, 0.025), r_elbow=0.08, l_elbow=0.08,
-    r_palm=0.06, l_palm=0.06,
-)
-#: ... and how far a key pose misses its mark. Feet have none: a planted foot does not slide.
-MISS = pose_vector(
-    pelvis=(0.008, 0.008, 0.008), turn=(3, 2, 2), spine=(4, 3, 2), head=(5, 4, 3),
-    r_hand=0.04, l_hand=0.04, r_elbow=0.15, l_elbow=0.15, r_palm=0.15, l_palm=0.15,
-)
-#: Channels whose distance from rest grows with a subject's amplitude.
-#: Hands have a goal (the mouth, the other hand), so they scale little.
-_SCALED = pose_vector(
-    pelvis=1, turn=1, spine=1, head=1, r_hand=0.3, l_hand=0.3,
-    r_foot=1, l_foot=1, r_toe=1, l_toe=1,
-)
-
-# A mirror swaps the sides and negates sideways shifts, turns about the vertical and leans.
-_SWAP = np.arange(WIDTH)
-for _n in ("hand", "elbow", "palm", "foot", "toe"):
-    _SWAP[CHANNELS[f"r_{_n}"]] = np.arange(WIDTH)[CHANNELS[f"l_{_n}"]]
-    _SWAP[CHANNELS[f"l_{_n}"]] = np.arange(WIDTH)[CHANNELS[f"r_{_n}"]]
-_NEGATE = 1 - 2 * pose_vector(pelvis=(1, 0, 0), turn=(1, 0, 1), spine=(1, 0, 1), head=(1, 0, 1))
-
-
-def mirror(pose: np.ndarray) -> np.ndarray:
-    """The pose `[..., WIDTH]` as a left-handed person takes it."""
-    return pose[..., _SWAP] * _NEGATE
 
 
 class Style:
@@ -127,7 +64,7 @@ def drink(s: Style):
     sip = dict(r_hand=mouth, r_palm=(-0.7, 0.5, -0.3), r_elbow=_LOW_ELBOW,
                head=(0, s.vary(-25, -4), 0))
     return [key(0.6, r_hand=lift), key(0.5, **sip), key(s.vary(0.4, 1.3), **sip),
-            key(0.5, r_hand=lift, head=0, r_palm=_PALM), back(0.6)]
+            key(0.5, r_hand=lift, head=0, r_palm=PALM), back(0.6)]
 
 
 def phone_call(s: Style):
@@ -202,7 +139,7 @@ def put_on_hat(s: Style):
     down = dict(hands=(-0.04, 0.50, 0.18), palms=(-0.6, 0.2, -0.1), elbows=(1, -0.4, 0.2))
     keys = [key(0.7, **hold), key(0.2, **hold), key(0.6, **over), key(0.3, **down),
             key(s.vary(0.1, 0.5), **down),  # then down in front, not through the shoulder
-            key(0.4, hands=(0.05, -0.2, 0.5), elbows=_ELBOW, palms=_PALM), back(0.5)]
+            key(0.4, hands=(0.05, -0.2, 0.5), elbows=ELBOW, palms=PALM), back(0.5)]
     if s.often(0.4):  # with one hand: the other one keeps hanging
         keys = [(t, {n: v for n, v in p.items() if n[:2] != "l_"}, q) for t, p, q in keys]
     return keys
@@ -226,7 +163,7 @@ def pick_up(s: Style):
                spine=(0, 42, 0), r_hand=(-0.2, -0.2, 0.97), l_hand=(0.0, -0.45, 0.55),
                head=(0, -10, 0), r_palm=(0, -0.2, 0.2))
     got = dict(r_hand=(-0.1, -0.35, 0.5), turn=0, spine=(0, 4, 0), pelvis=0, head=(0, 10, 0),
-               l_hand=_HANG)
+               l_hand=HANG)
     return [key(0.9, **low), key(0.25, **low), key(0.8, **got), key(0.3, **got), back(0.5)]
 
 
@@ -234,7 +171,7 @@ def squat(s: Style):
     depth, arms = s.vary(0.28, 0.45), s.often(0.6)
     hands = dict(hands=(-0.05, 0.45, 0.8)) if arms else dict(hands=(-0.2, -0.35, 0.5))
     low = dict(pelvis=(0, -depth, -0.22), turn=(0, 80 * depth, 0), spine=(0, 10, 0), **hands)
-    up = dict(pelvis=0, turn=0, spine=0, hands=(-0.05, -0.1, 0.9) if arms else _HANG)
+    up = dict(pelvis=0, turn=0, spine=0, hands=(-0.05, -0.1, 0.9) if arms else HANG)
     return [*[key(0.7, **low), key(0.15, **low), key(0.6, **up)] * s.times(1, 2), back(0.5)]
 
 
@@ -332,7 +269,7 @@ def hug(s: Style):
                 l_foot=(0, 0, near), pelvis=(0, 0, near), spine=(0, 2, 0), head=(12, 0, 8),
                 elbows=(1, -0.3, 0.1))
     leave = dict(r_foot=(0, 0.04, near / 2), hands=(0.1, -0.6, 0.55), spine=0, head=0,
-                 pelvis=(0, 0, 0.6 * near), palms=_PALM, elbows=_ELBOW)
+                 pelvis=(0, 0, 0.6 * near), palms=PALM, elbows=ELBOW)
     left = dict(r_foot=0, l_foot=(0, 0.04, near / 2), pelvis=(0, 0, 0.2 * near))
     return [key(0.6, opened, **opened), key(0.3, walked, **walked), key(0.4, held, **held),
             key(s.vary(0.3, 0.9), held, **held), key(0.5, leave, **leave),
@@ -353,50 +290,3 @@ SCRIPTS = (
 
 #: For two people: how far apart they start, in mean arm lengths.
 GAPS = {"shake hands": 1.75, "high five": 1.65, "push": 1.75, "hug": 1.55}
-
-
-def key_poses(action: int, style: Style, rests, amplitudes) -> tuple[np.ndarray, np.ndarray]:
-    """Times in seconds `[K]` and poses `[K, M, WIDTH]` of one performance, from time 0 on.
-
-    Args:
-        action: index into `SCRIPTS`.
-        style: source of the choices within the action.
-        rests: `[M, WIDTH]` how each of the M people stands at rest.
-        amplitudes: `[M]` how large each of them moves.
-    """
-    name, script, backwards = SCRIPTS[action]
-    keys = script(style)
-    poses = np.repeat(REST[None, None], len(keys) + 1, 0).repeat(len(rests), 1)
-    times = np.zeros(len(keys) + 1)
-    for k, (seconds, *people) in enumerate(keys, start=1):
-        times[k] = times[k - 1] + seconds * np.exp(0.12 * style.mood.standard_normal())
-        poses[k] = poses[k - 1]
-        for body, pose in zip(poses[k], people, strict=False):
-            for channel, value in pose.items():
-                body[CHANNELS[channel]] = value
-    scale = 1 + (np.asarray(amplitudes)[:, None] - 1) * _SCALED
-    poses = rests + (poses - REST) * scale + MISS * style.mood.standard_normal(poses.shape)
-    return (times[-1] - times[::-1], poses[::-1]) if backwards else (times, poses)
-
-
-def interpolate(times: np.ndarray, poses: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Monotone cubic interpolation (no overshoot, flows through a key on the way), then smoothed.
-
-    `times [K]`, `poses [K, ...]`, `at [T]` in seconds → `[T, ...]`. Outside the keys: held.
-    """
-    wide = (-1,) + (1,) * (poses.ndim - 1)
-    step = np.diff(times).reshape(wide)
-    secant = np.diff(poses, axis=0) / step
-    slope = np.zeros_like(poses)
-    product = secant[1:] * secant[:-1]  # the harmonic mean where both sides go the same way
-    slope[1:-1] = np.where(product > 0, 2 * product / (secant[1:] + secant[:-1] + 1e-12), 0)
-    at = np.clip(at, times[0], times[-1])
-    k = np.clip(np.searchsorted(times, at, "right") - 1, 0, len(times) - 2)
-    h = step[k]
-    u = ((at - times[k]).reshape(wide)) / h
-    rise = u * u * (3 - 2 * u)
-    track = poses[k] + rise * (poses[k + 1] - poses[k])
-    track += h * u * (1 - u) * ((1 - u) * slope[k] - u * slope[k + 1])
-    padded = np.concatenate([track[:1], track[:1], track, track[-1:], track[-1:]])
-    n = len(track)
-    return sum(w * padded[i : i + n] for i, w in enumerate((0.06, 0.24, 0.4, 0.24, 0.06)))

@@ -1,0 +1,79 @@
+"""Pictures: sides as in a photograph, animations with every frame, hidden what is masked."""
+
+import re
+import xml.dom.minidom
+
+import numpy as np
+import pytest
+
+from sjepa.animation import animate
+from sjepa.datasets import synthetic
+from sjepa.plots import PART_BOUNDS, PART_ORDER, joint_colour, project
+from sjepa.skeleton import LAYOUTS, NTU_BONES, NTU_CHAINS, NTU_JOINTS, NTU_PARENTS
+
+
+@pytest.fixture
+def clip():
+    return synthetic.generate_clip(synthetic.ACTIONS.index("wave"), 0, 1, noise=False)
+
+
+def test_left_is_on_the_right_of_a_frontal_picture(clip):
+    flat = project(clip[0, 0])
+    assert flat[4, 0] > flat[8, 0] and flat[3, 1] > flat[0, 1]
+    side = project(clip[0, 0], np.pi / 2)
+    assert abs(side[4, 0] - side[8, 0]) < 0.3 * abs(flat[4, 0] - flat[8, 0])
+
+
+def test_animation_is_valid_svg_with_every_frame(clip):
+    made = animate([clip, clip], ["a & b", "c"], fps=10, seconds=2)
+    xml.dom.minidom.parseString(made.svg)
+    assert "a &amp; b" in made.svg
+    lines = re.findall(r"<polyline.*?</polyline>", made.svg)
+    assert len(lines) == 2 * sum(len(chains) for chains in NTU_CHAINS.values())
+    assert all(len(re.search(r'values="([^"]*)"', line)[1].split(";")) == 20 for line in lines)
+    assert made.svg.count("<circle") == 50
+    assert "http" not in made.svg.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_masked_joints_are_hollow_in_their_segment(clip):
+    masked = np.zeros((4, 25), bool)
+    masked[1, 7] = True
+    svg = animate(clip, masks=[masked]).svg
+    hidden = re.findall(r'attributeName="fill-opacity"[^>]*values="([^"]*)"', svg)
+    assert len(hidden) == 25 and hidden[7] == "1;0;1;1"
+    assert all(h == "1;1;1;1" for k, h in enumerate(hidden) if k != 7)
+
+
+def test_an_absent_body_is_not_drawn(clip):
+    two = np.concatenate((clip, np.zeros_like(clip)), 1)
+    assert animate(two).svg == animate(clip).svg
+
+
+def test_part_order_lists_each_joint_once():
+    assert sorted(PART_ORDER) == list(range(25))
+    for part, (a, b) in PART_BOUNDS.items():
+        side = part.split()[0]
+        if side in ("left", "right"):
+            assert all(NTU_JOINTS[j].startswith(side) for j in PART_ORDER[a:b])
+            assert len({joint_colour(j) for j in PART_ORDER[a:b]}) == 1
+
+
+def test_bones_and_parents_form_one_tree():
+    assert sorted(child for child, _ in NTU_BONES) == sorted(set(range(25)) - {20})
+    for joint in range(25):
+        seen = set()
+        while joint != -1:
+            assert joint not in seen
+            seen.add(joint)
+            joint = NTU_PARENTS[joint]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts_map_affinely(name):
+    layout = LAYOUTS[name]
+    assert layout.to_ntu25.shape == (25, len(layout.joints))
+    np.testing.assert_allclose(layout.to_ntu25.sum(1), 1, atol=1e-6)  # a shift stays a shift
+    for joint in np.flatnonzero(layout.measured):
+        assert sorted(layout.to_ntu25[joint])[-1] == 1
+        (source,) = np.flatnonzero(layout.to_ntu25[joint])
+        assert layout.joints[source] == NTU_JOINTS[joint]
