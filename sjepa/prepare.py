@@ -8,6 +8,7 @@ from .command import main_with_errors
 from .datasets import SOURCES, prepare_store
 from .datasets.splits import SPLITS, split
 from .datasets.store import open_store
+from .errors import SjepaError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -22,7 +23,11 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{path}: {len(store)} clips, {len(store.frames)} frames, {len(store.classes)} classes")
     for name, rule in SPLITS.items():
         if name.startswith(f"{args.name}/"):
-            train, test = split(name, store)
+            try:
+                train, test = split(name, store)
+            except SjepaError as error:  # a part of the set is a store too, but not a protocol
+                print(error)
+                continue
             official = f", official {' / '.join(map(str, rule.counts))}" if rule.counts else ""
             print(f"{name}: {len(train)} training and {len(test)} test clips{official}")
 

@@ -31,12 +31,11 @@ def inputs_hash() -> str:
 
 
 def forget_stale(folder: Path, inputs: str) -> None:
-    """Delete a run, and the built-in data, that other code made."""
+    """Delete a run that other code made."""
     stamp = folder / "inputs"
     if stamp.is_file() and stamp.read_text() == inputs:
         return
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(ROOT / "data" / "synthetic", ignore_errors=True)
     folder.mkdir(parents=True)
     stamp.write_text(inputs)
 

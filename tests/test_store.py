@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from sjepa.datasets import catalogue, load_store, prepare_store
+from sjepa.datasets import (
+    catalogue,
+    load_store,
+    ntu_clips,
+    nwucla,
+    prepare_store,
+    synthetic,
+)
+from sjepa.datasets.lineage import center_on_spine
+from sjepa.datasets.ntu import SkeletonFormatError, parse_name, write_skeleton
 from sjepa.datasets.splits import SPLITS, leaked, reported_parts, split
 from sjepa.datasets.store import StoreError, StoreWriter, open_store
 from sjepa.errors import SjepaError
@@ -210,6 +219,117 @@ def test_missing_data_says_where_and_how(monkeypatch, tmp_path):
         load_store("nwucla")
     with pytest.raises(SjepaError, match="unknown data set 'ucla'"):
         load_store("ucla")
-    with pytest.raises(SjepaError, match="does not hold nwucla.npz"):
+    with pytest.raises(SjepaError, match="does not hold the JSON clips"):
         prepare_store("nwucla", tmp_path, tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+# ------------------------------------------------------------------ owners' formats
+
+
+def test_the_built_in_set_is_made_again_when_its_recipe_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SJEPA_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
+    few = list(synthetic.iterate_clips(subjects=(0,), actions=(0,)))
+    monkeypatch.setattr(synthetic, "iterate_clips", lambda reps: few)
+    first = load_store("synthetic")
+    stamp = (first.path / "store.json").stat().st_mtime_ns
+    load_store("synthetic")
+    assert (first.path / "store.json").stat().st_mtime_ns == stamp
+    change_meta(first.path, recipe="older")
+    assert load_store("synthetic").meta["recipe"] == catalogue.SOURCES["synthetic"].recipe
+
+
+def ntu_folder(folder):
+    """Genuine `.skeleton` files of generated clips; returns them by name."""
+    clips = {}
+    for info, clip in synthetic.iterate_clips(subjects=(0, 1, 2), actions=(0, 3), views=(0, 1)):
+        write_skeleton(folder / f"{info.name}.skeleton", clip)
+        clips[info.name] = clip
+    return clips
+
+
+def test_ntu_files_become_the_store_of_their_clips(tmp_path):
+    (tmp_path / "raw" / "deeper").mkdir(parents=True)
+    clips = ntu_folder(tmp_path / "raw" / "deeper")
+    store = open_store(prepare_store("ntu60", tmp_path / "raw", tmp_path), verify=True)
+    assert store.names.tolist() == sorted(clips) and len(store.classes) == 60
+    assert store.classes[0] == "drink water" and store.classes[59].startswith("walking apart")
+    for i, name in enumerate(store.names):
+        assert np.array_equal(store.clip(i), center_on_spine(clips[name]))
+        said = parse_name(name)
+        row = (store.labels[i] + 1, store.subjects[i], store.views[i], store.setups[i])
+        assert row == (said.action, said.performer, said.camera, said.setup)
+
+
+def test_ntu_leaves_out_what_the_owners_and_the_pipeline_leave_out(tmp_path, capfd):
+    clips = ntu_folder(tmp_path)
+    some = sorted(clips)[0]
+    (tmp_path / f"{some}.skeleton").rename(tmp_path / "S001C002P005R002A008.skeleton")  # listed
+    (tmp_path / "S001C001P001R001A061.skeleton").write_text("1\n0\n")  # of NTU120 only
+    (tmp_path / "S001C001P001R001A009.skeleton").write_text("2\n0\n0\n")  # nobody in it
+    store = open_store(prepare_store("ntu60", tmp_path, tmp_path))
+    assert store.names.tolist() == sorted(set(clips) - {some})
+    assert "left out: S001C001P001R001A009" in capfd.readouterr().err
+
+
+def test_ntu_faults_are_named_and_leave_nothing(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    clips = ntu_folder(raw)
+    path = raw / f"{sorted(clips)[3]}.skeleton"
+    path.write_text("\n".join(path.read_text().splitlines()[:50]))
+    with pytest.raises(SkeletonFormatError, match=f"{path.name}, line 5[01]"):
+        prepare_store("ntu60", raw, tmp_path)
+    assert os.listdir(tmp_path) == ["raw"]
+    path.unlink()
+    (raw / "S1C1.skeleton").write_text("")
+    with pytest.raises(SjepaError, match="is not an NTU clip name"):
+        prepare_store("ntu60", raw, tmp_path)
+
+
+def test_owners_list_of_missing_clips():
+    names = ntu_clips.missing()
+    assert len(names) == 535
+    assert sum(parse_name(n).action <= 60 and parse_name(n).setup <= 17 for n in names) == 302
+
+
+def nwucla_json(folder, name, clip, label):
+    data = {"file_name": name, "skeletons": clip, "label": label}
+    (folder / f"{name}.json").write_text(json.dumps(data))
+
+
+def test_nwucla_json(tmp_path):
+    clip = np.random.default_rng(0).normal(size=(6, 20, 3)).round(5)
+    nwucla_json(tmp_path, "a12_s03_e02_v02", clip.tolist(), 10)
+    store = open_store(prepare_store("nwucla", tmp_path, tmp_path))
+    assert (store.labels[0], store.subjects[0], store.reps[0], store.views[0]) == (9, 3, 2, 2)
+    wanted = (clip - clip[0, 1]).astype(np.float32)  # measured joints stay in their places
+    np.testing.assert_allclose(store.clip(0)[:, 0, :2], wanted[:, :2], atol=1e-6)
+    np.testing.assert_allclose(store.clip(0)[:, 0, 20], wanted[:, 2], atol=1e-6)
+
+
+@pytest.mark.parametrize("clip, label, said", [
+    ([[[0, 0, 0]] * 19], 1, r"expected skeletons \[T, 20, 3\]"), ([], 1, "expected skeletons"),
+    ([[[0, 0, 0]] * 20], 11, "label 11, expected 1 to 10"), ("no", 1, "no NW-UCLA clip"),
+])
+def test_nwucla_faults(tmp_path, clip, label, said):
+    nwucla_json(tmp_path, "a01_s03_e02_v02", clip, label)
+    with pytest.raises(SjepaError, match=said):
+        prepare_store("nwucla", tmp_path, tmp_path)
+    assert os.listdir(tmp_path) == ["a01_s03_e02_v02.json"]
+
+
+def test_nwucla_samples_equal_their_conversion(open_data):
+    samples = nwucla.files(open_data / "raw-samples" / "nwucla")
+    if not samples:
+        pytest.skip("no raw samples of NW-UCLA beside the open sets")
+    with np.load(open_data / "nwucla.npz") as raw:
+        for path in samples:
+            clip, label = nwucla.read_clip(path)
+            action, subject, rep, view = (int(path.stem[k : k + 2]) for k in (1, 5, 9, 13))
+            (i,) = np.flatnonzero(
+                (raw["action_ids"][raw["labels"]] == action) & (raw["subjects"] == subject)
+                & (raw["reps"] == rep) & (raw["views"] == view))
+            assert label == raw["labels"][i]
+            assert np.array_equal(clip, raw["x"][raw["offsets"][i] : raw["offsets"][i + 1]])

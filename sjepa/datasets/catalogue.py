@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SjepaError
 from ..paths import ROOT, data_dir
-from . import converted, synthetic
+from . import converted, mannequin, motions, ntu_clips, nwucla, synthetic
 from .lineage import center_on_spine
 from .store import Store, StoreWriter, open_store
 
@@ -22,12 +24,14 @@ class Source:
         classes: `classes(raw)` names them.
         found: `found(raw)` is True if `raw` holds the set's files.
         needs: what `raw` must hold, in words.
+        recipe: changes when a store made before is out of date; only the built-in set has one.
     """
 
     fill: Callable[[StoreWriter, Path], None]
     classes: Callable[[Path], list[str]]
     found: Callable[[Path], bool]
     needs: str
+    recipe: str = ""
 
 
 def _built_in() -> Source:
@@ -36,10 +40,21 @@ def _built_in() -> Source:
             writer.add(center_on_spine(clip), label=info.action, name=info.name,
                        subject=info.subject, view=info.view, rep=info.rep)
 
-    return Source(fill, lambda raw: list(synthetic.ACTIONS), lambda raw: True, "nothing")
+    code = b"".join(Path(m.__file__).read_bytes() for m in (synthetic, motions, mannequin))
+    recipe = hashlib.sha256(code).hexdigest()[:16]
+    return Source(fill, lambda raw: list(synthetic.ACTIONS), lambda raw: True, "nothing", recipe)
 
 
-def _from_npz(file: str) -> Source:
+def _ntu(name: str) -> Source:
+    return Source(
+        lambda writer, raw: ntu_clips.fill(name, writer, raw),
+        lambda raw: ntu_clips.classes(name),
+        lambda raw: any(raw.rglob("*.skeleton")),
+        "the owners' .skeleton files",
+    )
+
+
+def _npz(file: str) -> Source:
     return Source(
         lambda writer, raw: converted.fill(writer, raw / file),
         lambda raw: converted.classes(raw / file),
@@ -48,13 +63,32 @@ def _from_npz(file: str) -> Source:
     )
 
 
+def _nwucla() -> Source:
+    """The JSON release, or its conversion to one npz."""
+    npz = _npz("nwucla.npz")
+    return Source(
+        lambda writer, raw: (npz if npz.found(raw) else nwucla).fill(writer, raw),
+        lambda raw: list(nwucla.CLASSES),
+        lambda raw: npz.found(raw) or bool(nwucla.files(raw)),
+        "the JSON clips aAA_sSS_eEE_vVV.json or nwucla.npz",
+    )
+
+
 SOURCES = {
     "synthetic": _built_in(),
-    "nwucla": _from_npz("nwucla.npz"),
-    "kindergator": _from_npz("kindergator_int16.npz"),
-    "hdm05": _from_npz("hdm05_11.npz"),
-    "bandai": _from_npz("bandai_int16.npz"),
+    "ntu60": _ntu("ntu60"),
+    "ntu120": _ntu("ntu120"),
+    "nwucla": _nwucla(),
+    "kindergator": _npz("kindergator_int16.npz"),
+    "hdm05": _npz("hdm05_11.npz"),
+    "bandai": _npz("bandai_int16.npz"),
 }
+
+
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        raise SjepaError(f"unknown data set {name!r}: known are {', '.join(SOURCES)}")
+    return SOURCES[name]
 
 
 def prepare_store(name: str, raw: str | Path, out: str | Path) -> Path:
@@ -63,15 +97,13 @@ def prepare_store(name: str, raw: str | Path, out: str | Path) -> Path:
     Raises:
         SjepaError: unknown data set, or `raw` lacks its files; nothing is then written.
     """
-    if name not in SOURCES:
-        raise SjepaError(f"unknown data set {name!r}: known are {', '.join(SOURCES)}")
-    source, raw, path = SOURCES[name], Path(raw), Path(out) / name
+    source, raw, path = _source(name), Path(raw), Path(out) / name
     if not source.found(raw):
         raise SjepaError(f"{raw} does not hold {source.needs}, which {name} is made from: "
                          "see the book's page «Data and licences»")
     note = "procedurally generated, no human data" if name == "synthetic" else ""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with StoreWriter(path, name, source.classes(raw), note) as writer:
+    with StoreWriter(path, name, source.classes(raw), note, source.recipe) as writer:
         source.fill(writer, raw)
     return path
 
@@ -79,23 +111,24 @@ def prepare_store(name: str, raw: str | Path, out: str | Path) -> Path:
 def load_store(name: str) -> Store:
     """Open the store of `name`: in `$SJEPA_DATA`, or in `data/` of the project.
 
-    What can be made at once is made at once: the built-in set, and a store of any set whose files
-    lie in `$SJEPA_DATA`.
+    What can be made at once is made at once: the built-in set, and a store of any open set whose
+    files lie in `$SJEPA_DATA`.
 
     Raises:
         SjepaError: unknown name, or there is neither a store nor files to make one from.
     """
-    if name not in SOURCES:
-        raise SjepaError(f"unknown data set {name!r}: known are {', '.join(SOURCES)}")
-    home = data_dir()
+    source, home = _source(name), data_dir()
     for folder in (home, ROOT / "data"):
         if (folder / name / "store.json").is_file():
-            return open_store(folder / name)
-    if not SOURCES[name].found(home):
+            store = open_store(folder / name)
+            if store.meta["recipe"] == source.recipe:
+                return store
+    if not source.found(home):
         raise SjepaError(
             f"no store of {name} in {home}: set SJEPA_DATA to the folder that holds it, or make "
             f"it with `python -m sjepa.prepare {name} --raw DIR --out {home}`"
         )
-    # Into the project's own folder: the one that holds the owners' files may be shared.
-    print(f"making the store of {name} in {ROOT / 'data'}", flush=True)
+    # Into the project's own folder: the one that holds the owners' files may be shared. On
+    # stderr, because the book shows what a chapter prints and a path is not worth showing.
+    print(f"making the store of {name} in {ROOT / 'data'}", file=sys.stderr, flush=True)
     return open_store(prepare_store(name, home, ROOT / "data"))

@@ -48,8 +48,10 @@ class StoreWriter:
     Use as a context manager; an exception inside leaves nothing behind.
     """
 
-    def __init__(self, path: str | Path, name: str, classes: list[str], note: str = ""):
-        self.path, self.name, self.classes, self.note = Path(path), name, list(classes), note
+    def __init__(self, path: str | Path, name: str, classes: list[str], note: str = "",
+                 recipe: str = ""):
+        self.path, self.name, self.classes = Path(path), name, list(classes)
+        self.note, self.recipe = note, recipe
         self.rows: dict[str, list] = {key: [] for key in (*COLUMNS, "names", "offsets", "lengths")}
         self.frames = 0
 
@@ -107,7 +109,7 @@ class StoreWriter:
         np.savez(self.partial / "index.npz", names=np.array(self.rows["names"], str), **columns)
         meta = {"format": "sjepa-store", "version": VERSION, "name": self.name, "layout": "ntu25",
                 "units": "m", "classes": self.classes, "clips": len(self.rows["names"]),
-                "frames": self.frames, "note": self.note,
+                "frames": self.frames, "note": self.note, "recipe": self.recipe,
                 "sha256": {f: _file_hash(self.partial / f) for f in ("frames.npy", "index.npz")}}
         (self.partial / "store.json").write_text(json.dumps(meta, indent=1))
         if self.path.exists():
