@@ -16,7 +16,7 @@ from sjepa.datasets import (
     synthetic,
 )
 from sjepa.datasets.lineage import center_on_spine
-from sjepa.datasets.ntu import SkeletonFormatError, parse_name, write_skeleton
+from sjepa.datasets.ntu import SkeletonFormatError, parse_name
 from sjepa.datasets.splits import SPLITS, leaked, reported_parts, split
 from sjepa.datasets.store import StoreError, StoreWriter, open_store
 from sjepa.errors import SjepaError
@@ -242,11 +242,9 @@ def test_the_built_in_set_is_made_again_when_its_recipe_changes(tmp_path, monkey
 
 def ntu_folder(folder):
     """Genuine `.skeleton` files of generated clips; returns them by name."""
-    clips = {}
-    for info, clip in synthetic.iterate_clips(subjects=(0, 1, 2), actions=(0, 3), views=(0, 1)):
-        write_skeleton(folder / f"{info.name}.skeleton", clip)
-        clips[info.name] = clip
-    return clips
+    which = dict(subjects=(0, 1, 2), actions=(0, 3), views=(0, 1))
+    synthetic.write_skeleton_files(folder, **which)
+    return {info.name: clip for info, clip in synthetic.iterate_clips(**which)}
 
 
 def test_ntu_files_become_the_store_of_their_clips(tmp_path):

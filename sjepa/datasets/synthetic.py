@@ -16,15 +16,18 @@ its motion. Splits follow NTU: `TRAIN_SUBJECTS` against the rest, `TRAIN_VIEWS` 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from ..skeleton import NTU_PARENTS
 from . import mannequin, motions
 from .mannequin import CHANNELS, REST, SEGMENTS, joint_positions
+from .ntu import write_skeleton
 
 ACTIONS: tuple[str, ...] = tuple(name for name, _, _ in motions.SCRIPTS)
 TWO_PERSON: frozenset[str] = frozenset(motions.GAPS)
@@ -283,3 +286,22 @@ def iterate_clips(
                 for view in views:
                     clip = _observe(stage, action, subject, view, rep, seed, True)
                     yield ClipInfo(action, subject, view, rep), clip
+
+
+def write_skeleton_files(folder: str | os.PathLike, **which) -> list[Path]:
+    """The clips as genuine NTU `.skeleton` files, named by NTU's scheme.
+
+    Args:
+        folder: where to put them; made if it is not there.
+        which: what to write, as for `iterate_clips`.
+
+    Returns:
+        The files' paths.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for info, clip in iterate_clips(**which):
+        paths.append(folder / f"{info.name}.skeleton")
+        write_skeleton(paths[-1], clip)
+    return paths
