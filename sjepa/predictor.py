@@ -34,8 +34,8 @@ class Predictor(nn.Module):
         self.exit = nn.Linear(dim, dim)
         self.apply(init_linear)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
-        # A small exit starts the loss near ln(dim), the loss of a uniform guess; with Xavier's
-        # scale it starts five times higher and the first steps only shrink the logits.
+        # A small exit starts the loss within a few nats of ln(dim), that of a uniform guess; at
+        # Xavier's scale it starts some five times higher and the first steps only shrink logits.
         nn.init.trunc_normal_(self.exit.weight, std=0.02)
 
     def forward(self, visible: torch.Tensor, keep: torch.Tensor, masked: torch.Tensor):

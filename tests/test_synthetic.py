@@ -219,7 +219,7 @@ def test_two_people_face_each_other_and_keep_out_of_each_other(number):
         assert gap.min() > 0.2, "one trunk stands in the other"
         other = bones(clip)[0, 1]
         np.testing.assert_allclose(
-            other, bones(generate_performance(0, (subject + 7) % SUBJECTS))[0, 0], atol=1e-6
+            other, bones(generate_performance(0, (subject + syn.PARTNER) % SUBJECTS))[0, 0], atol=1e-6
         )
 
 
@@ -351,3 +351,9 @@ def test_order_in_time_matters(table):
         ordered = nearest_neighbour(x, y, rows & chosen, rows & ~chosen)
         unordered = nearest_neighbour(pooled, y, rows & chosen, rows & ~chosen)
         assert ordered > 0.9 > 0.8 > unordered
+
+
+def test_partners_do_not_cross_the_split():
+    train = set(TRAIN_SUBJECTS)
+    for subject in range(SUBJECTS):
+        assert (subject in train) == ((subject + syn.PARTNER) % SUBJECTS in train)

@@ -34,6 +34,9 @@ TWO_PERSON: frozenset[str] = frozenset(motions.GAPS)
 SUBJECTS = 24
 LEFT_HANDED: frozenset[int] = frozenset({3, 8, 14, 21})
 VIEW_YAW = (-45.0, 0.0, 45.0)  # degrees; view 1 looks at the person from the front
+#: Body 2 of a two-person action is this many subjects on. Even, so that the partner of a test
+#: subject is a test subject too: training never sees a test body.
+PARTNER = 8
 TRAIN_SUBJECTS: tuple[int, ...] = tuple(range(0, SUBJECTS, 2))  # the odd ones are the test half
 TRAIN_VIEWS: tuple[int, ...] = (1, 2)  # view 0 is the test view, as camera 1 of NTU
 FRAME_RATE = 30.0
@@ -146,7 +149,7 @@ def generate_performance(action: int, subject: int, rep: int = 0, seed: int = 0)
 
     Args:
         action: index into `ACTIONS`.
-        subject: 0 to `SUBJECTS` - 1; two-person actions add subject + 7 (modulo) as body 2.
+        subject: 0 to `SUBJECTS` - 1; see `PARTNER` for body 2.
         rep: repetition, any number from 0.
         seed: another seed gives other performances by the same people.
 
@@ -155,7 +158,7 @@ def generate_performance(action: int, subject: int, rep: int = 0, seed: int = 0)
     """
     if not 0 <= action < len(ACTIONS):
         raise ValueError(f"action {action} is not in 0..{len(ACTIONS) - 1}")
-    people = [subject, (subject + 7) % SUBJECTS] if ACTIONS[action] in TWO_PERSON else [subject]
+    people = [subject, (subject + PARTNER) % SUBJECTS] if ACTIONS[action] in TWO_PERSON else [subject]
     bodies = [body(k) for k in people]
     mood = _rng(seed, action, subject, rep)
     style = motions.Style(_rng(21, action, subject), mood)
@@ -241,7 +244,7 @@ def generate_clip(
 
     Args:
         action: index into `ACTIONS`.
-        subject: 0 to `SUBJECTS` - 1 (performer; body 2 of two-person actions is subject + 7).
+        subject: 0 to `SUBJECTS` - 1 (performer; see `PARTNER`).
         view: 0, 1, 2 for cameras at -45, 0, +45 degrees.
         rep: repetition; seed: another seed gives other performances by the same people.
         noise: False leaves out the sensor noise (the camera stays): exact bone lengths.
