@@ -158,8 +158,8 @@ def generate_performance(action: int, subject: int, rep: int = 0, seed: int = 0)
     """
     if not 0 <= action < len(ACTIONS):
         raise ValueError(f"action {action} is not in 0..{len(ACTIONS) - 1}")
-    people = [subject, (subject + PARTNER) % SUBJECTS] if ACTIONS[action] in TWO_PERSON else [subject]
-    bodies = [body(k) for k in people]
+    people = [subject, (subject + PARTNER) % SUBJECTS]
+    bodies = [body(k) for k in people[: 2 if ACTIONS[action] in TWO_PERSON else 1]]
     mood = _rng(seed, action, subject, rep)
     style = motions.Style(_rng(21, action, subject), mood)
     rests = np.stack([b.rest for b in bodies])
