@@ -107,16 +107,17 @@ class Pretraining:
         rate = learning_rate(self.step / self.steps_per_epoch, config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        total = torch.zeros((), device=self.device)
-        passes = []
-        for part in index.chunk(config.accumulate):
-            x, weight = make_batch(self.data, part.to(self.device), config, self.generator)
+        x, weight = make_batch(self.data, index.to(self.device), config, self.generator)
+        counts = torch.ones(len(x), device=self.device) if weight is None else weight
+        total, targets = torch.zeros((), device=self.device), []
+        for part in torch.arange(len(x), device=self.device).chunk(config.accumulate):
+            stands_for = None if weight is None else weight[part]
             with autocast(self.device, self.dtype):
-                made = forward(self.model, x, weight, config, self.generator)
-            share = len(part) / len(index)
+                made = forward(self.model, x[part], stands_for, config, self.generator)
+            share = counts[part].sum() / counts.sum()
             self.scaler.scale(made.loss * share).backward()
             total += made.loss.detach() * share
-            passes.append((made.target, weight))
+            targets.append(made.target)
         if config.clip_grad is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_grad)
@@ -128,8 +129,7 @@ class Pretraining:
         self.optimizer.zero_grad(set_to_none=True)
         momentum = ema_momentum(self.step, self.steps, self.ema_start, config.ema_end)
         self.model.target.update(self.model.encoder, momentum)
-        for target, weight in passes:
-            self.model.target.update_center(target, weight)
+        self.model.target.update_center(torch.cat(targets), weight)
         self.step += 1
         return readings
 

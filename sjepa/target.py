@@ -93,7 +93,7 @@ def latent_cross_entropy(
     Returns:
         Scalar, mean over clips and masked tokens, in nats and float32.
     """
-    wanted = sharpen(target.detach(), center, tau_t)
+    wanted = sharpen(target, center, tau_t).detach()
     loss = -(wanted * (predicted.float() / tau_p).log_softmax(-1)).sum(-1)
     if weight is None:
         return loss.mean()
