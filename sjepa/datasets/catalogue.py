@@ -121,7 +121,7 @@ def load_store(name: str) -> Store:
     for folder in (home, ROOT / "data"):
         if (folder / name / "store.json").is_file():
             store = open_store(folder / name)
-            if store.meta["recipe"] == source.recipe:
+            if store.meta.get("recipe", "") == source.recipe:
                 return store
     if not source.found(home):
         raise SjepaError(
