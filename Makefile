@@ -47,18 +47,17 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 quick: $(STAMP)
 	$(BIN)/python -m sjepa.reproduce quick
 
-book: quick
-	@$(MAKE) --no-print-directory render
+book: render
 
 # Strict: warnings are errors, a failing cell fails the build, no page survives from an older build.
 # book/_ext/bookfix.py drops the notebook cache when sjepa/ or book/results/ changed.
-render: $(STAMP)
+render: quick
 	rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	@touch _build/html/.nojekyll
 	@echo "The book: $(abspath $(HTML))"
 
-test: lint unit quick chapters render
+test: lint unit chapters render
 	@echo "All checks passed."
 
 lint: $(STAMP)
@@ -71,7 +70,7 @@ unit: $(STAMP)
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests
 
 # One thread a worker: two workers on two cores.
-chapters: $(STAMP)
+chapters: quick
 ifneq ($(CHAPTERS),)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout 300 --timeout 0 -n $(JOBS) --dist loadscope $(CHAPTERS)

@@ -85,8 +85,8 @@ class PretrainConfig:
 PRESETS: dict[str, dict] = {
     "paper": {},
     "quick": dict(
-        dim=96, depth=3, heads=4, frames=64, segment=8, predictor_depth=2, empty_bodies="weighted",
-        epochs=60, batch_size=64, warmup_epochs=4, ema_start=None,
+        dim=96, depth=3, heads=4, frames=64, segment=16, predictor_depth=2, empty_bodies="drop",
+        view_rotation=1.0, epochs=80, batch_size=32, warmup_epochs=5, ema_start=None,
     ),
     "small": dict(
         dim=128, depth=4, heads=4, frames=64, segment=8, predictor_depth=2,

@@ -45,8 +45,16 @@ def position_share(latents: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def monitors(made: Pass, center: torch.Tensor, tau_t: float = 0.06) -> dict[str, torch.Tensor]:
+def monitors(made: Pass, center: torch.Tensor, tau_t: float = 0.06,
+             weight: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
     """Readings of one forward pass, as scalars on its device (no synchronisation).
+
+    Args:
+        made: the pass.
+        center: `[D]`, as it was in that pass.
+        tau_t: temperature of the target.
+        weight: `[B]` how many equal rows each row stands for, as in the loss; entropy and kl
+            follow it, the other readings describe the rows as they are.
 
     Returns:
         entropy: of the target distribution, nats; ln D is uniform, 0 is one-hot.
@@ -59,7 +67,8 @@ def monitors(made: Pass, center: torch.Tensor, tau_t: float = 0.06) -> dict[str,
         center_norm: length of the centre.
     """
     wanted = sharpen(made.target, center, tau_t)
-    entropy = -(wanted * (wanted + 1e-12).log()).sum(-1).mean()
+    entropy = torch.special.entr(wanted).sum(-1).mean(-1)
+    entropy = entropy.mean() if weight is None else weight @ entropy / weight.sum()
     votes = torch.bincount(wanted.argmax(-1).flatten(), minlength=wanted.shape[-1])
     latents = made.latents.float()
     return {

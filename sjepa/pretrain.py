@@ -123,7 +123,7 @@ class Pretraining:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_grad)
         readings = {"loss": total}
         if self.step % config.monitor_every == 0:
-            readings |= monitors(made, self.model.target.center, config.tau_t)
+            readings |= monitors(made, self.model.target.center, config.tau_t, stands_for)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)

@@ -23,10 +23,11 @@ SPLIT = "synthetic/xsub"
 
 
 def inputs_hash() -> str:
-    """Hash of all code that a run depends on."""
+    """Hash of all code that a run depends on; pictures and tables are not among it."""
     digest = hashlib.sha256()
     for path in sorted((ROOT / "sjepa").rglob("*.py")):
-        digest.update(path.read_bytes())
+        if path.stem not in ("plots", "animation", "book"):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

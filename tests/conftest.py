@@ -32,7 +32,7 @@ def tiny():
     return make_config(PretrainConfig, dict(
         preset="quick", dim=32, depth=2, heads=4, frames=32, segment=8, predictor_depth=1,
         epochs=4, batch_size=8, warmup_epochs=1, precision="fp32", device="cpu",
-        checkpoint_every=1, monitor_every=1,
+        checkpoint_every=1, monitor_every=1, empty_bodies="weighted",
     ))
 
 

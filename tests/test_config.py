@@ -26,8 +26,8 @@ def test_every_setting_states_source_and_reason():
 
 
 def test_presets_name_known_settings_and_keep_the_method():
-    method = ("mask_ratio", "mask_tau", "tau_p", "tau_t", "center_beta", "view_rotation",
-              "view_translation", "view_flip", "weight_decay", "lr", "lr_end")
+    method = ("mask_ratio", "mask_tau", "tau_p", "tau_t", "center_beta", "view_translation",
+              "view_flip", "weight_decay", "lr", "lr_end")
     for name in PRESETS:
         config = make_config(PretrainConfig, {"preset": name})
         assert all(getattr(config, m) == getattr(PretrainConfig(), m) for m in method)

@@ -191,6 +191,20 @@ def test_monitors_see_each_collapse():
     assert "uniform" in said["uniform"]
 
 
+def test_entropy_and_kl_follow_the_losss_weights():
+    target, predicted = torch.randn(2, 6, 5, 16).unbind()
+    center, weight = torch.randn(16), torch.tensor([1.0, 2, 3, 1, 1, 5])
+    loss = latent_cross_entropy(predicted, target, center, weight=weight)
+    readings = monitors(Pass(loss, target, target, predicted), center, weight=weight)
+    rows = torch.arange(6).repeat_interleave(weight.long())
+    p = sharpen(target[rows], center).double()
+    entropy = -(p * p.clamp(min=1e-300).log()).sum(-1).mean()
+    assert readings["entropy"].item() == pytest.approx(entropy.item(), rel=1e-4)
+    q = (predicted[rows].double() / 0.1).log_softmax(-1)
+    kl = (p * (p.clamp(min=1e-300).log() - q)).sum(-1).mean()
+    assert readings["kl"].item() == pytest.approx(kl.item(), rel=1e-4)
+
+
 def test_position_share_by_formula():
     latents = torch.randn(8, 10, 4) + torch.randn(1, 10, 4)
     x = latents.numpy().astype(np.float64)
