@@ -57,14 +57,16 @@ def monitors(made: Pass, center: torch.Tensor, tau_t: float = 0.06,
             follow it, the other readings describe the rows as they are.
 
     Returns:
-        entropy: of the target distribution, nats; ln D is uniform, 0 is one-hot.
-        kl: loss minus entropy, what the predictor can still gain.
-        top_channel: share of masked tokens whose target has the commonest argmax.
-        std_tokens: std of a channel over all tokens, mean over channels.
-        std_clips: std of a channel over clips at the same position, mean over both.
-        position_share: see `position_share`.
-        rank: RankMe of the clips' mean latents.
-        center_norm: length of the centre.
+        Scalars by name.
+
+        - ``entropy`` of the target distribution, nats; ln D is uniform, 0 is one-hot
+        - ``kl``, loss minus entropy, what the predictor can still gain
+        - ``top_channel``, share of masked tokens whose target has the commonest argmax
+        - ``std_tokens``, std of a channel over all tokens, mean over channels
+        - ``std_clips``, std of a channel over clips at the same position, mean over both
+        - ``position_share``, see that function
+        - ``rank``, RankMe of the clips' mean latents
+        - ``center_norm``, length of the centre
     """
     wanted = sharpen(made.target, center, tau_t)
     entropy = torch.special.entr(wanted).sum(-1).mean(-1)

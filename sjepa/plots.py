@@ -17,7 +17,7 @@ PALETTE = [BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY]
 PART_COLOURS = {
     "torso": GREY, "left arm": BLUE, "left leg": BLUE, "right arm": ORANGE, "right leg": ORANGE,
 }
-#: Joints in the order in which pictures list them: part by part, from the trunk outwards.
+#: Joints in the order in which pictures list them, part by part and from the trunk outwards.
 PART_ORDER = (
     0, 1, 20, 2, 3, 4, 5, 6, 7, 21, 22, 8, 9, 10, 11, 23, 24, 12, 13, 14, 15, 16, 17, 18, 19,
 )

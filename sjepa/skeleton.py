@@ -20,7 +20,7 @@ NTU_JOINTS = (
     "spine shoulder", "left hand tip", "left thumb", "right hand tip", "right thumb",
 )
 
-#: Joint 20 (spine shoulder) is the hub: arms and neck hang on it, and it hangs on the spine.
+#: Joint 20 (spine shoulder) is the hub. Arms and neck hang on it, and it hangs on the spine.
 NTU_PARENTS = (
     -1, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 7, 7, 11, 11,
 )

@@ -50,7 +50,7 @@ SWAY = pose_vector(
     r_hand=(0.02, 0.006, 0.025), l_hand=(0.02, 0.006, 0.025), r_elbow=0.08, l_elbow=0.08,
     r_palm=0.06, l_palm=0.06,
 )
-#: ... and how far a key pose misses its mark. Feet have none: a planted foot does not slide.
+#: ... and how far a key pose misses its mark. Feet have none, a planted foot does not slide.
 MISS = pose_vector(
     pelvis=(0.008, 0.008, 0.008), turn=(3, 2, 2), spine=(4, 3, 2), head=(5, 4, 3),
     r_hand=0.04, l_hand=0.04, r_elbow=0.15, l_elbow=0.15, r_palm=0.15, l_palm=0.15,

@@ -288,5 +288,5 @@ SCRIPTS = (
     ("high five", high_five, False), ("push", push, False), ("hug", hug, False),
 )
 
-#: For two people: how far apart they start, in mean arm lengths.
+#: How far apart two people start, in mean arm lengths.
 GAPS = {"shake hands": 1.75, "high five": 1.65, "push": 1.75, "hug": 1.55}

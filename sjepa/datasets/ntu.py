@@ -1,6 +1,6 @@
 """NTU RGB+D: clip names, and a strict, fast reader and a writer of `.skeleton` text files.
 
-The grammar, one record a line (Shahroudy et al. 2016; Liu et al. 2019; the owners' Matlab reader):
+The grammar, one record a line (Shahroudy et al. 2016; Liu et al. 2019; the owners' Matlab reader)::
 
     F                                      frames in the clip
     then F times:  B                       bodies in this frame, 0 to 6

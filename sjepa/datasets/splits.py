@@ -13,12 +13,12 @@ from .synthetic import TRAIN_SUBJECTS, TRAIN_VIEWS
 
 #: NTU60 cross-subject training performers (owners' list).
 NTU60_TRAIN = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
-#: NTU120 cross-subject training performers: NTU60's and 33 more.
+#: NTU120 cross-subject training performers, NTU60's and 33 more.
 NTU120_TRAIN = NTU60_TRAIN + (
     45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86,
     89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
 )
-#: Kinder-Gator: five adults and five children, every other id of each sorted group.
+#: Kinder-Gator's five adults and five children, every other id of each sorted group.
 KINDERGATOR_TRAIN = (565, 604, 876, 921, 970, 103, 169, 337, 474, 644)
 
 

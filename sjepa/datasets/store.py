@@ -1,6 +1,6 @@
 """One ragged, memory-mapped, checksummed store for every data set.
 
-A store is a folder:
+A store is a folder::
 
     frames.npy   float32 [F, 25, 3]   the bodies of all clips, one after the other, metres
     index.npz    a row a clip: where its bodies start, how long they are, label, subject, view, …
@@ -142,7 +142,7 @@ class Store:
 
     @property
     def bodies(self) -> int:
-        """Body slots a clip: 2 if any clip has a second body."""
+        """Body slots a clip, 2 if any clip has a second body."""
         return 2 if (self.offsets[:, 1] >= 0).any() else 1
 
     def clip(self, index: int) -> np.ndarray:

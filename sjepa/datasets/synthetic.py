@@ -177,7 +177,7 @@ def generate_performance(action: int, subject: int, rep: int = 0, seed: int = 0)
 
 # --- the camera ---------------------------------------------------------------------------------
 
-#: How badly a depth camera sees each joint: trunk 1, hands and feet worst.
+#: How badly a depth camera sees each joint, trunk 1, hands and feet worst.
 _BLUR = np.ones(25)
 _BLUR[[5, 9, 13, 17]], _BLUR[[6, 10, 14, 18]], _BLUR[[7, 11, 15, 19]] = 1.3, 1.6, 2.0
 _BLUR[21:] = 2.6
