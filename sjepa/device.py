@@ -48,7 +48,8 @@ def describe(device: torch.device) -> str:
     """The device in words, for records."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def peak_bytes(device: torch.device) -> int:
