@@ -6,7 +6,6 @@ The owners list 302 and 535 clips with missing or incomplete skeletons and ask t
 
 from __future__ import annotations
 
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -72,7 +71,7 @@ def fill(name: str, writer: StoreWriter, raw: Path) -> None:
         SkeletonFormatError: a file that breaks the grammar.
     """
     files = clip_files(name, raw)
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ProcessPoolExecutor() as pool:
         read = pool.map(_read, files, chunksize=32)
         for path, clip in zip(files, tqdm(read, name, len(files), unit="clip"), strict=True):
             if isinstance(clip, str):
