@@ -59,7 +59,7 @@ def percent(record: dict | None) -> str:
     if record is None or record["value"] is None:
         return NOT_RUN
     low, high = record["interval"]
-    return f"{record['value']:.1f} [{low:.1f}, {high:.1f}]"
+    return f"{record['value']:.1f} [{low:.1f},\N{NO-BREAK SPACE}{high:.1f}]"
 
 
 def find(records: list[dict], **wanted) -> dict | None:

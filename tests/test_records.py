@@ -65,5 +65,5 @@ def test_bootstrap_is_the_binomial_interval():
 def test_what_is_missing_says_not_run():
     assert percent(None) == "not run"
     assert "| not run |" in Table(["a"], [[None]]).text
-    assert percent(RECORD) == "50.0 [48.0, 52.0]"
+    assert percent(RECORD) == "50.0 [48.0,\N{NO-BREAK SPACE}52.0]"
     assert find([RECORD], method="sjepa") is RECORD and find([RECORD], method="random") is None
