@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import SjepaError
 from ..paths import ROOT, data_dir
-from . import converted, mannequin, motions, ntu_clips, nwucla, synthetic
+from . import camera, converted, mannequin, motions, ntu_clips, nwucla, synthetic
 from .lineage import center_on_spine
 from .store import Store, StoreWriter, open_store
 
@@ -40,7 +40,7 @@ def _built_in() -> Source:
             writer.add(center_on_spine(clip), label=info.action, name=info.name,
                        subject=info.subject, view=info.view, rep=info.rep)
 
-    code = b"".join(Path(m.__file__).read_bytes() for m in (synthetic, motions, mannequin))
+    code = b"".join(Path(m.__file__).read_bytes() for m in (synthetic, motions, mannequin, camera))
     recipe = hashlib.sha256(code).hexdigest()[:16]
     return Source(fill, lambda raw: list(synthetic.ACTIONS), lambda raw: True, "nothing", recipe)
 

@@ -256,3 +256,23 @@ def _add_feet(joints, pose, floor, size) -> None:
     foot = np.stack([0.2 * _SIDE * flat, -np.sin(slope), -np.sqrt(0.96) * flat], -1)
     foot = np.einsum("mij,tmsj->tmsi", floor, foot)
     joints[:, :, [15, 19]] = joints[:, :, [14, 18]] + foot * size["foot"][:, None, None]
+
+
+class Style:
+    """How a person does it: a habit that stays, and a mood that is gone the next time."""
+
+    def __init__(self, habit: np.random.Generator, mood: np.random.Generator):
+        self.habit, self.mood = habit, mood
+
+    def vary(self, low: float, high: float) -> float:
+        """A number in the range, mostly habit."""
+        share = 0.7 * self.habit.random() + 0.3 * self.mood.random()
+        return low + (high - low) * share
+
+    def often(self, chance: float) -> bool:
+        """Whether this person has a habit that a share `chance` of people have."""
+        return self.habit.random() < chance
+
+    def times(self, low: int, high: int) -> int:
+        """How often, this time."""
+        return int(self.mood.integers(low, high + 1))

@@ -10,26 +10,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from .mannequin import CHANNELS, ELBOW, HANG, PALM, REST, WIDTH, mirror  # noqa: F401
+from .mannequin import (  # noqa: F401
+    CHANNELS,
+    ELBOW,
+    HANG,
+    PALM,
+    REST,
+    WIDTH,
+    Style,
+    mirror,
+)
 
 _LOW_ELBOW = (0.6, -1.0, 0.2)  # for a hand in front of the face
-
-
-class Style:
-    """How a person does it: a habit that stays, and a mood that is gone the next time."""
-
-    def __init__(self, habit: np.random.Generator, mood: np.random.Generator):
-        self.habit, self.mood = habit, mood
-
-    def vary(self, low: float, high: float) -> float:
-        share = 0.7 * self.habit.random() + 0.3 * self.mood.random()
-        return low + (high - low) * share
-
-    def often(self, chance: float) -> bool:
-        return self.habit.random() < chance
-
-    def times(self, low: int, high: int) -> int:
-        return int(self.mood.integers(low, high + 1))
 
 
 _BOTH = dict(hands="hand", palms="palm", elbows="elbow", feet="foot", toes="toe")
@@ -59,6 +51,7 @@ def back(seconds: float):
 
 
 def drink(s: Style):
+    """One hand brings a cup to the mouth, the head tips back."""
     lift = (-0.10, -0.35, s.vary(0.4, 0.6))
     mouth = (s.vary(-0.26, -0.14), s.vary(0.10, 0.24), 0.34)
     sip = dict(r_hand=mouth, r_palm=(-0.7, 0.5, -0.3), r_elbow=_LOW_ELBOW,
@@ -68,6 +61,7 @@ def drink(s: Style):
 
 
 def phone_call(s: Style):
+    """One hand goes to the ear and stays."""
     ear = dict(r_hand=(s.vary(-0.06, 0.06), s.vary(0.16, 0.30), s.vary(0.15, 0.32)),
                r_palm=(-0.5, 0.6, -0.4), r_elbow=_LOW_ELBOW,
                head=(0, s.vary(0, 12), s.vary(0, 15)))
@@ -76,6 +70,7 @@ def phone_call(s: Style):
 
 
 def brush_teeth(s: Style):
+    """One hand goes to and fro before the mouth."""
     x, y, reach = s.vary(-0.22, -0.10), s.vary(0.08, 0.22), s.vary(0.04, 0.09)
     out = dict(r_hand=(x + reach, y, 0.35), r_palm=(-0.9, 0.3, -0.2), r_elbow=_LOW_ELBOW,
                head=(0, 6, 0))
@@ -84,6 +79,7 @@ def brush_teeth(s: Style):
 
 
 def wave(s: Style):
+    """One raised hand swings from side to side."""
     up, swing = s.vary(0.2, 0.55), s.vary(0.1, 0.25)
     raised = dict(r_palm=(0, 0.6, 0.1), r_elbow=(0.7, -1, -0.2))
     out = key(s.vary(0.18, 0.32), r_hand=(0.30 + swing, up, 0.35), spine=(0, 0, -2))
@@ -92,6 +88,7 @@ def wave(s: Style):
 
 
 def throw(s: Style):
+    """One hand winds up and throws, the trunk turns with it."""
     twist, step = s.vary(12, 32), s.vary(0.0, 0.28)
     wind = dict(r_hand=(s.vary(0.3, 0.5), s.vary(0.2, 0.5), -0.2), r_elbow=(1, -0.6, 0.1),
                 r_palm=(0, 0.4, -0.4), spine=(-twist, -5, 3), l_hand=(0.1, -0.55, 0.4))
@@ -107,12 +104,14 @@ def throw(s: Style):
 
 
 def point(s: Style):
+    """One arm stretches out and holds."""
     aim = dict(r_hand=(s.vary(-0.4, 0.35), s.vary(-0.15, 0.3), 1.1), r_palm=(0, 0.1, 0.1),
                head=(s.vary(-12, 12), 0, 0), spine=(s.vary(-2, 14), 0, 0))
     return [key(s.vary(0.45, 0.8), **aim), key(s.vary(0.4, 1.3), **aim), back(0.8)]
 
 
 def punch(s: Style):
+    """A fist shoots forward and comes back."""
     guard = dict(hands=(-0.10, s.vary(-0.25, 0.05), 0.42), palms=(-0.2, 0.3, 0.2),
                  spine=(-8, 8, 0), pelvis=(0, -0.03, 0))
     hit = dict(r_hand=(-0.28, s.vary(-0.05, 0.12), 1.1), spine=(s.vary(12, 28), 8, 0),
@@ -126,6 +125,7 @@ def punch(s: Style):
 
 
 def clap(s: Style):
+    """Both hands meet again and again."""
     up, forward, wide = s.vary(-0.4, 0.0), s.vary(0.45, 0.6), s.vary(0.0, 0.15)
     close = key(0.14, hands=(-0.30, up, forward), palms=(-0.15, 0.1, 0.4))
     opened = key(s.vary(0.14, 0.22), hands=(wide, up - 0.03, forward - 0.06))
@@ -133,6 +133,7 @@ def clap(s: Style):
 
 
 def put_on_hat(s: Style):
+    """Both hands or one lift a hat onto the head; backwards, they take it off."""
     hold = dict(hands=(-0.12, -0.45, 0.5), palms=(-0.3, 0.3, 0.3))
     over = dict(hands=(-0.02, s.vary(0.62, 0.75), 0.25), palms=(-0.5, 0.2, 0.0),
                 elbows=(1, -0.3, 0.2), head=(0, 5, 0))
@@ -149,6 +150,7 @@ def put_on_hat(s: Style):
 
 
 def bow(s: Style):
+    """The trunk bends forward and comes up."""
     depth = s.vary(0.5, 1.0)
     down = np.radians(64 * depth)  # in the frame of the chest the arms swing forward, to hang
     low = dict(turn=(0, 40 * depth, 0), spine=(0, 40 * depth, 0), head=(0, 15, 0),
@@ -158,6 +160,7 @@ def bow(s: Style):
 
 
 def pick_up(s: Style):
+    """The body goes down and one hand lifts something that stands low."""
     knees = s.vary(0.0, 1.0)  # from a stiff stoop to a full squat
     low = dict(pelvis=(0, -0.20 - 0.20 * knees, -0.13), turn=(0, 62 - 22 * knees, 0),
                spine=(0, 42, 0), r_hand=(-0.2, -0.2, 0.97), l_hand=(0.0, -0.45, 0.55),
@@ -168,6 +171,7 @@ def pick_up(s: Style):
 
 
 def squat(s: Style):
+    """The knees bend deep, the feet stay."""
     depth, arms = s.vary(0.28, 0.45), s.often(0.6)
     hands = dict(hands=(-0.05, 0.45, 0.8)) if arms else dict(hands=(-0.2, -0.35, 0.5))
     low = dict(pelvis=(0, -depth, -0.22), turn=(0, 80 * depth, 0), spine=(0, 10, 0), **hands)
@@ -176,6 +180,7 @@ def squat(s: Style):
 
 
 def jump(s: Style):
+    """The knees bend, the body leaves the floor and lands."""
     dip, high, arms = s.vary(0.10, 0.24), s.vary(0.14, 0.36), s.often(0.6)
     swing_back = dict(hands=(0.15, -0.8, -0.4)) if arms else {}
     swing_up = dict(hands=(0.15, 0.45, 0.7)) if arms else {}
@@ -191,6 +196,7 @@ def jump(s: Style):
 
 
 def kick(s: Style):
+    """One leg swings forward."""
     high = s.vary(0.22, 0.5)
     return [
         key(0.4, pelvis=(-0.09, -0.01, 0), r_foot=(0, 0.12, -0.28), r_toe=40, spine=(0, 6, 0),
@@ -204,6 +210,7 @@ def kick(s: Style):
 
 
 def sit_down(s: Style):
+    """The body sits down on a chair; backwards, it stands up."""
     hands = (s.vary(-0.25, 0.0), -0.62, 0.5)
     lean = dict(pelvis=(0, -0.25, -0.28), turn=(0, s.vary(25, 45), 0), spine=(0, 18, 0),
                 hands=(0.0, -0.55, s.vary(0.2, 0.6)))
@@ -213,6 +220,7 @@ def sit_down(s: Style):
 
 
 def walk_in_place(s: Style):
+    """Feet and arms alternate on the spot."""
     high, swing, pace = s.vary(0.10, 0.28), s.vary(0.08, 0.35), s.vary(0.22, 0.34)
     arm = lambda side: (0.12, -0.88 + 0.3 * abs(side), 0.12 + side)  # noqa: E731
     steps = [
@@ -230,6 +238,7 @@ def walk_in_place(s: Style):
 
 
 def shake_hands(s: Style):
+    """Two people: right hands meet and go up and down."""
     give = dict(r_hand=(-0.30, -0.30, 0.75), spine=(6, 6, 0), r_palm=(0, 0.1, 0.1))
     low, high = (dict(give, meet=1, r_hand=(-0.30, up, 0.75)) for up in (-0.38, -0.22))
     shakes = [key(0.16, low, **low), key(0.16, high, **high)]
@@ -237,6 +246,7 @@ def shake_hands(s: Style):
 
 
 def high_five(s: Style):
+    """Two people: raised right hands clap together."""
     up = s.vary(0.35, 0.65)
     wind = dict(r_hand=(0.15, up - 0.05, 0.25), r_palm=(0, 0.6, 0.1), r_elbow=(0.7, -1, -0.2))
     slap = dict(wind, r_hand=(-0.25, up, 0.72), spine=(10, 4, 0), meet=1)
@@ -246,6 +256,7 @@ def high_five(s: Style):
 
 
 def push(s: Style):
+    """Two people: one pushes, the other gives way."""
     step, far = s.vary(0.15, 0.35), s.vary(0.15, 0.3)
     fall = dict(turn=(0, -10, 0), spine=(0, s.vary(-5, 14), 0), head=(0, 12, 0),
                 hands=(0.3, -0.6, 0.4), pelvis=(0, -0.04, -far * 0.8),
@@ -262,6 +273,7 @@ def push(s: Style):
 
 
 def hug(s: Style):
+    """Two people: both step near and hold each other."""
     near = s.vary(0.17, 0.23)
     opened = dict(r_hand=(0.1, 0.0, 0.75), l_hand=(0.1, -0.3, 0.75), r_foot=(0, 0.04, near / 2))
     walked = dict(r_foot=(0, 0, near), pelvis=(0, -0.02, near * 0.6))
