@@ -7,9 +7,13 @@ and a person who faces the camera has the left hand at the smaller x.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+
+from .errors import SjepaError
 
 NTU_JOINTS = (
     "spine base", "spine mid", "neck", "head",
@@ -64,23 +68,55 @@ class Layout:
     Attributes:
         name: short name, as stores record it.
         joints: joint names.
+        parents: the joint that each one hangs on, -1 for the root; `joints` lists parents first.
         to_ntu25: `[25, J]` float32, rows sum to 1; `x25 = to_ntu25 @ x` for `x` `[..., J, 3]`.
         measured: `[25]` bool, False where the NTU joint is derived and not measured.
     """
 
     name: str
     joints: tuple[str, ...]
+    parents: tuple[int, ...]
     to_ntu25: np.ndarray
     measured: np.ndarray
 
+    def map(self, x: np.ndarray) -> np.ndarray:
+        """Positions `[T, J, 3]` of this layout → `[T, 25, 3]` float32."""
+        return np.einsum("kj,tjc->tkc", self.to_ntu25, x.astype(np.float32))
+
+    def order(self, joints: Sequence[str], parents: Sequence[int], where: str) -> list[int]:
+        """Where the layout's joints stand in a file that may list the same skeleton otherwise.
+
+        Args:
+            joints, parents: the file's skeleton, as the attributes of a layout.
+            where: the file, for the message.
+
+        Raises:
+            SjepaError: it is another skeleton; the sentence names one difference.
+        """
+        wanted, found = _parents(self.joints, self.parents), _parents(joints, parents)
+        for joint in [*self.joints, *joints]:
+            expected, there = (each.get(joint, "no such joint") for each in (wanted, found))
+            if expected != there:
+                raise SjepaError(f"{where}: expected the skeleton {self.name}, in which the "
+                                 f"parent of {joint!r} is: {expected}; found: {there}")
+        return [list(joints).index(joint) for joint in self.joints]
+
+
+def _parents(joints: Sequence[str], parents: Sequence[int]) -> dict[str, str]:
+    """Each joint's parent by name."""
+    return {joint: joints[above] if above >= 0 else "none, it is the root"
+            for joint, above in zip(joints, parents, strict=True)}
+
 
 def _ntu25() -> Layout:
-    return Layout("ntu25", NTU_JOINTS, np.eye(25, dtype=np.float32), np.ones(25, bool))
+    matrix = np.eye(25, dtype=np.float32)
+    return Layout("ntu25", NTU_JOINTS, NTU_PARENTS, matrix, np.ones(25, bool))
 
 
 def _kinect20() -> Layout:
     """Kinect v1. Its order is NTU's first 20 with the shoulder centre in the place of the neck."""
     joints = tuple("spine shoulder" if k == 2 else NTU_JOINTS[k] for k in range(20))
+    parents = (-1, 0, 1, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
     matrix = np.zeros((25, 20), np.float32)
     for k in range(20):
         matrix[k, k] = 1
@@ -91,7 +127,61 @@ def _kinect20() -> Layout:
         matrix[thumb, hand] = 1
     measured = np.ones(25, bool)
     measured[[2, 21, 22, 23, 24]] = False
-    return Layout("kinect20", joints, matrix, measured)
+    return Layout("kinect20", joints, parents, matrix, measured)
 
 
-LAYOUTS = {layout.name: layout for layout in (_ntu25(), _kinect20())}
+def _from_chains(name: str, chains: Sequence[str], ntu25: Sequence[str | dict]) -> Layout:
+    """A layout from chains of joints, and what stands for each of NTU's 25.
+
+    Args:
+        name: of the layout.
+        chains: each begins at the root or at a joint of an earlier chain.
+        ntu25: a joint, measured, or a derived one as joints and their weights.
+    """
+    tree = {chains[0].split()[0]: ""}
+    for chain in chains:
+        tree |= {child: parent for parent, child in pairwise(chain.split())}
+    joints = tuple(tree)
+    parents = tuple(joints.index(parent) if parent else -1 for parent in tree.values())
+    matrix = np.zeros((25, len(joints)), np.float32)
+    for row, source in zip(matrix, ntu25, strict=True):
+        for joint, weight in ({source: 1} if isinstance(source, str) else source).items():
+            row[joints.index(joint)] = weight
+    measured = np.array([isinstance(source, str) for source in ntu25])
+    return Layout(name, joints, parents, matrix, measured)
+
+
+def _hdm31() -> Layout:
+    """The root and 30 bones of HDM05 (and of CMU's recordings); a point is the END of its bone."""
+    legs = [f"root {s}hipjoint {s}femur {s}tibia {s}foot {s}toes" for s in "lr"]
+    spine = "root lowerback upperback thorax lowerneck upperneck head"
+    arms = [(f"thorax {s}clavicle {s}humerus {s}radius {s}wrist {s}hand {s}fingers",
+             f"{s}wrist {s}thumb") for s in "lr"]
+    ntu25 = (
+        "root upperback lowerneck head "
+        "lclavicle lhumerus lradius lhand rclavicle rhumerus rradius rhand "
+        "lhipjoint lfemur ltibia lfoot rhipjoint rfemur rtibia rfoot "
+        "thorax lfingers lthumb rfingers rthumb"
+    )
+    return _from_chains("hdm31", [*legs, spine, *arms[0], *arms[1]], ntu25.split())
+
+
+def _bandai21() -> Layout:
+    """Bandai-Namco's motion capture without its extra root; Hand is where NTU has the wrist."""
+    arms = [f"Chest Shoulder_{s} UpperArm_{s} LowerArm_{s} Hand_{s}" for s in "LR"]
+    legs = [f"Hips UpperLeg_{s} LowerLeg_{s} Foot_{s} Toes_{s}" for s in "LR"]
+
+    def beyond(side: str, share: float) -> dict[str, float]:
+        """Past the wrist by a share of the forearm."""
+        return {f"Hand_{side}": 1 + share, f"LowerArm_{side}": -share}
+
+    ntu25: list[str | dict] = ["Hips", "Chest", {"Neck": 0.5, "Head": 0.5}]
+    ntu25 += [{"Head": 2.5, "Neck": -1.5}]
+    for side, arm in zip("LR", arms, strict=True):
+        ntu25 += [*arm.split()[2:], beyond(side, 0.3)]
+    ntu25 += [*legs[0].split()[1:], *legs[1].split()[1:], "Neck"]
+    ntu25 += [beyond(side, share) for side in "LR" for share in (0.7, 0.3)]
+    return _from_chains("bandai21", ["Hips Spine Chest Neck Head", *arms, *legs], ntu25)
+
+
+LAYOUTS = {layout.name: layout for layout in (_ntu25(), _kinect20(), _hdm31(), _bandai21())}

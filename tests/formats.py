@@ -1,0 +1,81 @@
+"""What the tests of the owners' formats share: damaged files, and the open sets where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from sjepa.errors import SjepaError
+from sjepa.paths import ROOT, data_dir
+
+fuzz = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+
+TOKENS = [
+    b"", b"nan", b"-inf", b"1e999", b"1e308", b"0x1p3", b"1_0", b"\xd9\xa3", b"-", b"9" * 30, b"{",
+    b"}", b"0", b"-1", b"1.5", b"end", b"begin", b"\x00", b"\xff", b"\r", b"#", b":", b",", b"[",
+]
+
+
+@st.composite
+def damaged(draw, raw: bytes) -> bytes:
+    """One to four of: a byte changed, a token replaced, a line gone, doubled or moved, a cut."""
+    for _ in range(draw(st.integers(1, 4))):
+        rows = raw.split(b"\n")
+        line = draw(st.integers(0, len(rows) - 1))
+        at = draw(st.integers(0, len(raw)))
+        kind = draw(st.sampled_from(["byte", "token", "delete", "double", "move", "cut"]))
+        if kind == "byte":
+            raw = raw[:at] + bytes([draw(st.integers(0, 255))]) + raw[at + 1 :]
+            continue
+        if kind == "cut":
+            raw = raw[:at]
+            continue
+        if kind == "token":
+            mark = b"," if b"," in rows[line] else b" "
+            words = rows[line].split(mark)
+            words[draw(st.integers(0, len(words) - 1))] = draw(st.sampled_from(TOKENS))
+            rows[line] = mark.join(words)
+        elif kind == "move":
+            rows.insert(draw(st.integers(0, len(rows) - 1)), rows.pop(line))
+        else:
+            rows[line : line + 1] = [] if kind == "delete" else [rows[line]] * 2
+        raw = b"\n".join(rows)
+    return raw
+
+
+def survives(read, path: Path, raw: bytes) -> None:
+    """`read` gives finite positions of the bytes, or the documented error, which names the file."""
+    path.write_bytes(raw)
+    try:
+        positions = read(path)
+    except SjepaError as error:
+        assert str(path.parent) in str(error) and "\n" not in str(error)
+        return
+    assert positions.ndim == 3 and len(positions) and np.isfinite(positions).all()
+
+
+def raw_samples(name: str) -> tuple[Path, Path]:
+    """The folder of the open sets, and the one of raw samples of set `name`; skips without."""
+    for place in (data_dir(), ROOT.parent / "shared" / "data"):
+        if (place / "raw-samples" / name).is_dir():
+            return place, place / "raw-samples" / name
+    pytest.skip("no raw samples of the open sets here: set SJEPA_DATA to the folder that has them")
+
+
+def converted_clip(path: Path, clips: list, item) -> tuple[int, np.ndarray]:
+    """The row of the one clip of a converted set (an npz) that has the labels of `item`.
+
+    Returns:
+        Its number, and its positions in metres in the joints of the source.
+    """
+    def labels(each):
+        return each.label, each.subject, each.view, each.rep, each.setup
+
+    (row,) = [k for k, each in enumerate(clips) if labels(each) == labels(item)]
+    with np.load(path) as data:
+        x = data["x"][data["offsets"][row] : data["offsets"][row + 1]]
+        return row, x * np.float64(data["x_scale"] if "x_scale" in data else 1)
