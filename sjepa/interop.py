@@ -1,4 +1,4 @@
-"""Weights and files of other projects: MAMP checkpoints in."""
+"""Weights and files of other projects: MAMP checkpoints in, npz of N x 300 x 150 in and out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Mapping
 
 import torch
 
+from .datasets.feeder_npz import export_npz
+from .datasets.feeder_npz import read as read_npz
 from .encoder import Encoder
 from .errors import SjepaError
+
+__all__ = ["encoder_from_mamp", "export_npz", "read_npz"]
 
 
 def encoder_from_mamp(state_dict: Mapping[str, torch.Tensor], heads: int = 8) -> Encoder:

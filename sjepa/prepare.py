@@ -1,35 +1,82 @@
-"""From the owners' files to a store: `python -m sjepa.prepare NAME --raw DIR --out DIR`."""
+"""From the owners' files to a store: `python -m sjepa.prepare NAME --raw DIR --out DIR`.
+
+Reads in parallel, goes on where a killed run stood, and compares what it found with the official
+counts. `--raw` may also be one npz of the N x 300 x 150 layout, `NTU60_XSub.npz` for instance.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
 
 from .command import main_with_errors
 from .datasets import SOURCES, prepare_store
-from .datasets.splits import SPLITS, split
-from .datasets.store import open_store
+from .datasets.catalogue import store_path
+from .datasets.counts import count_report
+from .datasets.feeder_npz import export_npz
+from .datasets.options import CHOICES, PrepareConfig
+from .datasets.splits import SPLITS
+from .datasets.store import Store, open_store
 from .errors import SjepaError
+from .pretrain import save_atomically
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line's arguments; every setting of `PrepareConfig` is a flag."""
+    parser = argparse.ArgumentParser(prog="python -m sjepa.prepare", description=__doc__)
+    parser.add_argument("name", metavar="NAME", help=", ".join(SOURCES))
+    parser.add_argument("--raw", default=".", help="folder of the owners' files, or one npz")
+    parser.add_argument("--out", required=True, help="folder of stores; the set gets OUT/NAME")
+    parser.add_argument("--workers", type=int, help="processes that read; one a core if not given")
+    parser.add_argument("--verify", action="store_true", help="check the store that is there")
+    parser.add_argument("--export-npz", action="store_true",
+                        help="also write NAME_SPLIT.npz of each protocol into OUT")
+    for each in fields(PrepareConfig):
+        parser.add_argument(f"--{each.name.replace('_', '-')}", default=each.default,
+                            choices=CHOICES[each.name], help=each.metadata["why"])
+    return parser.parse_args(argv)
+
+
+def export_all(store: Store, out: Path) -> None:
+    """Write the npz of every protocol that the store's clips make.
+
+    Raises:
+        SjepaError: the disk has no room for them; nothing is then written.
+    """
+    known = [name for name, found in count_report(store)["splits"].items() if found["found"]]
+    need = sum(len(store) * 300 * 150 * 4 for name in known if SPLITS[name].takes is None)
+    free = shutil.disk_usage(out).free
+    if need > free:
+        raise SjepaError(f"the npz files need {need / 1e9:.1f} GB and {out} has {free / 1e9:.1f}: "
+                         "make room, or give another --out")
+    for name in known:
+        print(f"wrote {export_npz(store, name, out)}", flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line: make the store, then compare its counts with the official ones."""
-    parser = argparse.ArgumentParser(prog="python -m sjepa.prepare", description=__doc__)
-    parser.add_argument("name", metavar="NAME", help=", ".join(SOURCES))
-    parser.add_argument("--raw", default=".", help="folder of the owners' files")
-    parser.add_argument("--out", required=True, help="folder of stores; the set gets DIR/NAME")
-    args = parser.parse_args(argv)
-    path = prepare_store(args.name, args.raw, args.out)
+    """The command line: make the store or check it, and compare its counts with the official."""
+    args = parse(argv)
+    out = Path(args.out).expanduser()
+    if args.name not in SOURCES:
+        raise SjepaError(f"unknown data set {args.name!r}: known are {', '.join(SOURCES)}")
+    if args.workers is not None and args.workers < 1:
+        raise SjepaError(f"--workers {args.workers}: expected at least 1")
+    if args.verify:
+        path = store_path(args.name, out)
+    else:
+        options = PrepareConfig(**{f.name: getattr(args, f.name) for f in fields(PrepareConfig)})
+        path = prepare_store(args.name, args.raw, out, options, args.workers)
     store = open_store(path, verify=True)
-    print(f"{path}: {len(store)} clips, {len(store.frames)} frames, {len(store.classes)} classes")
-    for name, rule in SPLITS.items():
-        if name.startswith(f"{args.name}/"):
-            try:
-                train, test = split(name, store)
-            except SjepaError as error:  # a part of the set is a store too, but not a protocol
-                print(error)
-                continue
-            official = f", official {' / '.join(map(str, rule.counts))}" if rule.counts else ""
-            print(f"{name}: {len(train)} training and {len(test)} test clips{official}")
+    report = count_report(store)
+    print(f"{path}: checksums, rows and positions are sound")
+    print("\n".join(report["words"]), flush=True)
+    if not args.verify:
+        save_atomically(lambda p: p.write_text(json.dumps(report, indent=1)), path / "counts.json")
+    if args.export_npz:
+        export_all(store, out)
 
 
 if __name__ == "__main__":

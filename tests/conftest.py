@@ -7,7 +7,8 @@ import torch
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets import synthetic
 from sjepa.datasets.lineage import center_on_spine
-from sjepa.datasets.store import StoreWriter, open_store
+from sjepa.datasets.store import open_store
+from sjepa.datasets.writer import StoreWriter
 
 torch.set_num_threads(2)
 

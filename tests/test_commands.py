@@ -54,7 +54,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, params, values, 
 
 def test_prepare_names_what_is_missing(tmp_path):
     made = run("sjepa.prepare", "nwucla", "--raw", tmp_path, "--out", tmp_path / "o", cwd=tmp_path)
-    assert made.returncode == 2 and "does not hold the JSON clips" in made.stderr
+    assert made.returncode == 2 and "does not hold the owners' .json files" in made.stderr
     assert not (tmp_path / "o").exists()
     made = run("sjepa.prepare", "ntu61", "--out", tmp_path / "o", cwd=tmp_path)
     assert made.returncode == 2 and "unknown data set 'ntu61'" in made.stderr

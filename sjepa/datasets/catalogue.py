@@ -3,74 +3,112 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+
+from filelock import FileLock
 
 from ..errors import SjepaError
 from ..paths import ROOT, data_dir
-from . import camera, converted, mannequin, motions, ntu_clips, nwucla, synthetic
+from . import (
+    bandai,
+    camera,
+    converted,
+    feeder_npz,
+    hdm05,
+    kindergator,
+    mannequin,
+    motions,
+    ntu_clips,
+    nwucla,
+    pku,
+    synthetic,
+)
+from .building import Job, build
+from .items import Item
 from .lineage import center_on_spine
-from .store import Store, StoreWriter, open_store
+from .options import PrepareConfig, check_options
+from .store import OldStore, Store, open_store
+from .writer import StoreWriter
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set.
+    """A data set in its owners' files.
 
     Attributes:
-        fill: `fill(writer, raw)` adds its clips to a `StoreWriter`.
-        classes: `classes(raw)` names them.
+        jobs: `jobs(raw, options)` what is to be read, in the order of the store.
+        classes: `classes(raw, options)` names the labels.
         found: `found(raw)` is True if `raw` holds the set's files.
         needs: what `raw` must hold, in words.
+        lists: `lists(raw)` the training names of each protocol, where no rule gives them.
         recipe: changes when a store made before is out of date; only the built-in set has one.
+        note: goes into every record made on this set.
     """
 
-    fill: Callable[[StoreWriter, Path], None]
-    classes: Callable[[Path], list[str]]
+    jobs: Callable[[Path, PrepareConfig], list[Job]]
+    classes: Callable[[Path, PrepareConfig], list[str]]
     found: Callable[[Path], bool]
     needs: str
+    lists: Callable[[Path], dict[str, list[str]]] = lambda raw: {}
     recipe: str = ""
+    note: str = ""
+
+
+def _performances(subject: int) -> list[Item]:
+    return [Item(center_on_spine(clip), info.action, info.name, info.subject, info.view, info.rep)
+            for info, clip in synthetic.iterate_clips(subjects=(subject,), reps=1)]
 
 
 def _built_in() -> Source:
-    def fill(writer: StoreWriter, raw: Path) -> None:
-        for info, clip in synthetic.iterate_clips(reps=1):
-            writer.add(center_on_spine(clip), label=info.action, name=info.name,
-                       subject=info.subject, view=info.view, rep=info.rep)
-
     code = b"".join(Path(m.__file__).read_bytes() for m in (synthetic, motions, mannequin, camera))
-    recipe = hashlib.sha256(code).hexdigest()[:16]
-    return Source(fill, lambda raw: list(synthetic.ACTIONS), lambda raw: True, "nothing", recipe)
+    return Source(
+        lambda raw, options: [Job(partial(_performances, subject), what=f"subject {subject}")
+                              for subject in range(synthetic.SUBJECTS)],
+        lambda raw, options: list(synthetic.ACTIONS), lambda raw: True, "nothing",
+        recipe=hashlib.sha256(code).hexdigest()[:16],
+        note="procedurally generated, no human data",
+    )
 
 
 def _ntu(name: str) -> Source:
     return Source(
-        lambda writer, raw: ntu_clips.fill(name, writer, raw),
-        lambda raw: ntu_clips.classes(name),
+        lambda raw, options: ntu_clips.jobs(name, raw, options.second_body),
+        lambda raw, options: ntu_clips.classes(name),
         lambda raw: any(raw.rglob("*.skeleton")),
         "the owners' .skeleton files",
     )
 
 
-def _npz(file: str) -> Source:
+def _pku(phase: int) -> Source:
     return Source(
-        lambda writer, raw: converted.fill(writer, raw / file),
-        lambda raw: converted.classes(raw / file),
-        lambda raw: (raw / file).is_file(),
-        file,
+        lambda raw, options: pku.jobs(phase, raw, options.pku_slice, options.pku2_labels),
+        lambda raw, options: pku.classes(phase, options.pku2_labels),
+        lambda raw: any(raw.rglob("*.txt")),
+        "the owners' skeleton, label and split files (.txt)",
+        lists=partial(pku.split_lists, phase),
     )
 
 
-def _nwucla() -> Source:
-    """The JSON release, or its conversion to one npz."""
-    npz = _npz("nwucla.npz")
+def _open(reader, npz: str, suffix: str) -> Source:
+    """An open set: the owners' files, read by the module `reader`, or their conversion `npz`."""
+
+    def jobs(raw: Path, options: PrepareConfig) -> list[Job]:
+        if (raw / npz).is_file():
+            return [Job(partial(converted.read, raw / npz), (raw / npz,))]
+        files_of = getattr(reader, "job_files", lambda path: (path,))
+        return [Job(partial(reader.read, path), files_of(path)) for path in reader.files(raw)]
+
     return Source(
-        lambda writer, raw: (npz if npz.found(raw) else nwucla).fill(writer, raw),
-        lambda raw: list(nwucla.CLASSES),
-        lambda raw: npz.found(raw) or bool(nwucla.files(raw)),
-        "the JSON clips aAA_sSS_eEE_vVV.json or nwucla.npz",
+        jobs, lambda raw, options: list(reader.CLASSES),
+        lambda raw: (raw / npz).is_file() or bool(reader.files(raw)),
+        f"the owners' {suffix} files or {npz}",
     )
 
 
@@ -78,34 +116,90 @@ SOURCES = {
     "synthetic": _built_in(),
     "ntu60": _ntu("ntu60"),
     "ntu120": _ntu("ntu120"),
-    "nwucla": _nwucla(),
-    "kindergator": _npz("kindergator_int16.npz"),
-    "hdm05": _npz("hdm05_11.npz"),
-    "bandai": _npz("bandai_int16.npz"),
+    "pku1": _pku(1),
+    "pku2": _pku(2),
+    "bandai": _open(bandai, "bandai_int16.npz", ".bvh"),
+    "kindergator": _open(kindergator, "kindergator_int16.npz", ".csv"),
+    "hdm05": _open(hdm05, "hdm05_11.npz", ".amc"),
+    "nwucla": _open(nwucla, "nwucla.npz", ".json"),
 }
 
 
-def _source(name: str) -> Source:
+def _source(name: str, raw: Path) -> Source:
     if name not in SOURCES:
         raise SjepaError(f"unknown data set {name!r}: known are {', '.join(SOURCES)}")
+    if raw.suffix == ".npz" and raw.is_file():
+        return Source(
+            lambda raw, options: feeder_npz.jobs(raw),
+            lambda raw, options: feeder_npz.classes(raw, SOURCES[name].classes(raw, options)),
+            lambda raw: True, "", lists=partial(feeder_npz.lists, name),
+        )
     return SOURCES[name]
 
 
-def prepare_store(name: str, raw: str | Path, out: str | Path) -> Path:
+def store_path(name: str, out: str | Path) -> Path:
+    """Where the store of `name` lies in a folder of stores."""
+    return Path(out) / name
+
+
+@contextmanager
+def _alone(path: Path):
+    """Two processes never make the same store at once: the second waits for the first."""
+    key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    with FileLock(Path(tempfile.gettempdir()) / f"sjepa-store-{key}.lock"):
+        yield
+
+
+def prepare_store(name: str, raw: str | Path, out: str | Path,
+                  options: PrepareConfig | None = None, workers: int | None = None) -> Path:
     """Make the store of data set `name` from the files in `raw`, at `out/name`.
 
+    Killed in the middle, it goes on where it stood; an error leaves nothing behind.
+
+    Args:
+        name: a key of `SOURCES`.
+        raw: folder of the owners' files, or one npz of the N x 300 x 150 layout.
+        out: folder of stores.
+        options: the choices of preparing; None: their defaults.
+        workers: processes that read; None: one a core.
+
     Raises:
-        SjepaError: unknown data set, or `raw` lacks its files; nothing is then written.
+        SjepaError: unknown data set or choice, `raw` lacks its files, or one of them is off its
+            grammar.
     """
-    source, raw, path = _source(name), Path(raw), Path(out) / name
-    if not source.found(raw):
+    raw, path = Path(raw).expanduser(), store_path(name, Path(out).expanduser())
+    source, options = _source(name, raw), check_options(options or PrepareConfig())
+    try:
+        found = source.found(raw)
+    except OSError as error:
+        raise SjepaError(f"cannot read {error.filename}: {error.strerror}") from error
+    if not found:
         raise SjepaError(f"{raw} does not hold {source.needs}, which {name} is made from: "
                          "see the book's page «Data and licences»")
-    note = "procedurally generated, no human data" if name == "synthetic" else ""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with StoreWriter(path, name, source.classes(raw), note, source.recipe) as writer:
-        source.fill(writer, raw)
+    jobs = source.jobs(raw, options)
+    writer = StoreWriter(
+        path, name, source.classes(raw, options), options.dtype, [job.stamp for job in jobs],
+        note=source.note, recipe=source.recipe, options=asdict(options), lists=source.lists(raw),
+    )
+    with _alone(path), writer:
+        build(writer, jobs, workers or min(os.cpu_count() or 1, 61))
     return path
+
+
+def _there(name: str) -> tuple[Store | None, OldStore | None]:
+    """The up-to-date store of `name` in a folder of stores, or the complaint about an old one."""
+    old = None
+    for folder in (data_dir(), ROOT / "data"):
+        path = store_path(name, folder)
+        if (path / "store.json").is_file():
+            try:
+                store = open_store(path)
+            except OldStore as error:
+                old = error
+                continue
+            if store.meta["recipe"] == SOURCES[name].recipe:
+                return store, None
+    return None, old
 
 
 def load_store(name: str) -> Store:
@@ -117,12 +211,13 @@ def load_store(name: str) -> Store:
     Raises:
         SjepaError: unknown name, or there is neither a store nor files to make one from.
     """
-    source, home = _source(name), data_dir()
-    for folder in (home, ROOT / "data"):
-        if (folder / name / "store.json").is_file():
-            store = open_store(folder / name)
-            if store.meta.get("recipe", "") == source.recipe:
-                return store
+    home = data_dir()
+    source = _source(name, home)
+    store, old = _there(name)
+    if store is not None:
+        return store
+    if old is not None and not source.found(home):
+        raise old
     if not source.found(home):
         raise SjepaError(
             f"no store of {name} in {home}: set SJEPA_DATA to the folder that holds it, or make "

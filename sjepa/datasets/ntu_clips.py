@@ -6,18 +6,16 @@ The owners list 302 and 535 clips with missing or incomplete skeletons and ask t
 
 from __future__ import annotations
 
-import sys
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import SjepaError
+from .building import Job
+from .items import Item, LeftOut
 from .lineage import clip_from_skeleton
 from .ntu import parse_name, read_skeleton
-from .store import StoreWriter
 
 LISTS = Path(__file__).parent / "lists"
 ACTIONS = {"ntu60": 60, "ntu120": 120}
@@ -26,7 +24,7 @@ SETUPS = {"ntu60": 17, "ntu120": 32}
 
 def classes(name: str) -> list[str]:
     """Class names of `ntu60` or `ntu120`, in the order of the labels."""
-    lines = (LISTS / "ntu_classes.tsv").read_text().splitlines()
+    lines = (LISTS / "ntu_classes.tsv").read_text(encoding="utf-8").splitlines()
     return [line.split("\t")[1] for line in lines[: ACTIONS[name]]]
 
 
@@ -36,8 +34,8 @@ def missing() -> frozenset[str]:
     return frozenset((LISTS / "ntu_missing.txt").read_text().split())
 
 
-def clip_files(name: str, raw: Path) -> list[Path]:
-    """The set's usable files below `raw`, by name.
+def files(name: str, raw: Path) -> list[Path]:
+    """The set's files below `raw`, by name; those of NTU120 alone are passed over for NTU60.
 
     Raises:
         SjepaError: a name that is off the scheme, or one that stands in two folders.
@@ -45,38 +43,39 @@ def clip_files(name: str, raw: Path) -> list[Path]:
     found: dict[str, Path] = {}
     for path in sorted(raw.rglob("*.skeleton")):
         clip = parse_name(path)
-        if clip.action > ACTIONS[name] or clip.setup > SETUPS[name] or str(clip) in missing():
+        if clip.action > ACTIONS[name] or clip.setup > SETUPS[name]:
             continue
         if str(clip) in found:
             raise SjepaError(f"{path} and {found[str(clip)]} have the same name: remove one")
         found[str(clip)] = path
-    return list(found.values())
+    return [found[name] for name in sorted(found)]
 
 
-def _read(path: Path) -> np.ndarray | str:
-    """A clip `[T, M, 25, 3]`, or why the published pipeline has none."""
-    skeleton = read_skeleton(path)
-    try:
-        return clip_from_skeleton(skeleton)
-    except SjepaError as error:
-        return str(error)
+def read(path: Path, copied: bool = False) -> list[Item | LeftOut]:
+    """The clip of one file, or why the published pipeline has none.
 
-
-def fill(name: str, writer: StoreWriter, raw: Path) -> None:
-    """Read all files in parallel and add their clips in the order of their names.
-
-    Clips in which the published pipeline finds no body are left out and named on stderr.
+    Args:
+        path: a `.skeleton` file.
+        copied: a clip of one person gets its body a second time, as the lineage's NTU120 has it.
 
     Raises:
-        SkeletonFormatError: a file that breaks the grammar.
+        SkeletonFormatError: the file breaks the grammar.
     """
-    files = clip_files(name, raw)
-    with ProcessPoolExecutor() as pool:
-        read = pool.map(_read, files, chunksize=32)
-        for path, clip in zip(files, tqdm(read, name, len(files), unit="clip"), strict=True):
-            if isinstance(clip, str):
-                print(f"left out: {clip}", file=sys.stderr)
-                continue
-            said = parse_name(path)
-            writer.add(clip, label=said.action - 1, name=str(said), subject=said.performer,
-                       view=said.camera, rep=said.replication, setup=said.setup)
+    said = parse_name(path)
+    if str(said) in missing():
+        return [LeftOut(str(said), "on the owners' list of missing or incomplete skeletons")]
+    skeleton = read_skeleton(path)
+    try:
+        clip = clip_from_skeleton(skeleton)
+    except SjepaError as error:  # nobody in it, or nobody for long enough
+        return [LeftOut(str(said), str(error))]
+    if copied and clip.shape[1] == 1:
+        clip = np.repeat(clip, 2, axis=1)
+    return [Item(clip, said.action - 1, str(said), said.performer, said.camera, said.replication,
+                 said.setup)]
+
+
+def jobs(name: str, raw: Path, second_body: str = "lineage") -> list[Job]:
+    """A job a file; `second_body` is that of `PrepareConfig`."""
+    copied = second_body == "copied" or (second_body == "lineage" and name == "ntu120")
+    return [Job(partial(read, path, copied), (path,)) for path in files(name, raw)]

@@ -22,12 +22,27 @@ NTU120_TRAIN = NTU60_TRAIN + (
 KINDERGATOR_TRAIN = (565, 604, 876, 921, 970, 103, 169, 337, 474, 644)
 
 
+#: Bandai-Namco 2: active, elderly, exhausted and feminine train; masculine, normal and youthful are
+#: the styles never seen (numbers as in `sjepa.datasets.bandai`).
+BANDAI_STYLES = (0, 4, 5, 6)
+
+#: Pretrained on the first, judged on the second (paper's table of transfer; target PKU-MMD II).
+TRANSFERS = (("ntu60/xsub", "pku2/xsub"), ("ntu120/xsub", "pku2/xsub"), ("pku1/xsub", "pku2/xsub"))
+
+
 @dataclass(frozen=True)
 class Split:
-    """A protocol: who trains, and the official counts (None where there are none)."""
+    """A protocol.
 
-    trains: Callable[[Store], np.ndarray]
+    Attributes:
+        trains: which clips train; None where only the owners' list in the store tells.
+        counts: the official numbers of training and test clips, None where there are none.
+        takes: which clips take part at all; None: every clip.
+    """
+
+    trains: Callable[[Store], np.ndarray] | None
     counts: tuple[int, int] | None = None
+    takes: Callable[[Store], np.ndarray] | None = None
 
 
 def _subjects(ids) -> Callable[[Store], np.ndarray]:
@@ -36,6 +51,11 @@ def _subjects(ids) -> Callable[[Store], np.ndarray]:
 
 def _views(ids) -> Callable[[Store], np.ndarray]:
     return lambda store: np.isin(store.views, ids)
+
+
+def _all_but_fold(fold: int) -> Callable[[Store], np.ndarray]:
+    """Fold k of five tests every fifth of the sorted subjects, from the k-th on."""
+    return lambda store: ~np.isin(store.subjects, np.unique(store.subjects)[fold::5])
 
 
 SPLITS = {
@@ -47,27 +67,51 @@ SPLITS = {
     "ntu120/xset": Split(lambda store: store.setups % 2 == 0, (54_468, 59_477)),
     "nwucla/xview": Split(_views((1, 2)), (1_020, 464)),
     "nwucla/xsub": Split(_subjects((1, 2, 3, 4, 5)), (754, 730)),
+    "pku1/xsub": Split(None, (18_841, 2_704)),
+    "pku1/xview": Split(None),
+    "pku2/xsub": Split(None, (5_332, 1_613)),
+    "pku2/xview": Split(None),
     "kindergator/xsub": Split(_subjects(KINDERGATOR_TRAIN), (579, 580)),
+    **{f"kindergator/fold{k + 1}": Split(_all_but_fold(k)) for k in range(5)},
+    "bandai/unseen-styles": Split(
+        lambda store: np.isin(store.setups, BANDAI_STYLES), (1_657, 1_245),
+        takes=lambda store: store.views == 2,
+    ),
     "hdm05/xsub": Split(_subjects((0, 1, 2)), (189, 99)),
 }
+
+
+def _trains(name: str, store: Store) -> np.ndarray:
+    """Which clips train: by the list that came with the files, else by the published rule."""
+    protocol, lists = name.split("/")[1], store.meta["lists"]
+    if protocol in lists:  # names clips, or the videos that clips were cut from
+        videos = np.array([each.rpartition("_")[0] for each in store.names])
+        return np.isin(store.names, lists[protocol]) | np.isin(videos, lists[protocol])
+    if lists or SPLITS[name].trains is None:
+        raise SjepaError(f"the store at {store.path} was made from files that do not tell "
+                         f"{name!r}: it knows {', '.join(lists) or 'no protocol'}")
+    return SPLITS[name].trains(store)
 
 
 def split(name: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training and of the test clips of protocol `name`.
 
     Raises:
-        SjepaError: unknown protocol, one of another data set, or an empty side.
+        SjepaError: unknown protocol, one of another data set, one that the store's files do not
+            tell, or an empty side.
     """
     if name not in SPLITS:
         raise SjepaError(f"unknown split {name!r}: known are {', '.join(SPLITS)}")
     if name.split("/")[0] != store.meta["name"]:
         owner = store.meta["name"]
         raise SjepaError(f"split {name!r} is not of the store {owner!r} at {store.path}")
-    trains = SPLITS[name].trains(store)
-    train, test = np.flatnonzero(trains), np.flatnonzero(~trains)
+    trains, takes = _trains(name, store), SPLITS[name].takes
+    part = np.ones(len(store), bool) if takes is None else takes(store)
+    train, test = np.flatnonzero(trains & part), np.flatnonzero(~trains & part)
+    expected = set(store.labels[part].tolist())
     for side, index in (("training", train), ("test", test)):
-        missing = set(range(len(store.classes))) - set(store.labels[index].tolist())
-        if missing and (side == "training" or len(index) == 0):
+        missing = expected - set(store.labels[index].tolist())
+        if len(index) == 0 or (missing and side == "training"):
             lost = ", ".join(store.classes[k] for k in sorted(missing)[:5])
             raise SjepaError(f"split {name!r}: the {side} part has no clip of: {lost}")
     return train, test
