@@ -58,12 +58,18 @@ def survives(read, path: Path, raw: bytes) -> None:
     assert positions.ndim == 3 and len(positions) and np.isfinite(positions).all()
 
 
+def open_folder(what: str) -> Path:
+    """The folder of the open sets that has `what` in it; skips without."""
+    for place in (data_dir(), ROOT.parent / "shared" / "data"):
+        if (place / what).exists():
+            return place
+    pytest.skip(f"the open sets are not here: set SJEPA_DATA to the folder that has {what}")
+
+
 def raw_samples(name: str) -> tuple[Path, Path]:
     """The folder of the open sets, and the one of raw samples of set `name`; skips without."""
-    for place in (data_dir(), ROOT.parent / "shared" / "data"):
-        if (place / "raw-samples" / name).is_dir():
-            return place, place / "raw-samples" / name
-    pytest.skip("no raw samples of the open sets here: set SJEPA_DATA to the folder that has them")
+    place = open_folder(f"raw-samples/{name}")
+    return place, place / "raw-samples" / name
 
 
 def converted_clip(path: Path, clips: list, item) -> tuple[int, np.ndarray]:

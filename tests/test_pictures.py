@@ -8,7 +8,7 @@ import pytest
 
 from sjepa.animation import animate
 from sjepa.datasets import synthetic
-from sjepa.plots import PART_BOUNDS, PART_ORDER, joint_colour, project
+from sjepa.plots import PART_BOUNDS, PART_ORDER, face_camera, joint_colour, project
 from sjepa.skeleton import NTU_BONES, NTU_CHAINS, NTU_JOINTS, NTU_PARENTS
 
 
@@ -22,6 +22,21 @@ def test_left_is_on_the_right_of_a_frontal_picture(clip):
     assert flat[4, 0] > flat[8, 0] and flat[3, 1] > flat[0, 1]
     side = project(clip[0, 0], np.pi / 2)
     assert abs(side[4, 0] - side[8, 0]) < 0.3 * abs(flat[4, 0] - flat[8, 0])
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, np.pi / 2, np.pi, -2.0])
+def test_everybody_faces_us_however_the_room_was_turned(angle):
+    two = synthetic.generate_clip(synthetic.ACTIONS.index("push"), 4, 1, noise=False)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned = two @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], np.float32)
+    faced = face_camera(turned)
+    assert faced.dtype == np.float32
+    np.testing.assert_allclose(faced, face_camera(two), atol=1e-5)
+    flat = project(faced[0, 0])
+    assert flat[12, 0] > flat[16, 0]  # the left hip is on the right of the picture, and as deep
+    assert abs(faced[0, 0, 12, 2] - faced[0, 0, 16, 2]) < 1e-6
+    spans = [np.linalg.norm(clip[:, 0] - clip[:, 1], axis=-1) for clip in (faced, two)]
+    np.testing.assert_allclose(*spans, atol=1e-5)
 
 
 def test_animation_is_valid_svg_with_every_frame(clip):

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import numpy as np
+import pku_files
 import pytest
+from formats import open_folder, raw_samples
 from test_store import change_meta
 
 from sjepa.datasets import (
@@ -16,13 +18,14 @@ from sjepa.datasets import (
     converted,
     load_store,
     ntu_clips,
-    nwucla,
     prepare_store,
     synthetic,
 )
 from sjepa.datasets.counts import count_report
+from sjepa.datasets.feeder_npz import export_npz
 from sjepa.datasets.lineage import center_on_spine
 from sjepa.datasets.ntu import SkeletonFormatError, parse_name
+from sjepa.datasets.options import PrepareConfig
 from sjepa.datasets.splits import leaked, split
 from sjepa.datasets.store import OldStore, open_store
 from sjepa.errors import SjepaError
@@ -31,17 +34,9 @@ from sjepa.paths import ROOT
 # ------------------------------------------------------------------ the open sets, where they are
 
 
-@pytest.fixture
-def open_data():
-    folder = catalogue.data_dir()
-    for place in (folder, catalogue.ROOT.parent / "shared" / "data"):
-        if (place / "nwucla.npz").is_file():
-            return place
-    pytest.skip("the open sets are not here: set SJEPA_DATA to the folder of nwucla.npz")
-
-
 @pytest.mark.parametrize("name", ["nwucla", "hdm05", "kindergator", "bandai"])
-def test_open_sets_give_the_official_counts(open_data, tmp_path, name):
+def test_open_sets_give_the_official_counts(tmp_path, name):
+    open_data = open_folder("nwucla.npz")
     store = open_store(prepare_store(name, open_data, tmp_path), verify=True)
     report = count_report(store)
     assert report["clips"] == report["official"]
@@ -53,7 +48,8 @@ def test_open_sets_give_the_official_counts(open_data, tmp_path, name):
     assert store.classes == converted.classes(next(open_data.glob(f"{name}*.npz")))
 
 
-def test_nwucla_leaks_95_clips(open_data, tmp_path):
+def test_nwucla_leaks_95_clips(tmp_path):
+    open_data = open_folder("nwucla.npz")
     store = open_store(prepare_store("nwucla", open_data, tmp_path))
     train, test = split("nwucla/xview", store)
     copies = leaked(store, train, test)
@@ -164,47 +160,6 @@ def test_owners_list_of_missing_clips():
     assert sum(parse_name(n).action <= 60 and parse_name(n).setup <= 17 for n in names) == 302
 
 
-def nwucla_json(folder, name, clip, label):
-    data = {"file_name": name, "skeletons": clip, "label": label}
-    (folder / f"{name}.json").write_text(json.dumps(data))
-
-
-def test_nwucla_json(tmp_path):
-    clip = np.random.default_rng(0).normal(size=(6, 20, 3)).round(5)
-    nwucla_json(tmp_path, "a12_s03_e02_v02", clip.tolist(), 10)
-    store = open_store(prepare_store("nwucla", tmp_path, tmp_path))
-    assert (store.labels[0], store.subjects[0], store.reps[0], store.views[0]) == (9, 3, 2, 2)
-    wanted = (clip - clip[0, 1]).astype(np.float32)  # measured joints stay in their places
-    np.testing.assert_allclose(store.clip(0)[:, 0, :2], wanted[:, :2], atol=1e-6)
-    np.testing.assert_allclose(store.clip(0)[:, 0, 20], wanted[:, 2], atol=1e-6)
-
-
-@pytest.mark.parametrize("clip, label, said", [
-    ([[[0, 0, 0]] * 19], 1, r"expected skeletons \[T, 20, 3\]"), ([], 1, "expected skeletons"),
-    ([[[0, 0, 0]] * 20], 11, "label 11, expected 1 to 10"), ("no", 1, "no NW-UCLA clip"),
-])
-def test_nwucla_faults(tmp_path, clip, label, said):
-    nwucla_json(tmp_path, "a01_s03_e02_v02", clip, label)
-    with pytest.raises(SjepaError, match=said):
-        prepare_store("nwucla", tmp_path, tmp_path)
-    assert os.listdir(tmp_path) == ["a01_s03_e02_v02.json"]
-
-
-def test_nwucla_samples_equal_their_conversion(open_data):
-    samples = nwucla.files(open_data / "raw-samples" / "nwucla")
-    if not samples:
-        pytest.skip("no raw samples of NW-UCLA beside the open sets")
-    with np.load(open_data / "nwucla.npz") as raw:
-        for path in samples:
-            clip, label = nwucla.read_clip(path)
-            action, subject, rep, view = (int(path.stem[k : k + 2]) for k in (1, 5, 9, 13))
-            (i,) = np.flatnonzero(
-                (raw["action_ids"][raw["labels"]] == action) & (raw["subjects"] == subject)
-                & (raw["reps"] == rep) & (raw["views"] == view))
-            assert label == raw["labels"][i]
-            assert np.array_equal(clip, raw["x"][raw["offsets"][i] : raw["offsets"][i + 1]])
-
-
 # ------------------------------------------------------------------ the command
 
 
@@ -266,20 +221,37 @@ def test_bad_commands_leave_nothing(tmp_path, args, said):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name, sample", [
-    ("nwucla", "nwucla"), ("hdm05", "hdm05"), ("kindergator", "kindergator"), ("bandai", "bandai")])
-def test_the_owners_own_files_become_a_store(open_data, tmp_path, name, sample):
+@pytest.mark.parametrize("name", ["nwucla", "hdm05", "kindergator", "bandai"])
+def test_the_owners_own_files_become_a_store(tmp_path, name):
     """Clip for clip what the set's conversion holds, to its rounding."""
-    raw = open_data / "raw-samples" / sample
-    if not raw.is_dir():
-        pytest.skip("no raw samples beside the open sets")
+    open_data, raw = raw_samples(name)
     few = open_store(prepare_store(name, raw, tmp_path / "few"), verify=True)
     whole = open_store(prepare_store(name, open_data, tmp_path / "whole"))
+    assert len(few) >= 1
     for i in range(len(few)):
         same = ((whole.labels == few.labels[i]) & (whole.lengths == few.lengths[i])
                 & (whole.subjects == few.subjects[i]) & (whole.views == few.views[i])
                 & (whole.setups == few.setups[i]))
         gaps = [np.abs(whole.clip(k) - few.clip(i)).max() for k in np.flatnonzero(same)]
-        assert min(gaps) < 1e-3  # each position errs by the conversion's rounding, and derived
-        # joints and the moved origin by a few of them
+        assert min(gaps) < 1e-3  # the conversion's rounding, in derived joints and in the origin
 
+
+@pytest.mark.parametrize("phase, labels, classes", [
+    (1, "original", 51), (2, "original", 51), (2, "dense", 41)])
+def test_pku_videos_become_clips_and_splits(tmp_path, phase, labels, classes):
+    name = f"pku{phase}"
+    pku_files.write_set(tmp_path / "raw", phase)
+    options = PrepareConfig(pku2_labels=labels)
+    store = open_store(prepare_store(name, tmp_path / "raw", tmp_path, options), verify=True)
+    assert len(store.classes) == classes
+    report = count_report(store)
+    for protocol in ("xsub", "xview"):
+        train, test = split(f"{name}/{protocol}", store)
+        videos = [{n.rpartition("_")[0] for n in store.names[side]} for side in (train, test)]
+        assert not videos[0] & videos[1] and len(train) + len(test) == len(store)
+        assert report["splits"][f"{name}/{protocol}"]["found"] == (len(train), len(test))
+        listed = store.meta["lists"][protocol]
+        assert videos[0] <= set(listed) and not videos[1] & set(listed)
+    path = export_npz(store, f"{name}/xsub", tmp_path)
+    again = open_store(prepare_store(name, path, tmp_path / "again", options))
+    assert again.classes == store.classes and len(again) == len(store)
