@@ -1,8 +1,7 @@
 """Every setting of a run by name, with where its default comes from and why.
 
-`source` says how far a default can be trusted: `authors` (their page), `readers` (people who read
-the PDF and cite its sections), `lineage` (MAMP's code, which the method follows), `guess` (nobody
-says; the Deviations page lists these), `ours` (this project's machinery).
+What a setting's source means is told in `sjepa.settings`; the evaluation protocols' settings are
+in `sjepa.config_evaluate`.
 """
 
 from __future__ import annotations
@@ -10,17 +9,24 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import yaml
 
+from .config_evaluate import (
+    EvaluateConfig,
+    FinetuneConfig,
+    FuseConfig,
+    KnnConfig,
+    LinearConfig,
+    RetrievalConfig,
+    SemiConfig,
+    TransferConfig,
+)
 from .errors import SjepaError
-
-
-def setting(default, source: str, why: str):
-    """A field that carries its provenance (see the module's docstring) and its reason."""
-    return field(default=default, metadata={"source": source, "why": why})
+from .settings import setting
+from .streams import STREAMS
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,9 @@ class PretrainConfig:
         0.1, "guess", "m an axis; range unpublished: more than sensor noise, less than a step"
     )
     view_flip: float = setting(0.5, "guess", "probability of a mirrored view; unpublished")
+    stream: str = setting(
+        "joint", "readers", "joint, or bone or motion as the literature compares; made after views"
+    )
     mask_ratio: float = setting(0.9, "readers", "share of tokens to predict")
     mask_tau: float = setting(0.8, "lineage", "0.8 on NTU60 and PKU-MMD, 0.75 on NTU120")
     empty_bodies: str = setting(
@@ -99,45 +108,15 @@ _CHOICES = {
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "empty_bodies": ("all", "weighted", "drop"),
+    "stream": STREAMS,
 }
 
 
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """What every protocol needs: the encoder, the data, the place of the record."""
-
-    run: str = setting("", "ours", "folder of a pretraining; with `method: random`, its shape only")
-    method: str = setting("sjepa", "ours", "sjepa, or random: the same encoder before training")
-    dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
-    split: str = setting("synthetic/xsub", "ours", "the protocol's training and test clips")
-    test_crop: float = setting(0.95, "lineage", "readers of the paper say 0.9, MAMP's code 0.95")
-    seed: int = setting(0, "ours", "of the probe")
-    device: str = setting("auto", "ours", "auto, cpu, cuda")
-    precision: str = setting("fp32", "ours", "of the frozen encoder")
-    results: str = setting("", "ours", "folder of the record; empty: book/results")
-
-
-@dataclass(frozen=True)
-class LinearConfig(EvaluateConfig):
-    """Linear probe on the frozen target encoder (lineage: MAMP's, after MAE's)."""
-
-    epochs: int = setting(100, "lineage", "passes of the probe over the training features")
-    batch_size: int = setting(256, "lineage", "features a step")
-    lr: float = setting(0.1, "lineage", "peak learning rate of SGD, cosine to 0")
-    passes: int = setting(
-        0, "ours", "different augmented feature passes, used in turn; 0: a fresh one each epoch"
-    )
-    base_rotation: float = setting(0.3, "lineage", "rad, in the training passes")
-
-
-@dataclass(frozen=True)
-class KnnConfig(EvaluateConfig):
-    """k nearest neighbours by cosine similarity on the frozen target encoder."""
-
-    ks: tuple = setting((1, 5, 20), "ours", "all reported: choosing K on test would flatter")
-
-
-CONFIGS = {"pretrain": PretrainConfig, "linear": LinearConfig, "knn": KnnConfig}
+CONFIGS = {
+    "pretrain": PretrainConfig, "linear": LinearConfig, "knn": KnnConfig,
+    "retrieval": RetrievalConfig, "finetune": FinetuneConfig, "semi": SemiConfig,
+    "transfer": TransferConfig, "fuse": FuseConfig,
+}
 
 
 def _typed(cls, name: str, value):
@@ -178,13 +157,33 @@ def make_config(cls, params: dict):
     return _checked(replace(cls(), **values))
 
 
+_POSITIVE = (
+    "epochs", "batch_size", "dim", "depth", "heads", "frames", "segment", "accumulate", "hidden",
+    "subsets", "test_every", "checkpoint_every",
+)
+_RATES = ("drop_path", "dropout", "label_smoothing")  # from 0, below 1
+_SHARES = ("share", "layer_decay")  # above 0, to 1
+
+
 def _checked(config):
-    positive = ("epochs", "batch_size", "dim", "depth", "heads", "frames", "segment", "accumulate")
-    for name in positive:
+    for name in _POSITIVE:
         if getattr(config, name, 1) < 1:
             raise SjepaError(f"parameter {name} = {getattr(config, name)}: expected at least 1")
     if not 0 < getattr(config, "mask_ratio", 0.5) < 1:
         raise SjepaError(f"parameter mask_ratio = {config.mask_ratio}: expected between 0 and 1")
+    for name in _RATES:
+        if not 0 <= getattr(config, name, 0) < 1:
+            raise SjepaError(f"parameter {name} = {getattr(config, name)}: expected 0 or more, "
+                             "below 1")
+    for name in _SHARES:
+        if not 0 < getattr(config, name, 1) <= 1:
+            raise SjepaError(f"parameter {name} = {getattr(config, name)}: expected above 0, "
+                             "at most 1")
+    if any(type(k) is not int or k < 1 for k in getattr(config, "ks", ())):
+        raise SjepaError(f"parameter ks = {list(config.ks)}: expected whole numbers from 1")
+    if isinstance(config, EvaluateConfig) and config.method not in config.METHODS:
+        known = " or ".join(config.METHODS)
+        raise SjepaError(f"parameter method = {config.method!r}: expected {known}")
     return config
 
 

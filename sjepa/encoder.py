@@ -41,8 +41,21 @@ class Attention(nn.Module):
         return self.proj(out.transpose(1, 2).reshape(batch, count, dim))
 
 
+def drop_path(branch: torch.Tensor, rate: float) -> torch.Tensor:
+    """Stochastic depth: drop a residual branch `[B, N, D]` of each row with probability `rate`.
+
+    What stays is divided by `1 - rate`, so that the expectation is kept.
+    """
+    stays = torch.rand(len(branch), 1, 1, device=branch.device) >= rate
+    return branch * stays / (1 - rate)
+
+
 class Block(nn.Module):
-    """Pre-norm transformer block: attention, then a GELU network `ratio` times as wide."""
+    """Pre-norm transformer block: attention, then a GELU network `ratio` times as wide.
+
+    `drop_path` is the probability with which training leaves out each of its two branches; only
+    fine-tuning sets it, with `Encoder.set_drop_path`.
+    """
 
     def __init__(self, dim: int, heads: int, ratio: int = 4):
         super().__init__()
@@ -50,10 +63,14 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         wide = ratio * dim
         self.mlp = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim))
+        self.drop_path = 0.0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        if not self.training or self.drop_path == 0:
+            x = x + self.attn(self.norm1(x))
+            return x + self.mlp(self.norm2(x))
+        x = x + drop_path(self.attn(self.norm1(x)), self.drop_path)
+        return x + drop_path(self.mlp(self.norm2(x)), self.drop_path)
 
 
 class Positions(nn.Module):
@@ -115,6 +132,11 @@ class Encoder(nn.Module):
     def tokens(self) -> int:
         """N, the tokens of a clip."""
         return self.frames // self.segment * self.joints
+
+    def set_drop_path(self, rate: float) -> None:
+        """Stochastic depth in training: 0 in the first block, growing linearly to `rate`."""
+        for block, own in zip(self.blocks, torch.linspace(0, rate, self.depth), strict=True):
+            block.drop_path = own.item()
 
     def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """Encode clips.

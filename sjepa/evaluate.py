@@ -4,106 +4,73 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import torch
 
 from .command import main_with_errors
-from .config import CONFIGS, EvaluateConfig, KnnConfig, LinearConfig, load_params, make_config
-from .datasets import load_store
-from .datasets.splits import reported_parts, split
-from .datasets.store import Store
-from .device import describe, peak_bytes, pick_device, pick_precision
-from .errors import SjepaError
-from .protocols.features import extract, load_encoder, random_encoder
-from .protocols.knn import knn
-from .protocols.linear import linear_probe
-from .records import PAPER, bootstrap, write_record
+from .config import CONFIGS, EvaluateConfig, load_params, make_config
+from .datasets.splits import reported_parts
+from .device import describe, peak_bytes
+from .fusion import late_fusion
+from .protocols.bench import Bench, Reading, Result
+from .protocols.frozen import run_knn, run_linear, run_retrieval
+from .protocols.scores import Predictions, save_predictions
+from .protocols.tuned import run_finetune, run_semi, run_transfer
+from .records import paper_value, publish, record_id, summary
+
+PROTOCOLS = {
+    "linear": run_linear, "knn": run_knn, "retrieval": run_retrieval,
+    "finetune": run_finetune, "semi": run_semi, "transfer": run_transfer,
+}
 
 
-@dataclass
-class Bench:
-    """All that a protocol needs at hand: encoder, clips on the device, split, labels."""
+def variant(bench: Bench) -> str:
+    """What sets a row apart from the plain one, as metrics end with it: stream and origin.
 
-    config: EvaluateConfig
-    store: Store
-    encoder: torch.nn.Module
-    facts: dict
-    train: np.ndarray
-    test: np.ndarray
-
-    def __post_init__(self):
-        self.device = pick_device(self.config.device)
-        self.dtype = pick_precision(self.config.precision, self.device)
-        self.encoder.to(self.device)
-        self.data = self.store.to(self.device)
-        self.labels = torch.from_numpy(self.store.labels.astype(np.int64))
-        self.classes = len(self.store.classes)
-
-    def features(self, index: np.ndarray, rotation: float | None = None, generator=None):
-        """Features `[N, D]` of clips, at test time or (with a rotation) augmented."""
-        return extract(self.encoder, self.data, index, crop=self.config.test_crop,
-                       rotation=rotation, generator=generator, dtype=self.dtype)
-
-
-def set_up(config: EvaluateConfig) -> Bench:
-    """Open what `config` names.
-
-    Raises:
-        SjepaError: no such store, split, run or method.
+    An encoder that was pretrained on another split than it is judged on says so, in whatever
+    protocol: rows of transfer must not pass for rows of the set's own encoder.
     """
-    if config.method not in ("sjepa", "random"):
-        raise SjepaError(f"parameter method = {config.method!r}: expected sjepa or random")
-    if not config.run:
-        raise SjepaError("parameter run is empty: give the folder of a pretraining")
-    if config.method == "random":
-        encoder, facts = random_encoder(config.run, config.seed)
-    else:
-        encoder, facts = load_encoder(config.run)
-    store = load_store(config.dataset)
-    return Bench(config, store, encoder, facts, *split(config.split, store))
+    named = "" if bench.stream == "joint" else f"-{bench.stream}"
+    if bench.config.method == "sjepa" and bench.pretraining.split != bench.config.split:
+        named += f"-from-{bench.pretraining.split.replace('/', '-')}"
+    return named
 
 
-def run_linear(config: LinearConfig) -> dict[str, torch.Tensor]:
-    """The linear probe: predictions `top1` (last epoch) and `top1-best-epoch` (chosen on test)."""
-    bench = set_up(config)
-    generator = torch.Generator(bench.device).manual_seed(config.seed)
-    kept: dict[int, torch.Tensor] = {}
-
-    def passes(epoch: int) -> torch.Tensor:
-        key = epoch % config.passes if config.passes else epoch
-        if key not in kept:
-            made = bench.features(bench.train, config.base_rotation, generator)
-            if not config.passes:
-                return made
-            kept[key] = made
-        return kept[key]
-
-    made = linear_probe(
-        passes, bench.labels[bench.train], bench.features(bench.test), bench.labels[bench.test],
-        bench.classes, epochs=config.epochs, lr=config.lr, batch_size=config.batch_size,
-        seed=config.seed,
-    )
-    return bench, {"top1": made["predicted"], "top1-best-epoch": made["best"]}
-
-
-def run_knn(config: KnnConfig) -> dict[str, torch.Tensor]:
-    """kNN with each K: predictions `top1-k1`, …"""
-    bench = set_up(config)
-    train, test = bench.features(bench.train), bench.features(bench.test)
-    labels = bench.labels[bench.train]
-    return bench, {f"top1-k{k}": knn(train, labels, test, k, bench.classes) for k in config.ks}
-
-
-PROTOCOLS = {"linear": run_linear, "knn": run_knn}
+def make_record(protocol: str, bench: Bench, result: Result, part: str, metric: str,
+                right: np.ndarray, common: dict) -> dict:
+    """The record of one metric on one part of the test clips."""
+    config, pretraining = bench.config, bench.pretraining
+    trained = config.method == "sjepa"
+    full = metric + variant(bench)
+    value, interval = summary(right)
+    notes = [bench.store.meta["note"], result.note]
+    if bench.stream != "joint":
+        notes.append(f"{bench.stream} stream")
+    if "-from-" in full:
+        notes.append(f"from {pretraining.split}")
+    if len(right) > 1:
+        each = ", ".join(f"{v:.2f}" for v in right.mean(1) * 100)
+        notes.append(f"interval: mean ± one standard deviation over {len(right)} seeds ({each})")
+    seeds = [pretraining.seed] if trained and protocol != "semi" else result.seeds
+    return {
+        "id": record_id(part, protocol, config.method, pretraining.preset, full,
+                        bench.encoder_seed, config.seed),
+        "dataset": config.dataset, "split": part, "protocol": protocol, "method": config.method,
+        "metric": full, "value": value, "interval": interval, "seeds": seeds,
+        "paper": paper_value(protocol, part, full) if trained else None,
+        "preset": pretraining.preset, "epochs": pretraining.epochs if trained else 0,
+        "note": "; ".join(n for n in notes if n),
+    } | common
 
 
 def evaluate(protocol: str, config: EvaluateConfig, command: str = "") -> list[dict]:
     """Run a protocol and write one record for each metric and each reported part of the test clips.
 
+    The predictions behind them go to `RUN/scores/ID.npz`, one file a metric and seed.
+
     Args:
-        protocol: `linear` or `knn`.
+        protocol: a name in `PROTOCOLS`.
         config: its settings.
         command: the line that repeats the run, for the records.
 
@@ -111,43 +78,50 @@ def evaluate(protocol: str, config: EvaluateConfig, command: str = "") -> list[d
         The records, the main one first.
     """
     begun = time.perf_counter()
-    bench, metrics = PROTOCOLS[protocol](config)
-    hours = (time.perf_counter() - begun) / 3600
-    wanted = bench.labels[bench.test].numpy()
-    settings = bench.facts["config"]
+    bench, result = PROTOCOLS[protocol](config)
+    hours = (time.perf_counter() - begun) / 3600 + result.hours
+    common = {
+        "device": describe(bench.device), "hours": round(hours + bench.facts["hours"], 4),
+        "peak_bytes": max(peak_bytes(bench.device), result.peak_bytes, bench.facts["peak_bytes"]),
+        "command": command,
+    }
+    parts = reported_parts(config.split, bench.store, bench.train, bench.test)
     records = []
-    for part, mask in reported_parts(config.split, bench.store, bench.train, bench.test).items():
-        for metric, predicted in metrics.items():
-            right = (predicted.numpy() == wanted)[mask]
-            name = "-".join((*part.split("/"), protocol, config.method, settings["preset"]))
-            record = {
-                "id": name if metric == "top1" else f"{name}-{metric}", "dataset": config.dataset,
-                "split": part, "protocol": protocol, "method": config.method, "metric": metric,
-                "value": round(float(right.mean() * 100), 2), "interval": bootstrap(right),
-                "seeds": [settings["seed"] if config.method == "sjepa" else config.seed],
-                "paper": PAPER.get((protocol, part)), "preset": settings["preset"],
-                "epochs": settings["epochs"] if config.method == "sjepa" else 0,
-                "device": describe(bench.device),
-                "hours": round(hours + bench.facts["hours"], 4),
-                "peak_bytes": max(peak_bytes(bench.device), bench.facts["peak_bytes"]),
-                "command": command, "note": bench.store.meta["note"],
-            }
-            write_record(record, config.results or None)
+    for part, mask in parts.items():
+        for metric, seen in result.readings.items():
+            record = make_record(protocol, bench, result, part, metric, seen.right[:, mask], common)
+            publish(record, config.results)
             records.append(record)
-            print(f"{part} {protocol} {metric} {config.method}: {record['value']:.1f} % "
-                  f"[{record['interval'][0]:.1f}, {record['interval'][1]:.1f}]", flush=True)
+            if part == config.split and seen.predicted is not None:
+                _keep(bench, result, seen, parts, record)
     return records
+
+
+def _keep(bench: Bench, result: Result, seen: Reading, parts: dict, record: dict) -> None:
+    """Save the predictions of a metric, a file a seed."""
+    for row, seed in enumerate(result.seeds):
+        name, facts = record["id"], record
+        if len(result.seeds) > 1:
+            name, facts = f"{name}-seed-{seed}", record | {"seeds": [seed]}
+        save_predictions(Predictions(
+            bench.store.names[bench.test], bench.wanted.numpy(), seen.predicted[row],
+            None if seen.scores is None else seen.scores[row], bench.store.classes, parts,
+            (bench.encoder_seed, seed), facts,
+        ), Path(bench.config.run) / "scores" / f"{name}.npz")
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m sjepa.evaluate", description=__doc__)
-    parser.add_argument("protocol", choices=sorted(PROTOCOLS))
+    parser.add_argument("protocol", choices=[*PROTOCOLS, "fuse"])
     parser.add_argument("--params", required=True, help="YAML file of parameters")
     args = parser.parse_args(argv)
     config = make_config(CONFIGS[args.protocol], load_params(args.params))
     command = f"python -m sjepa.evaluate {args.protocol} --params {args.params}"
-    evaluate(args.protocol, config, command)
+    if args.protocol == "fuse":
+        late_fusion(config, command)
+    else:
+        evaluate(args.protocol, config, command)
 
 
 if __name__ == "__main__":

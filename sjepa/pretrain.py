@@ -25,6 +25,7 @@ from .errors import SjepaError
 from .masking import motion_aware_mask
 from .model import SJEPA, Pass
 from .paths import RUNS
+from .streams import to_stream
 from .target import ema_momentum
 from .views import base_rotation, fold_bodies, geometric_view, train_crop
 
@@ -59,11 +60,15 @@ def make_batch(store: DeviceStore, index: torch.Tensor, config: PretrainConfig, 
 
 
 def forward(model: SJEPA, x: torch.Tensor, weight, config: PretrainConfig, generator) -> Pass:
-    """View, mask and predict one batch `x` `[R, T, V, 3]`; the mask is drawn from `x` itself."""
+    """View, mask and predict one batch of joints `x` `[R, T, V, 3]`.
+
+    The mask is drawn from `x` itself; the networks see `config.stream` of the joints.
+    """
     view = geometric_view(x, config.view_rotation, config.view_translation, config.view_flip,
                           generator)
     tokens = patchify(x, config.segment)
     keep, masked = motion_aware_mask(tokens, config.mask_ratio, config.mask_tau, generator)
+    x, view = to_stream(x, config.stream), to_stream(view, config.stream)
     return model(x, view, keep, masked, weight)
 
 
@@ -212,8 +217,10 @@ def save(run: Pretraining, out: Path) -> None:
 
 
 def run_folder(config: PretrainConfig) -> Path:
-    """Where a run lives: `out`, or a name made of preset, split and seed."""
+    """Where a run lives: `out`, or a name made of preset, split, seed and, if not joint, stream."""
     name = f"{config.preset}-{config.split.replace('/', '-')}-{config.seed}"
+    if config.stream != "joint":
+        name += f"-{config.stream}"
     return Path(config.out) if config.out else RUNS / name
 
 
@@ -235,7 +242,7 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
     run = Pretraining(config, store)
     if (out / "last.pt").is_file():
         state = torch.load(out / "last.pt", map_location=run.device, weights_only=True)
-        _same_settings(state["config"], as_dict(config), out)
+        same_settings(state["config"], config, out)
         run.load_state(state)
     bar = tqdm(initial=run.epoch, total=config.epochs, desc="pretrain", unit="epoch", mininterval=5)
     while run.epoch < config.epochs:
@@ -252,11 +259,23 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
     return out
 
 
-def _same_settings(old: dict, new: dict, out: Path) -> None:
-    where = {"out", "device", "checkpoint_every", "monitor_every"}
-    for name in new:
-        if name not in where and old.get(name) != new[name]:
-            raise SjepaError(f"{out} holds a run with {name} = {old.get(name)}, not {new[name]}: "
+def same_settings(old: dict, config, out: Path, ignore: tuple[str, ...] = ()) -> None:
+    """Refuse to go on in a folder whose checkpoint was made with other settings.
+
+    Args:
+        old: the checkpoint's settings; one that it does not name had its default.
+        config: the settings to go on with.
+        out: the folder.
+        ignore: names that may differ, besides those of place and pace.
+
+    Raises:
+        SjepaError: a setting differs.
+    """
+    free = {"out", "device", "checkpoint_every", "monitor_every", *ignore}
+    old = as_dict(type(config)()) | old
+    for name, value in as_dict(config).items():
+        if name not in free and old[name] != value:
+            raise SjepaError(f"{out} holds a run with {name} = {old[name]}, not {value}: "
                              "choose another out, or delete the folder")
 
 

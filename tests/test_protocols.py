@@ -5,12 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sjepa import evaluate as module
 from sjepa import pretrain as training
 from sjepa.config import KnnConfig, LinearConfig, make_config
 from sjepa.encoder import Encoder
 from sjepa.errors import SjepaError
 from sjepa.evaluate import evaluate
+from sjepa.protocols import bench as module
 from sjepa.protocols.features import clip_features, extract, load_encoder
 from sjepa.protocols.knn import knn
 from sjepa.protocols.linear import linear_probe, make_probe

@@ -1,1 +1,1 @@
-"""Protocols that judge a frozen encoder."""
+"""Protocols that judge an encoder, frozen or trained further."""

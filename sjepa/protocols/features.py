@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from ..config import PretrainConfig, make_config
 from ..datasets.store import DeviceStore
 from ..device import autocast
 from ..encoder import Encoder
 from ..errors import SjepaError
-from ..views import base_rotation, center_crop, fold_bodies, seen, train_crop
+from ..streams import to_stream
+from ..views import base_rotation, center_crop, seen, train_crop
 
 
 def load_encoder(run: str | Path) -> tuple[Encoder, dict]:
     """The target encoder of a finished pretraining, and the facts of that run.
 
     Raises:
-        SjepaError: the folder holds no finished run, or weights of another shape than they say.
+        SjepaError: the folder holds no finished run, weights of another architecture, or weights
+            of another shape than they say.
     """
     run = Path(run)
-    if not (run / "target.safetensors").is_file():
-        raise SjepaError(f"{run} holds no finished pretraining (target.safetensors): "
+    path = run / "target.safetensors"
+    if not path.is_file() or not (run / "run.json").is_file():
+        raise SjepaError(f"{run} holds no finished pretraining (target.safetensors, run.json): "
                          "run `python -m sjepa.pretrain` first, or give another run")
-    facts = json.loads((run / "run.json").read_text())
-    with safe_open(run / "target.safetensors", "pt") as file:
-        encoder = Encoder(**{name: int(value) for name, value in file.metadata().items()})
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        facts = json.loads((run / "run.json").read_text())
+        if not {"config", "hours", "peak_bytes"} <= set(facts):
+            raise ValueError("run.json lacks config, hours or peak_bytes")
+        with safe_open(path, "pt") as file:
+            stated = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (ValueError, SafetensorError) as error:
+        raise SjepaError(f"{run} is damaged ({error}): pretrain again") from error
+    wanted = inspect.signature(Encoder).parameters
+    if set(stated) != set(wanted) or not all(v.isdecimal() for v in stated.values()):
+        raise SjepaError(f"{path} does not state the shape of an encoder of this project "
+                         f"({', '.join(wanted)}): it is a checkpoint of another architecture; "
+                         "MAMP's are read by sjepa.interop")
+    encoder = Encoder(**{name: int(value) for name, value in stated.items()})
     try:
         encoder.load_state_dict(weights)
     except RuntimeError as error:
-        raise SjepaError(f"{run}/target.safetensors does not fit the shape that it states: "
+        raise SjepaError(f"{path} does not fit the shape that it states: "
                          "the file is damaged, pretrain again") from error
     return encoder.eval().requires_grad_(False), facts
 
@@ -51,47 +66,85 @@ def pretrain_config(facts: dict) -> PretrainConfig:
     return make_config(PretrainConfig, facts["config"])
 
 
+def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None) -> torch.Tensor:
+    """Every body slot of every clip through the encoder.
+
+    An absent body is an input like any other in the lineage. All absent bodies are the same
+    input, so they share one row here: the same output for less, and, in training, the same
+    gradient (stochastic depth then draws once for that row and not once for each of them).
+
+    Args:
+        encoder: the encoder.
+        clips: `[B, M, T, V, 3]`.
+        pool: what to make of the tokens `[R, N, D]` of the rows; None: keep them.
+
+    Returns:
+        `[B, M, N, D]`, or what `pool` leaves of N and D.
+    """
+    flat = clips.flatten(0, 1)
+    present = seen(flat).any(1)
+    rows = flat[present]
+    if not present.all():
+        rows = torch.cat((rows, torch.zeros_like(flat[:1])))
+    tokens = encoder(rows)
+    if pool is not None:
+        tokens = pool(tokens)
+    place = torch.where(present, present.cumsum(0) - 1, len(rows) - 1)
+    return tokens[place].unflatten(0, clips.shape[:2])
+
+
 @torch.no_grad()
 def clip_features(encoder: Encoder, clips: torch.Tensor) -> torch.Tensor:
     """One feature a clip: the mean over bodies, segments and joints of the encoder's output.
 
-    An absent body is an input like any other in the lineage and takes part in its mean; here all
-    absent bodies share one pass, since they are the same input.
-
     Args:
         encoder: a frozen encoder.
-        clips: `[B, M, T, V, 3]`.
+        clips: `[B, M, T, V, 3]`; an absent body takes part in the mean, as in the lineage.
 
     Returns:
         `[B, D]` float32.
     """
-    batch, bodies = clips.shape[:2]
-    rows, _ = fold_bodies(clips, "drop")
-    features = encoder(rows).float().mean(1) if len(rows) else clips.new_zeros(0, encoder.dim)
-    present = seen(clips.flatten(0, 1)).any(1)
-    out = features.new_zeros(batch * bodies, encoder.dim)
-    out[present] = features
-    if not present.all():
-        out[~present] = encoder(torch.zeros_like(clips[:1, 0])).float().mean(1)
-    return out.view(batch, bodies, -1).mean(1)
+    return encode_bodies(encoder, clips, lambda tokens: tokens.float().mean(1)).mean(1)
+
+
+def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop: float = 0.95,
+                  rotation: float | None = None, stream: str = "joint",
+                  generator=None) -> torch.Tensor:
+    """Stored clips as a network takes them, at test time or augmented.
+
+    Args:
+        store: the clips.
+        index: `[B]` clip indices on the store's device.
+        frames: T.
+        crop: share of the clip, at test time.
+        rotation: None at test time (central crop, no rotation); a number: the training
+            augmentation, a random crop and a base rotation of up to this many radians.
+        stream: what is made of the joints, see `sjepa.streams`.
+        generator: source of the augmentation's randomness.
+
+    Returns:
+        `[B, M, T, V, 3]`.
+    """
+    if rotation is None:
+        clips = center_crop(store, index, frames, crop)
+    else:
+        clips = train_crop(store, index, frames, generator=generator)
+        clips = base_rotation(clips, rotation, generator)
+    return to_stream(clips, stream)
 
 
 @torch.no_grad()
-def extract(encoder: Encoder, store: DeviceStore, index, *, crop: float = 0.95,
-            rotation: float | None = None, generator=None, dtype=torch.float32,
-            batch: int = 128) -> torch.Tensor:
+def extract(encoder: Encoder, store: DeviceStore, index, *, dtype=torch.float32, batch: int = 128,
+            **view) -> torch.Tensor:
     """Features of the clips `index`, in their order.
 
     Args:
         encoder: a frozen encoder on the store's device.
         store: the clips.
         index: `[N]` clip indices.
-        crop: share of the clip, at test time.
-        rotation: None at test time (central crop, no rotation); a number: the training
-            augmentation, a random crop and a base rotation of up to this many radians.
-        generator: source of the augmentation's randomness.
         dtype: precision of the encoder.
         batch: clips at once.
+        view: `crop`, `rotation`, `stream`, `generator` of `network_input`.
 
     Returns:
         `[N, D]` float32 on the CPU.
@@ -99,11 +152,7 @@ def extract(encoder: Encoder, store: DeviceStore, index, *, crop: float = 0.95,
     encoder.eval()
     out = []
     for part in torch.as_tensor(index, device=store.frames.device).split(batch):
-        if rotation is None:
-            clips = center_crop(store, part, encoder.frames, crop)
-        else:
-            clips = train_crop(store, part, encoder.frames, generator=generator)
-            clips = base_rotation(clips, rotation, generator)
+        clips = network_input(store, part, encoder.frames, **view)
         with autocast(store.frames.device, dtype):
             out.append(clip_features(encoder, clips).cpu())
     return torch.cat(out)

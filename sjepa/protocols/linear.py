@@ -36,9 +36,10 @@ def linear_probe(passes, labels: torch.Tensor, test: torch.Tensor, test_labels: 
         epochs, lr, batch_size, seed: see `sjepa.config.LinearConfig`.
 
     Returns:
-        `predicted`: `[M]` classes after the last epoch, the honest reading. `best`: `[M]` those
-        of the epoch with the best test accuracy, which the lineage prints and which looks at the
-        test clips to choose. `curve`: test accuracy in percent after each epoch.
+        `predicted`: `[M]` classes after the last epoch, the honest reading. `scores`: `[M,
+        classes]` what they were chosen by, before softmax. `best`: `[M]` classes of the epoch with
+        the best test accuracy, which the lineage prints and which looks at the test clips to
+        choose. `curve`: test accuracy in percent after each epoch.
     """
     torch.manual_seed(seed)
     probe = make_probe(test.shape[1], classes)
@@ -58,8 +59,9 @@ def linear_probe(passes, labels: torch.Tensor, test: torch.Tensor, test_labels: 
             optimizer.step()
         probe.eval()
         with torch.no_grad():
-            predicted = probe(test).argmax(1)
+            scores = probe(test)
+        predicted = scores.argmax(1)
         curve.append((predicted == test_labels).float().mean().item() * 100)
         if best is None or curve[-1] > max(curve[:-1]):
             best = predicted
-    return {"predicted": predicted, "best": best, "curve": curve}
+    return {"predicted": predicted, "scores": scores, "best": best, "curve": curve}

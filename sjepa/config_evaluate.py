@@ -1,0 +1,106 @@
+"""Every setting of the evaluation protocols by name, with its source and reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .settings import setting
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What every protocol needs: the encoder, the data, the place of the record."""
+
+    #: What may stand for the encoder: pretrained, or the same shape with random weights, frozen.
+    METHODS: ClassVar[tuple[str, ...]] = ("sjepa", "random")
+
+    run: str = setting("", "ours", "folder of a pretraining; untrained methods take its shape only")
+    method: str = setting("sjepa", "ours", "sjepa; random, frozen; or scratch, trained with labels")
+    dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
+    split: str = setting("synthetic/xsub", "ours", "the protocol's training and test clips")
+    test_crop: float = setting(0.95, "lineage", "readers of the paper say 0.9, MAMP's code 0.95")
+    seed: int = setting(0, "ours", "of everything that the evaluation draws")
+    device: str = setting("auto", "ours", "auto, cpu, cuda")
+    precision: str = setting("fp32", "ours", "of the frozen encoder")
+    results: str = setting("", "ours", "folder of the record; empty: book/results")
+
+
+@dataclass(frozen=True)
+class LinearConfig(EvaluateConfig):
+    """Linear probe on the frozen target encoder (lineage: MAMP's, after MAE's)."""
+
+    epochs: int = setting(100, "lineage", "passes of the probe over the training features")
+    batch_size: int = setting(256, "lineage", "features a step")
+    lr: float = setting(0.1, "lineage", "peak learning rate of SGD, cosine to 0")
+    passes: int = setting(
+        0, "ours", "different augmented feature passes, used in turn; 0: a fresh one each epoch"
+    )
+    base_rotation: float = setting(0.3, "lineage", "rad, in the training passes")
+
+
+@dataclass(frozen=True)
+class KnnConfig(EvaluateConfig):
+    """k nearest neighbours by cosine similarity on the frozen target encoder."""
+
+    ks: tuple = setting((1, 5, 20), "ours", "all reported: choosing K on test would flatter")
+
+
+@dataclass(frozen=True)
+class RetrievalConfig(EvaluateConfig):
+    """Recall: is a training clip of the right class among the K most similar ones?"""
+
+    ks: tuple = setting((1, 5, 10), "ours", "the literature's; nothing is chosen among them")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(EvaluateConfig):
+    """Fine-tuning of the whole target encoder under a new head (lineage: MAMP's recipe)."""
+
+    METHODS: ClassVar[tuple[str, ...]] = ("sjepa", "scratch")
+
+    precision: str = setting("fp32", "lineage", "mixed precision is off in its scripts")
+    epochs: int = setting(100, "lineage", "passes over the labelled clips")
+    batch_size: int = setting(48, "lineage", "clips a step; there 24 on each of two GPUs")
+    lr: float = setting(3e-4, "lineage", "peak learning rate; its scripts override its files' 5e-4")
+    lr_end: float = setting(1e-5, "lineage", "learning rate at the end of the cosine")
+    warmup_epochs: float = setting(5, "lineage", "linear warm-up from 0")
+    weight_decay: float = setting(0.05, "lineage", "not on biases and norms")
+    layer_decay: float = setting(
+        0.8, "lineage", "a block learns this much slower than the next; 1 from scratch; "
+        "one reader says 0.75"
+    )
+    drop_path: float = setting(0.3, "lineage", "of the last block, growing linearly from 0")
+    dropout: float = setting(0.3, "lineage", "of the tokens that enter the head")
+    hidden: int = setting(2048, "lineage", "width of the head's hidden layer")
+    label_smoothing: float = setting(0.1, "lineage", "share of the target spread over all classes")
+    base_rotation: float = setting(0.3, "lineage", "rad, in training")
+    test_every: int = setting(1, "lineage", "epochs between readings of the test clips")
+    checkpoint_every: int = setting(5, "ours", "epochs between checkpoints")
+    out: str = setting("", "ours", "folder of the checkpoints; empty: a folder inside run")
+
+
+@dataclass(frozen=True)
+class SemiConfig(FinetuneConfig):
+    """Semi-supervised: fine-tuning with the labels of a small share of the training clips."""
+
+    share: float = setting(0.01, "readers", "labels of each class; the paper has 1 % and 10 %")
+    subsets: int = setting(5, "lineage", "labelled subsets, of seeds seed, seed + 1, …")
+
+
+@dataclass(frozen=True)
+class TransferConfig(FinetuneConfig):
+    """Transfer: an encoder pretrained on one data set, fine-tuned and probed on another."""
+
+    METHODS: ClassVar[tuple[str, ...]] = ("sjepa",)
+
+    probe_passes: int = setting(0, "ours", "of the linear probe, as `passes` of linear")
+
+
+@dataclass(frozen=True)
+class FuseConfig:
+    """Late fusion of the class scores of evaluated runs, one a stream."""
+
+    scores: tuple = setting((), "ours", "files RUN/scores/ID.npz on the same test clips")
+    weights: tuple = setting((), "ours", "one a file; empty: equal ones")
+    results: str = setting("", "ours", "folder of the record; empty: book/results")

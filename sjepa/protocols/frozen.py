@@ -1,0 +1,58 @@
+"""Protocols that leave the encoder as it is: linear probe, nearest neighbours, retrieval."""
+
+from __future__ import annotations
+
+import torch
+
+from ..config import KnnConfig, LinearConfig, RetrievalConfig
+from .bench import Bench, Reading, Result, reading, set_up
+from .knn import knn, recall
+from .linear import linear_probe
+
+
+def probe(bench: Bench, config: LinearConfig) -> dict[str, Reading]:
+    """The linear probe of a bench: `top1` (last epoch) and `top1-best-epoch` (chosen on test)."""
+    generator = torch.Generator(bench.device).manual_seed(config.seed)
+    kept: dict[int, torch.Tensor] = {}
+
+    def passes(epoch: int) -> torch.Tensor:
+        key = epoch % config.passes if config.passes else epoch
+        if key not in kept:
+            made = bench.features(bench.train, config.base_rotation, generator)
+            if not config.passes:
+                return made
+            kept[key] = made
+        return kept[key]
+
+    made = linear_probe(
+        passes, bench.labels[bench.train], bench.features(bench.test), bench.wanted,
+        bench.classes, epochs=config.epochs, lr=config.lr, batch_size=config.batch_size,
+        seed=config.seed,
+    )
+    return {"top1": reading(made["predicted"], bench.wanted, made["scores"]),
+            "top1-best-epoch": reading(made["best"], bench.wanted)}
+
+
+def run_linear(config: LinearConfig) -> tuple[Bench, Result]:
+    """The linear probe."""
+    bench = set_up(config)
+    return bench, Result(probe(bench, config), [config.seed])
+
+
+def run_knn(config: KnnConfig) -> tuple[Bench, Result]:
+    """kNN with each K: `top1-k1`, …"""
+    bench = set_up(config)
+    train, test = bench.features(bench.train), bench.features(bench.test)
+    labels = bench.labels[bench.train]
+    readings = {f"top1-k{k}": reading(knn(train, labels, test, k, bench.classes), bench.wanted)
+                for k in config.ks}
+    return bench, Result(readings, [config.seed])
+
+
+def run_retrieval(config: RetrievalConfig) -> tuple[Bench, Result]:
+    """Recall at each K: `recall-at-1`, …"""
+    bench = set_up(config)
+    train, test = bench.features(bench.train), bench.features(bench.test)
+    found = recall(train, bench.labels[bench.train], test, bench.wanted, config.ks)
+    readings = {f"recall-at-{k}": Reading(hit.numpy()[None]) for k, hit in found.items()}
+    return bench, Result(readings, [config.seed])
