@@ -1,5 +1,7 @@
 """Fixtures: a small store of generated clips, a tiny configuration, one clip."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from sjepa.datasets import synthetic
 from sjepa.datasets.lineage import center_on_spine
 from sjepa.datasets.store import open_store
 from sjepa.datasets.writer import StoreWriter
+from sjepa.pretrain import Pretraining, save
+from sjepa.protocols import bench
 
 torch.set_num_threads(2)
 
@@ -27,14 +31,34 @@ def store(tmp_path_factory):
     return open_store(path)
 
 
+TINY = dict(
+    preset="quick", dim=32, depth=2, heads=4, frames=32, segment=8, predictor_depth=1,
+    epochs=4, batch_size=8, warmup_epochs=1, precision="fp32", device="cpu",
+    checkpoint_every=1, monitor_every=1, empty_bodies="weighted",
+)
+
+
 @pytest.fixture
 def tiny():
     """A configuration that trains in seconds."""
-    return make_config(PretrainConfig, dict(
-        preset="quick", dim=32, depth=2, heads=4, frames=32, segment=8, predictor_depth=1,
-        epochs=4, batch_size=8, warmup_epochs=1, precision="fp32", device="cpu",
-        checkpoint_every=1, monitor_every=1, empty_bodies="weighted",
-    ))
+    return make_config(PretrainConfig, TINY)
+
+
+@pytest.fixture(scope="session")
+def pretrained_once(store, tmp_path_factory):
+    """The folder of a finished tiny pretraining, for `pretrained` to copy."""
+    run = Pretraining(make_config(PretrainConfig, TINY | {"epochs": 1}), store)
+    run.run_epoch()
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    save(run, folder)
+    return folder
+
+
+@pytest.fixture
+def pretrained(pretrained_once, store, monkeypatch, tmp_path):
+    """A copy of that folder; protocols find the small store."""
+    monkeypatch.setattr(bench, "load_store", lambda name: store)
+    return shutil.copytree(pretrained_once, tmp_path / "run")
 
 
 @pytest.fixture

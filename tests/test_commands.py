@@ -73,6 +73,8 @@ def test_command_line_from_parameters_to_records(tmp_path, params):
     wrong = params("w.yaml", run=str(tmp_path / "none"))
     made = run("sjepa.evaluate", "knn", "--params", wrong, cwd=tmp_path)
     assert made.returncode == 2 and "holds no finished pretraining" in made.stderr
+    made = run("sjepa.evaluate", "fuse", "--params", params("f.yaml", scores=[]), cwd=tmp_path)
+    assert made.returncode == 2 and made.stderr.startswith("error: parameter scores: expected two")
 
 
 def papermill(notebook, out, values, cwd):

@@ -89,8 +89,11 @@ def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None) -> torch.Ten
     tokens = encoder(rows)
     if pool is not None:
         tokens = pool(tokens)
-    place = torch.where(present, present.cumsum(0) - 1, len(rows) - 1)
-    return tokens[place].unflatten(0, clips.shape[:2])
+    if not present.all():
+        # Not a gather: its gradient would add up the shared row's copies in no fixed order.
+        shared = tokens[-1].expand(len(flat), *tokens.shape[1:])
+        tokens = shared.index_put((present,), tokens[:-1])
+    return tokens.unflatten(0, clips.shape[:2])
 
 
 @torch.no_grad()
