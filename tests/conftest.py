@@ -67,3 +67,12 @@ def clip():
     rng = np.random.default_rng(0)
     motion = np.cumsum(rng.normal(0, 0.01, (1, 120, 25, 3)), 1) + rng.normal(0, 0.4, (1, 1, 25, 3))
     return torch.tensor(motion, dtype=torch.float32)
+
+
+@pytest.fixture
+def one_thread():
+    """Two threads cost more than they save on networks this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

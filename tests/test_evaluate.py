@@ -25,7 +25,7 @@ from sjepa.evaluate import evaluate, variant
 from sjepa.fusion import late_fusion
 from sjepa.protocols import finetune as tuning
 from sjepa.protocols.bench import set_up
-from sjepa.protocols.features import load_encoder
+from sjepa.protocols.features import extract, load_encoder
 from sjepa.protocols.knn import knn, nearest, recall
 from sjepa.protocols.metrics import confused_pairs, confusion, per_class_accuracy
 from sjepa.protocols.scores import fuse, load_predictions, softmax
@@ -37,6 +37,8 @@ from sjepa.records import (
     spread,
     summary,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -263,6 +265,25 @@ def test_what_cannot_be_fused_is_named(streams, common, pretrained, tmp_path):
     with pytest.raises(SjepaError, match="has method random, .* has sjepa"):
         fusing(streams[0], str(pretrained / "scores" / f"{record['id']}.npz"))
     assert not (tmp_path / "f").exists()
+
+
+def test_every_protocol_sees_the_stream_of_the_run(quick, pretrained, monkeypatch):
+    restate(pretrained, stream="bone")
+    config = make_config(FinetuneConfig, quick)
+    bench = set_up(config)
+    data = bench.store.to("cpu")
+    torch.testing.assert_close(bench.features(bench.test),
+                               extract(bench.encoder, data, bench.test, stream="bone"))
+    assert not torch.allclose(bench.features(bench.test), extract(bench.encoder, data, bench.test))
+    seen, make = set(), tuning.network_input
+
+    def noted(*args, **view):
+        seen.add((view["stream"], "rotation" in view))  # only training rotates
+        return make(*args, **view)
+
+    monkeypatch.setattr(tuning, "network_input", noted)
+    tuning.FineTuning(bench, config, bench.encoder, bench.train).run_epoch()
+    assert seen == {("bone", True), ("bone", False)}
 
 
 # ------------------------------------------------------------------ predictions, class by class

@@ -18,14 +18,7 @@ from sjepa.protocols.features import clip_features, encode_bodies, network_input
 from sjepa.protocols.finetune import FineTuning, fine_tune
 from sjepa.protocols.layer_decay import layer_decay_groups, layer_of
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads cost more than they save on networks this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
