@@ -4,9 +4,18 @@ import hashlib
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
-from sjepa.datasets.splits import split
-from sjepa.datasets.subsets import labelled_subset, rank_key, write_list
+from sjepa.datasets.ntu_clips import LISTS
+from sjepa.datasets.splits import SPLITS, split
+from sjepa.datasets.subsets import (
+    labelled_subset,
+    main,
+    published_subset,
+    rank_key,
+    write_list,
+)
+from sjepa.errors import SjepaError
 
 
 def test_key_is_a_known_hash():
@@ -61,3 +70,38 @@ def test_only_training_clips_of_the_store(store, tmp_path):
     assert set(kept) <= set(train) and not set(kept) & set(test)
     path = write_list(tmp_path / "lists" / "a.txt", store.names[kept])
     assert path.read_text().splitlines() == store.names[kept].tolist()
+
+
+def lists():
+    """Checksum and file name of every published list, with what its name says."""
+    folder = LISTS / "labelled"
+    for line in (folder / "SHA256SUMS.txt").read_text().splitlines():
+        digest, file = line.split()
+        dataset, protocol, percent, seed = file.removesuffix(".txt").split("-")
+        share = int(percent.removesuffix("pct")) / 100
+        yield folder / file, digest, f"{dataset}/{protocol}", share, int(seed[4:])
+
+
+def test_the_lists_written_down_are_those_of_the_rule():
+    seen = set()
+    for path, digest, name, share, seed in lists():
+        names = published_subset(name, share, seed)
+        text = "".join(f"{each}\n" for each in names)
+        assert hashlib.sha256(text.encode()).hexdigest() == digest, path.name
+        assert not (share == 0.01) or path.read_text() == text
+        per_class = np.bincount([int(each[-3:]) for each in names])[1:]
+        trained = SPLITS[name].counts[0] / 60
+        assert len(per_class) == 60 and abs(per_class - share * trained).max() < 0.02 * trained
+        seen.add((name, share, seed))
+    assert len(seen) == 20
+
+
+def test_the_command_prints_a_list(capsys):
+    main(["ntu60/xsub", "--share", "0.01", "--seed", "2"])
+    path = next(p for p, _, name, share, seed in lists() if (name, share, seed) == (
+        "ntu60/xsub", 0.01, 2))
+    assert capsys.readouterr().out == path.read_text()
+    for args, said in ((["ntu60/xall", "--share", "0.1"], "unknown split 'ntu60/xall'"),
+                       (["ntu60/xsub", "--share", "10"], "--share 10.0: expected above 0")):
+        with pytest.raises(SjepaError, match=said):
+            main(args)

@@ -8,16 +8,29 @@ smallest.
 MAMP's code shuffles all training clips and takes `int(share * N)` of them, whatever their classes;
 the shuffle is seeded by the rank of the process, so that its two processes draw different subsets.
 Here every class keeps a clip, and the share is the share.
+
+`python -m sjepa.datasets.subsets ntu60/xsub --share 0.01 --seed 0` prints a list; for NTU it needs
+no data, because the names of all clips are published. `lists/labelled` holds those of 1 %, and
+checksums of those of 10 %.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
+from ..command import main_with_errors
+from ..errors import SjepaError
+from .catalogue import load_store
+from .ntu import parse_name
+from .ntu_names import published_names
+from .splits import SPLITS, split
 from .store import Store
 
 
@@ -52,3 +65,53 @@ def write_list(path: str | Path, names: Iterable[str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     return path
+
+
+@cache
+def _published(dataset: str) -> SimpleNamespace:
+    """The columns of a store that splits read, from the published names of all clips."""
+    names = published_names(dataset)
+    said = [parse_name(each) for each in names]
+    return SimpleNamespace(
+        names=np.array(names), labels=np.array([each.action - 1 for each in said]),
+        subjects=np.array([each.performer for each in said]),
+        views=np.array([each.camera for each in said]),
+        setups=np.array([each.setup for each in said]),
+    )
+
+
+def published_subset(name: str, share: float, seed: int) -> list[str]:
+    """Names of the labelled training clips of an NTU protocol, from the published names alone.
+
+    Args:
+        name: a split of `ntu60` or `ntu120`.
+        share, seed: see `labelled_subset`.
+    """
+    clips = _published(name.split("/")[0])
+    train = np.flatnonzero(SPLITS[name].trains(clips))
+    return clips.names[labelled_subset(clips, train, share, seed)].tolist()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line: print the labelled clips of a protocol, a line each."""
+    parser = argparse.ArgumentParser(prog="python -m sjepa.datasets.subsets",
+                                     description="Print the labelled clips of a protocol.")
+    parser.add_argument("split", help="a protocol, ntu60/xsub for instance")
+    parser.add_argument("--share", type=float, required=True, help="0.01 for 1 %% of each class")
+    parser.add_argument("--seed", type=int, default=0, help="another seed is another subset")
+    args = parser.parse_args(argv)
+    if args.split not in SPLITS:
+        raise SjepaError(f"unknown split {args.split!r}: known are {', '.join(SPLITS)}")
+    if not 0 < args.share <= 1:
+        raise SjepaError(f"--share {args.share}: expected above 0, at most 1")
+    if args.split.startswith("ntu"):
+        names = published_subset(args.split, args.share, args.seed)
+    else:
+        store = load_store(args.split.split("/")[0])
+        train, _ = split(args.split, store)
+        names = store.names[labelled_subset(store, train, args.share, args.seed)].tolist()
+    print("\n".join(names))
+
+
+if __name__ == "__main__":
+    main_with_errors(main)
