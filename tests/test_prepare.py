@@ -139,6 +139,15 @@ def test_ntu_leaves_out_what_the_owners_and_the_pipeline_leave_out(tmp_path):
     assert "owners' list" in why["S001C002P005R002A008"]
 
 
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(SjepaError, match="cannot be listed: Permission denied"):
+        prepare_store("ntu60", tmp_path, tmp_path / "out")
+
+
 def test_ntu_faults_are_named_and_leave_nothing(tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -150,7 +159,7 @@ def test_ntu_faults_are_named_and_leave_nothing(tmp_path):
     assert os.listdir(tmp_path) == ["raw"]
     path.unlink()
     (raw / "S1C1.skeleton").write_text("")
-    with pytest.raises(SjepaError, match="is not an NTU clip name"):
+    with pytest.raises(SjepaError, match="S1C1.skeleton is off the owners' naming scheme"):
         prepare_store("ntu60", raw, tmp_path)
 
 

@@ -35,6 +35,7 @@ from .items import Item
 from .lineage import center_on_spine
 from .options import PrepareConfig, check_options
 from .store import OldStore, Store, open_store
+from .text import walk_files
 from .writer import StoreWriter
 
 
@@ -81,7 +82,7 @@ def _ntu(name: str) -> Source:
     return Source(
         lambda raw, options: ntu_clips.jobs(name, raw, options.second_body),
         lambda raw, options: ntu_clips.classes(name),
-        lambda raw: any(raw.rglob("*.skeleton")),
+        lambda raw: any(walk_files(raw, "*.skeleton")),
         "the owners' .skeleton files",
     )
 
@@ -90,7 +91,7 @@ def _pku(phase: int) -> Source:
     return Source(
         lambda raw, options: pku.jobs(phase, raw, options.pku_slice, options.pku2_labels),
         lambda raw, options: pku.classes(phase, options.pku2_labels),
-        lambda raw: any(raw.rglob("*.txt")),
+        lambda raw: any(walk_files(raw, "*.txt")),
         "the owners' skeleton, label and split files (.txt)",
         lists=partial(pku.split_lists, phase),
     )
@@ -145,8 +146,9 @@ def store_path(name: str, out: str | Path) -> Path:
 @contextmanager
 def _alone(path: Path):
     """Two processes never make the same store at once: the second waits for the first."""
+    user = getattr(os, "getuid", lambda: "")()  # another user's lock file could not be opened
     key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir()) / f"sjepa-store-{key}.lock"):
+    with FileLock(Path(tempfile.gettempdir()) / f"sjepa-store-{user}-{key}.lock"):
         yield
 
 
@@ -169,11 +171,7 @@ def prepare_store(name: str, raw: str | Path, out: str | Path,
     """
     raw, path = Path(raw).expanduser(), store_path(name, Path(out).expanduser())
     source, options = _source(name, raw), check_options(options or PrepareConfig())
-    try:
-        found = source.found(raw)
-    except OSError as error:
-        raise SjepaError(f"cannot read {error.filename}: {error.strerror}") from error
-    if not found:
+    if not source.found(raw):
         raise SjepaError(f"{raw} does not hold {source.needs}, which {name} is made from: "
                          "see the book's page «Data and licences»")
     jobs = source.jobs(raw, options)

@@ -6,6 +6,7 @@ The owners list 302 and 535 clips with missing or incomplete skeletons and ask t
 
 from __future__ import annotations
 
+import re
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from .building import Job
 from .items import Item, LeftOut
 from .lineage import clip_from_skeleton
 from .ntu import parse_name, read_skeleton
+from .text import find_files
 
 LISTS = Path(__file__).parent / "lists"
 ACTIONS = {"ntu60": 60, "ntu120": 120}
 SETUPS = {"ntu60": 17, "ntu120": 32}
+_NAME = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}", re.ASCII)
 
 
 def classes(name: str) -> list[str]:
@@ -38,17 +41,13 @@ def files(name: str, raw: Path) -> list[Path]:
     """The set's files below `raw`, by name; those of NTU120 alone are passed over for NTU60.
 
     Raises:
-        SjepaError: a name that is off the scheme, or one that stands in two folders.
+        SjepaError: a folder that cannot be read, a name that is off the scheme, or one that stands
+            in two folders.
     """
-    found: dict[str, Path] = {}
-    for path in sorted(raw.rglob("*.skeleton")):
-        clip = parse_name(path)
-        if clip.action > ACTIONS[name] or clip.setup > SETUPS[name]:
-            continue
-        if str(clip) in found:
-            raise SjepaError(f"{path} and {found[str(clip)]} have the same name: remove one")
-        found[str(clip)] = path
-    return [found[name] for name in sorted(found)]
+    found = find_files(raw, "*.skeleton", _NAME, "S001C002P003R001A013.skeleton")
+    said = {path: parse_name(path) for path in found}
+    return [path for path in found
+            if said[path].action <= ACTIONS[name] and said[path].setup <= SETUPS[name]]
 
 
 def read(path: Path, copied: bool = False) -> list[Item | LeftOut]:

@@ -44,31 +44,43 @@ class TextFormatError(SjepaError):
 # --- finding ------------------------------------------------------------------------------------
 
 
-def find_files(raw: Path, glob: str, scheme: re.Pattern, like: str) -> list[Path]:
-    """All files below `raw` whose names match `glob`, by name; [] if there is no such folder.
+def walk_files(raw: Path, glob: str) -> Iterator[Path]:
+    """All files below `raw` whose names match `glob`; none if there is no such folder.
 
     Args:
         raw: a folder.
         glob: such as `*.bvh`, in capitals or not: public copies hold a few `.AMC`.
+
+    Raises:
+        SjepaError: a folder that cannot be read.
+    """
+
+    def give_up(error: OSError) -> NoReturn:
+        raise SjepaError(f"{error.filename} cannot be listed: {error.strerror}") from error
+
+    matches = re.compile(fnmatch.translate(glob), re.IGNORECASE).fullmatch
+    for folder, _, names in os.walk(raw, onerror=give_up) if raw.is_dir() else ():
+        yield from (Path(folder, name) for name in filter(matches, names))
+
+
+def find_files(raw: Path, glob: str, scheme: re.Pattern, like: str) -> list[Path]:
+    """As `walk_files`, sorted by name, every name on the scheme and there once.
+
+    Args:
+        raw, glob: see `walk_files`.
         scheme: what their names without suffix must match as a whole.
         like: a good name, for the message.
 
     Raises:
         SjepaError: a folder that cannot be read, a name off the scheme, or one that stands twice.
     """
-
-    def give_up(error: OSError) -> NoReturn:
-        raise SjepaError(f"{error.filename} cannot be listed: {error.strerror}") from error
-
     found: dict[str, Path] = {}
-    matches = re.compile(fnmatch.translate(glob), re.IGNORECASE).fullmatch
-    for folder, _, names in os.walk(raw, onerror=give_up) if raw.is_dir() else ():
-        for path in (Path(folder, name) for name in filter(matches, names)):
-            parse_name(path, scheme, like)
-            if path.stem in found:
-                one, other = sorted((path, found[path.stem]))
-                raise SjepaError(f"{one} and {other} have the same name: remove one")
-            found[path.stem] = path
+    for path in walk_files(raw, glob):
+        parse_name(path, scheme, like)
+        if path.stem in found:
+            one, other = sorted((path, found[path.stem]))
+            raise SjepaError(f"{one} and {other} have the same name: remove one")
+        found[path.stem] = path
     return [found[name] for name in sorted(found)]
 
 
