@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config import setting
 from ..errors import SjepaError
+from ..settings import setting
 
 
 @dataclass(frozen=True)
