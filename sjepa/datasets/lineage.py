@@ -75,15 +75,19 @@ def collect(sk: SkeletonClip) -> list[Actor]:
     """
     valid = np.cumsum(sk.bodies_per_frame > 0) - 1
     tracks = sk.bodies.values()
-    return [Actor(t.joints, int(valid[t.frame_indices[0]]), motion(t.joints)) for t in tracks]
+    return [Actor(t.joints, int(valid[t.frame_indices[0]])) for t in tracks]
 
 
 def motion(joints: np.ndarray) -> float:
     """Variance over all frames and joints of `[n, 25, 3]`, summed over x, y and z (m^2).
 
-    In float32 as in the scripts, so that near ties sort as there.
+    In float32 and point after point, to the bits of the scripts' `np.var`, so that near ties sort
+    as there; `einsum` takes less than half of its time.
     """
-    return float(np.var(joints.reshape(-1, 3), axis=0).sum())
+    points = joints.reshape(-1, 3)
+    count = np.float32(len(points))
+    apart = points - np.einsum("ij->j", points) / count
+    return float((np.einsum("ij->j", apart * apart) / count).sum())
 
 
 def narrow_frames(joints: np.ndarray) -> np.ndarray:
@@ -92,8 +96,8 @@ def narrow_frames(joints: np.ndarray) -> np.ndarray:
     The product is a double: the scripts were written for numpy 1, where a float32 scalar times a
     Python float is one.
     """
-    extent = joints.max(axis=1) - joints.min(axis=1)
-    return extent[:, 0] <= WIDE * extent[:, 1].astype(np.float64)
+    width, height = (np.ptp(joints[..., axis], axis=1) for axis in (0, 1))
+    return width <= WIDE * height.astype(np.float64)
 
 
 def drop_short(actors: list[Actor]) -> list[Actor]:
@@ -124,9 +128,11 @@ def drop_spread(actors: list[Actor]) -> list[Actor]:
 def denoise(actors: list[Actor]) -> list[Actor]:
     """Length test, spread test, then the most mobile body first; ties stay in file order.
 
-    Quirk 2: the scripts come here only with two or more body ids.
+    Quirk 2: the scripts come here only with two or more body ids. Motion is measured here, because
+    a lone body does not need it.
     """
-    return sorted(drop_spread(drop_short(actors)), key=lambda actor: actor.motion, reverse=True)
+    long = [replace(actor, motion=motion(actor.joints)) for actor in drop_short(actors)]
+    return sorted(drop_spread(long), key=lambda actor: actor.motion, reverse=True)
 
 
 def fill_slots(actors: list[Actor], frames: int) -> np.ndarray:

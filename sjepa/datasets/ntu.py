@@ -8,7 +8,7 @@ The grammar, one record a line (Shahroudy et al. 2016; Liu et al. 2019; the owne
                        25                  joints
                        25 lines, 12 fields x y z, depth x y, colour x y, quaternion, trackingState
 
-The readers of the text itself are in `ntu_text.py`.
+The readers of the text itself are in `ntu_text.py`, fast, and `ntu_careful.py`, which names faults.
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
+from sjepa.datasets.ntu_careful import SkeletonFormatError, read_careful
 from sjepa.datasets.ntu_text import (
     JOINTS,
     MAX_BODIES,
-    MAX_BYTES,
     MAX_FRAMES,
     MAX_METRES,
-    SkeletonFormatError,
-    _read_careful,
-    _read_regular,
-    _Record,
+    Rows,
+    read_regular,
 )
 from sjepa.errors import SjepaError
 
@@ -38,6 +36,7 @@ __all__ = [
     "parse_name", "read_skeleton", "write_skeleton",
 ]
 
+MAX_BYTES = 1 << 26  # 64 MiB, ten times a clip of 300 frames with six bodies
 _NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})(?:\.skeleton)?")
 
 
@@ -129,19 +128,24 @@ def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
             limit = f"a file of at most {MAX_BYTES >> 20} MiB"
             raise SkeletonFormatError(os.fspath(path), 1, limit, f"{size} bytes")
         raw = file.read()
-    parsed = _read_regular(raw) or _read_careful(os.fspath(path), raw)
-    return _assemble(Path(path).name.removesuffix(".skeleton"), *parsed)
+    rows = read_regular(raw)
+    if rows is None and b"\r\n" in raw:
+        rows = read_regular(raw.replace(b"\r\n", b"\n"))
+    if rows is None:
+        rows = read_careful(os.fspath(path), raw)
+    return _assemble(Path(path).name.removesuffix(".skeleton"), rows)
 
 
-def _assemble(name: str, rec: _Record, joints: np.ndarray, states: np.ndarray) -> SkeletonClip:
-    """Sorts the bodies of all frames, joints `[K, 25, 3]` and states `[K, 25]`, into tracks."""
-    rows: dict[int, list[int]] = {}
-    for row, body in enumerate(rec.ids):
-        rows.setdefault(body, []).append(row)
-    frames = np.array(rec.frames, np.int64)
-    joints, states = joints.astype(np.float32), states.astype(np.int8)
-    bodies = {body: BodyTrack(frames[k], joints[k], states[k]) for body, k in rows.items()}
-    return SkeletonClip(name, len(rec.per_frame), bodies, np.array(rec.per_frame, np.int64))
+def _assemble(name: str, rows: Rows) -> SkeletonClip:
+    """Sorts the bodies of all frames into tracks."""
+    of_body: dict[int, list[int]] = {}
+    for row, body in enumerate(rows.ids):
+        of_body.setdefault(body, []).append(row)
+    bodies = {}
+    for body, listed in of_body.items():
+        k = np.array(listed)
+        bodies[body] = BodyTrack(rows.frames[k], rows.joints[k], rows.states[k])
+    return SkeletonClip(name, len(rows.per_frame), bodies, rows.per_frame)
 
 
 def write_skeleton(
