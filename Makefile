@@ -1,5 +1,6 @@
 # make book    build the book: install, run the quick reproduction, render, print the path
 # make test    every check: style, unit tests, chapters, strict book build
+# make bench   the benchmarks (minutes; on a quiet machine), into book/results/bench-*.json
 # make quick   the quick reproduction only (built-in data; writes records to book/results)
 # make clean   remove what was built (keeps .venv)
 #
@@ -28,7 +29,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # A forced backend would silence the inline figures of the chapters.
 unexport MPLBACKEND
 
-.PHONY: help book render test lint unit chapters quick clean
+.PHONY: help book render test lint unit chapters bench quick clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -75,6 +76,9 @@ ifneq ($(CHAPTERS),)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout 300 --timeout 0 -n $(JOBS) --dist loadscope $(CHAPTERS)
 endif
+
+bench: $(STAMP)
+	$(BIN)/python tests/benchmarks/prepare.py
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis build

@@ -32,7 +32,7 @@ def test_a_small_run_writes_figures_that_fit_together(tmp_path):
     plain = record["plain_clips_per_s"]
     assert record["ratio"] == pytest.approx(record["clips_per_s"] / plain, rel=0.02)
     assert record["ratio_one_core"] == pytest.approx(record["read_clips_per_s"] / plain, rel=0.02)
-    minutes = 56_880 / record["clips_per_s"] / 60
+    minutes = 56_880 / record["store_clips_per_s"] / 60
     assert record["projected_minutes"]["ntu60"] == pytest.approx(minutes, rel=0.05)
 
 

@@ -265,7 +265,7 @@ def test_memory_is_bounded_by_the_window(monkeypatch):
     submitted, taken = [], []
 
     class Pool:
-        def __init__(self, workers):
+        def __init__(self, workers, initializer):
             pass
 
         def __enter__(self):

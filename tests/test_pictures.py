@@ -1,13 +1,18 @@
 """Pictures: sides as in a photograph, animations with every frame, hidden what is masked."""
 
+import importlib.util
+import json
 import re
 import xml.dom.minidom
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sjepa.animation import animate
 from sjepa.datasets import synthetic
+from sjepa.datasets.kindergator import CHILDREN
+from sjepa.paths import ROOT
 from sjepa.plots import PART_BOUNDS, PART_ORDER, face_camera, joint_colour, project
 from sjepa.skeleton import NTU_BONES, NTU_CHAINS, NTU_JOINTS, NTU_PARENTS
 
@@ -81,3 +86,21 @@ def test_bones_and_parents_form_one_tree():
             assert joint not in seen
             seen.add(joint)
             joint = NTU_PARENTS[joint]
+
+
+def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():
+    spec = importlib.util.spec_from_file_location("sets", ROOT / "book" / "sets.py")
+    sets = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sets)
+    assert sets.SHOWN["kindergator"][1] not in CHILDREN
+    chapter = json.loads((ROOT / "notebooks" / "02_skeletons.ipynb").read_text())
+    code = "".join("".join(cell["source"]) for cell in chapter["cells"])
+    for name, (action, subject, rep, _) in sets.SHOWN.items():  # the same clips, drawn live there
+        assert f'"{name}": ("{action}", {subject}, {rep})' in code
+    moving, still = (ROOT / "book" / "_static" / f"sets.{kind}" for kind in ("webp", "png"))
+    assert moving.stat().st_size + still.stat().st_size <= 400_000
+    with Image.open(moving) as loop, Image.open(still) as first:
+        assert loop.n_frames == sets.SECONDS * sets.FPS and loop.info["loop"] == 0
+        assert np.array_equal(loop.convert("RGB"), first.convert("RGB"))
+        loop.seek(loop.n_frames // 2)
+        assert not np.array_equal(loop.convert("RGB"), first.convert("RGB"))

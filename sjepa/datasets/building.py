@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -69,7 +70,9 @@ def _read_in_order(jobs: Sequence[Job], workers: int) -> Iterator:
             yield from _read([job])
         return
     waiting: deque = deque()
-    with ProcessPoolExecutor(workers) as pool:
+    # Frozen, the libraries' objects are no work for the garbage collector of a process that makes
+    # many of its own: it reads twice as fast.
+    with ProcessPoolExecutor(workers, initializer=gc.freeze) as pool:
         try:
             for chunk in _chunks(jobs):
                 waiting.append(pool.submit(_read, chunk))
