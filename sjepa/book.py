@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numbers
 
+from .protocols.metrics import confused_pairs, confusion, per_class_accuracy
+from .protocols.scores import Predictions
+
 NOT_RUN = "not run"
 
 
@@ -68,3 +71,28 @@ def find(records: list[dict], **wanted) -> dict | None:
         if all(record[name] == value for name, value in wanted.items()):
             return record
     return None
+
+
+def _share(value: float) -> str:
+    return "–" if value != value else f"{value:.1f}"  # NaN: no test clip of that class
+
+
+def class_table(made: Predictions) -> Table:
+    """Accuracy of each class in percent, the worst first, with its number of test clips."""
+    matrix = confusion(made.wanted, made.predicted, len(made.classes))
+    accuracy, clips = per_class_accuracy(matrix), matrix.sum(1)
+    return Table(["class", "> test clips", "> accuracy, %"], [
+        [made.classes[k], clips[k], _share(accuracy[k])] for k in accuracy.argsort(kind="stable")])
+
+
+def pairs_table(made: Predictions, k: int = 10) -> Table:
+    """The k pairs of classes that are mistaken for each other most often."""
+    matrix = confusion(made.wanted, made.predicted, len(made.classes))
+    return Table(["one", "other", "> mistakes"], [
+        [made.classes[a], made.classes[b], count] for a, b, count in confused_pairs(matrix, k)])
+
+
+def records_table(records: list[dict]) -> Table:
+    """One line a record: what a run of a protocol wrote."""
+    return Table(["test clips", "metric", "> value, %"],
+                 [[r["split"], r["metric"], percent(r)] for r in records])

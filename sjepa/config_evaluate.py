@@ -104,3 +104,12 @@ class FuseConfig:
     scores: tuple = setting((), "ours", "files RUN/scores/ID.npz on the same test clips")
     weights: tuple = setting((), "ours", "one a file; empty: equal ones")
     results: str = setting("", "ours", "folder of the record; empty: book/results")
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """The tables of what ran and what did not, made of records."""
+
+    rows: str = setting("paper", "ours", "quick, open, paper, or several with commas between")
+    results: str = setting("", "ours", "folder of the records; empty: book/results")
+    out: str = setting("runs/report.md", "ours", "the Markdown file to write")

@@ -81,9 +81,9 @@ def _get(archive: Archive, page: str, file: Path, sums: Path) -> None:
 
 
 def _origin(name: str) -> Origin:
-    if name == "synthetic":
-        raise SjepaError("synthetic is made by a formula, there is nothing to download: "
-                         "python -m sjepa.prepare synthetic --out data")
+    if name in ("synthetic", "synthetic20"):
+        raise SjepaError(f"{name} is made by a formula, there is nothing to download: "
+                         f"python -m sjepa.prepare {name} --out data")
     if name not in ORIGINS:
         raise SjepaError(f"unknown data set {name!r}: known are {', '.join(ORIGINS)}")
     return ORIGINS[name]

@@ -13,11 +13,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from .command import main_with_errors
-from .datasets import SOURCES, prepare_store
+from .datasets import SOURCES, load_store, prepare_store
 from .datasets.catalogue import store_path
 from .datasets.counts import count_report
 from .datasets.feeder_npz import export_npz
-from .datasets.options import CHOICES, PrepareConfig
+from .datasets.options import CHOICES, PrepareConfig, PrepareRun
 from .datasets.splits import SPLITS
 from .datasets.store import Store, open_store
 from .errors import SjepaError
@@ -29,7 +29,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sjepa.prepare", description=__doc__)
     parser.add_argument("name", metavar="NAME", help=", ".join(SOURCES))
     parser.add_argument("--raw", default=".", help="folder of the owners' files, or one npz")
-    parser.add_argument("--out", required=True, help="folder of stores; the set gets OUT/NAME")
+    parser.add_argument("--out", default="", help="folder of stores; the set gets OUT/NAME")
     parser.add_argument("--workers", type=int, help="processes that read; one a core if not given")
     parser.add_argument("--verify", action="store_true", help="check the store that is there")
     parser.add_argument("--export-npz", action="store_true",
@@ -56,27 +56,49 @@ def export_all(store: Store, out: Path) -> None:
         print(f"wrote {export_npz(store, name, out)}", flush=True)
 
 
+def prepare(config: PrepareRun, verify: bool = False) -> tuple[Store, dict]:
+    """Make the store of a set, or take the one that is there, and check and count it.
+
+    Args:
+        config: which set, from where, to where.
+        verify: True makes nothing.
+
+    Returns:
+        The store, and what `count_report` says of it, which then lies beside it.
+
+    Raises:
+        SjepaError: unknown set or choice, no files and no store, or a store that is damaged.
+    """
+    if config.name not in SOURCES:
+        raise SjepaError(f"unknown data set {config.name!r}: known are {', '.join(SOURCES)}")
+    if config.workers is not None and config.workers < 1:
+        raise SjepaError(f"--workers {config.workers}: expected at least 1")
+    if config.raw != PrepareRun.raw and not config.out:
+        raise SjepaError(f"where is the store made from {config.raw} to lie? Give out")
+    out = Path(config.out).expanduser()
+    options = PrepareConfig(**{f.name: getattr(config, f.name) for f in fields(PrepareConfig)})
+    if not config.out:
+        path = load_store(config.name).path
+    elif verify:
+        path = store_path(config.name, out)
+    else:
+        path = prepare_store(config.name, config.raw, out, options, config.workers)
+    store = open_store(path, verify=True)
+    report = count_report(store)
+    if config.out and not verify:
+        save_atomically(lambda p: p.write_text(json.dumps(report, indent=1)), path / "counts.json")
+    print(f"{path}: checksums, rows and positions are sound")
+    print("\n".join(report["words"]), flush=True)
+    return store, report
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command line: make the store or check it, and compare its counts with the official."""
     args = parse(argv)
-    out = Path(args.out).expanduser()
-    if args.name not in SOURCES:
-        raise SjepaError(f"unknown data set {args.name!r}: known are {', '.join(SOURCES)}")
-    if args.workers is not None and args.workers < 1:
-        raise SjepaError(f"--workers {args.workers}: expected at least 1")
-    if args.verify:
-        path = store_path(args.name, out)
-    else:
-        options = PrepareConfig(**{f.name: getattr(args, f.name) for f in fields(PrepareConfig)})
-        path = prepare_store(args.name, args.raw, out, options, args.workers)
-    store = open_store(path, verify=True)
-    report = count_report(store)
-    print(f"{path}: checksums, rows and positions are sound")
-    print("\n".join(report["words"]), flush=True)
-    if not args.verify:
-        save_atomically(lambda p: p.write_text(json.dumps(report, indent=1)), path / "counts.json")
+    settings = {f.name: getattr(args, f.name) for f in fields(PrepareRun)}
+    store, _ = prepare(PrepareRun(**settings), args.verify)
     if args.export_npz:
-        export_all(store, out)
+        export_all(store, Path(args.out).expanduser() if args.out else store.path.parent)
 
 
 if __name__ == "__main__":

@@ -1,60 +1,89 @@
 """The quick reproduction: `python -m sjepa.reproduce quick`, minutes on two CPU cores.
 
-Pretrains the `quick` preset on the built-in data, probes it and its untrained twin, and writes
-the records. What is up to date is not run again; a change of the code starts it afresh.
+Every quick row of `sjepa.rows`, one after the other: pretrains the `quick` preset on the built-in
+data, judges it and its untrained twin by every protocol, and writes the records. What is up to
+date is not run again; a change of the code starts it afresh.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import shutil
 from pathlib import Path
 
 from .command import main_with_errors
-from .config import KnnConfig, LinearConfig, PretrainConfig, make_config
 from .evaluate import evaluate
+from .fusion import late_fusion
 from .paths import RESULTS, ROOT, RUNS
+from .prepare import prepare
 from .pretrain import pretrain
 from .records import read_records
+from .report import PROTOCOLS, row_record, write_report
+from .rows import Row, load_row, rows
 
 QUICK = RUNS / "quick"
-SPLIT = "synthetic/xsub"
+#: An empty file for each row that ran to its end, here and in the Snakefile.
+DONE = RUNS / "done"
+
+
+def code() -> list[Path]:
+    """All code that a run depends on; pictures and tables are not among it."""
+    return [path for path in sorted((ROOT / "sjepa").rglob("*.py"))
+            if path.stem not in ("plots", "animation", "book", "report")]
 
 
 def inputs_hash() -> str:
-    """Hash of all code that a run depends on; pictures and tables are not among it."""
+    """Hash of all code that a run depends on; the quick rows' parameters are code too."""
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "sjepa").rglob("*.py")):
-        if path.stem not in ("plots", "animation", "book"):
-            digest.update(path.read_bytes())
+    for path in code():
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def forget_stale(folder: Path, inputs: str) -> None:
-    """Delete a run that other code made."""
-    stamp = folder / "inputs"
-    if stamp.is_file() and stamp.read_text() == inputs:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def forget_stale(inputs: str) -> None:
+    """Delete the quick runs if other code made them.
+
+    A run without the mark of its code, which the Snakefile leaves, stays if it is younger than
+    all code.
+    """
+    stamp, made = QUICK / "inputs", QUICK / "run.json"
+    fresh = stamp.is_file() and stamp.read_text() == inputs
+    if not stamp.is_file() and made.is_file():
+        fresh = made.stat().st_mtime > max(path.stat().st_mtime for path in code())
+    if not fresh:
+        for folder in (QUICK, RUNS / "quick-bone"):
+            shutil.rmtree(folder, ignore_errors=True)
+        for old in DONE.glob("quick-*"):
+            old.unlink()
+    QUICK.mkdir(parents=True, exist_ok=True)
     stamp.write_text(inputs)
 
 
+def run_row(row: Row) -> None:
+    """Run a row, by the function that its command line and its notebook call."""
+    config = load_row(row)
+    direct = {"prepare": prepare, "pretrain": pretrain, "report": write_report}
+    if row.step in direct:
+        direct[row.step](config)
+    elif row.step == "fuse":
+        late_fusion(config, row.command())
+    else:
+        evaluate(row.step, config, row.command())
+
+
 def quick() -> Path:
-    """Pretrain and probe the quick preset; returns the run's folder, which chapters load."""
-    forget_stale(QUICK, inputs_hash())
-    pretrain(make_config(PretrainConfig, {"preset": "quick", "split": SPLIT}), QUICK)
-    command = "python -m sjepa.reproduce quick"
-    for method in ("sjepa", "random"):
-        common = {"run": str(QUICK), "method": method, "split": SPLIT}
-        done = {(r["protocol"], r["method"]) for r in read_records() if r["split"] == SPLIT}
-        stamp = QUICK / f"evaluated-{method}"
-        if stamp.exists() and {("linear", method), ("knn", method)} <= done:
-            continue
-        evaluate("linear", make_config(LinearConfig, common | {"passes": 4}), command)
-        evaluate("knn", make_config(KnnConfig, common), command)
-        stamp.touch()
+    """Run the quick rows; returns the folder of the pretraining, which chapters load."""
+    forget_stale(inputs_hash())
+    DONE.mkdir(parents=True, exist_ok=True)
+    with contextlib.chdir(ROOT):  # parameter files name folders as seen from here
+        for row in rows("quick").values():
+            stamp = DONE / row.name
+            lost = row.step in PROTOCOLS and row_record(row, read_records()) is None
+            if lost or not stamp.is_file():
+                run_row(row)
+                stamp.touch()
     return QUICK
 
 

@@ -62,15 +62,18 @@ class Source:
     note: str = ""
 
 
-def _performances(subject: int) -> list[Item]:
-    return [Item(center_on_spine(clip), info.action, info.name, info.subject, info.view, info.rep)
-            for info, clip in synthetic.iterate_clips(subjects=(subject,), reps=1)]
+def _performances(subject: int, kinect20: bool) -> list[Item]:
+    """A subject's clips; `kinect20`: other performances, as a camera of 20 joints reports them."""
+    made = synthetic.iterate_clips(subjects=(subject,), reps=1, seed=int(kinect20))
+    return [Item(center_on_spine(synthetic.as_kinect20(clip) if kinect20 else clip), info.action,
+                 info.name, info.subject, info.view, info.rep) for info, clip in made]
 
 
-def _built_in() -> Source:
+def _built_in(kinect20: bool = False) -> Source:
     code = b"".join(Path(m.__file__).read_bytes() for m in (synthetic, motions, mannequin, camera))
     return Source(
-        lambda raw, options: [Job(partial(_performances, subject), what=f"subject {subject}")
+        lambda raw, options: [Job(partial(_performances, subject, kinect20),
+                                  what=f"subject {subject}")
                               for subject in range(synthetic.SUBJECTS)],
         lambda raw, options: list(synthetic.ACTIONS), lambda raw: True, "nothing",
         recipe=hashlib.sha256(code).hexdigest()[:16],
@@ -115,6 +118,7 @@ def _open(reader, npz: str, suffix: str) -> Source:
 
 SOURCES = {
     "synthetic": _built_in(),
+    "synthetic20": _built_in(kinect20=True),
     "ntu60": _ntu("ntu60"),
     "ntu120": _ntu("ntu120"),
     "pku1": _pku(1),

@@ -29,6 +29,19 @@ class PrepareConfig:
     )
 
 
+@dataclass(frozen=True)
+class PrepareRun(PrepareConfig):
+    """One run of preparing: which set, from where, to where."""
+
+    name: str = setting("synthetic", "ours", "a data set")
+    raw: str = setting(".", "ours", "folder of the owners' files, or one npz")
+    out: str = setting(
+        "", "ours", "folder of stores; empty: take the store that is there, or make one of what "
+        "lies in $SJEPA_DATA"
+    )
+    workers: int | None = setting(None, "ours", "processes that read; empty: one a core")
+
+
 CHOICES = {
     "dtype": ("float32", "int16"), "second_body": ("lineage", "absent", "copied"),
     "pku_slice": ("exclusive", "inclusive"), "pku2_labels": ("original", "dense"),

@@ -61,6 +61,7 @@ def _all_but_fold(fold: int) -> Callable[[Store], np.ndarray]:
 SPLITS = {
     "synthetic/xsub": Split(_subjects(TRAIN_SUBJECTS)),
     "synthetic/xview": Split(_views(TRAIN_VIEWS)),
+    "synthetic20/xsub": Split(_subjects(TRAIN_SUBJECTS)),
     "ntu60/xsub": Split(_subjects(NTU60_TRAIN), (40_091, 16_487)),
     "ntu60/xview": Split(_views((2, 3)), (37_646, 18_932)),
     "ntu120/xsub": Split(_subjects(NTU120_TRAIN), (63_026, 50_919)),

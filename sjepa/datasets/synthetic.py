@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..skeleton import LAYOUTS
 from . import camera, mannequin, motions
 from .camera import VIEW_YAW
 from .mannequin import CHANNELS, REST, SEGMENTS, joint_positions
@@ -237,6 +238,16 @@ def iterate_clips(
                 for view in views:
                     clip = _observe(stage, action, subject, view, rep, seed, True)
                     yield ClipInfo(action, subject, view, rep), clip
+
+
+def as_kinect20(clip: np.ndarray) -> np.ndarray:
+    """What is left of a clip `[T, M, 25, 3]` when a Kinect v1 saw it: five joints are derived.
+
+    The built-in set `synthetic20` is made so, for transfer between layouts without other data.
+    """
+    seen = clip[:, :, [0, 1, 20, *range(3, 20)]]  # the shoulder centre has the place of the neck
+    bodies = [LAYOUTS["kinect20"].map(seen[:, body]) for body in range(clip.shape[1])]
+    return np.stack(bodies, 1)
 
 
 def write_skeleton_files(folder: str | os.PathLike, **which) -> list[Path]:
