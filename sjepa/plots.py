@@ -41,6 +41,46 @@ def use_style() -> None:
     })
 
 
+def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float = 0.5) -> None:
+    """The paper's cells, one a line: how far the reproduced figure lies from the paper's.
+
+    Args:
+        ax: matplotlib axes.
+        cells: protocol, what it is judged on, the paper's figure, the record or None.
+        band: points within which a re-run counts as a replication.
+    """
+    ax.axvspan(-band, band, color=GREY, alpha=0.2, lw=0)
+    ax.axvline(0, color=GREY, lw=0.8)
+    for at, (_, _, paper, record) in enumerate(cells):
+        if record is None:
+            ax.plot(0, at, "o", mec=GREY, mfc="white")
+            continue
+        low, high = record["interval"]
+        ax.plot([low - paper, high - paper], [at, at], color=BLUE, lw=1.5)
+        ax.plot(record["value"] - paper, at, "o", color=BLUE)
+    ax.set_yticks(range(len(cells)), [f"{protocol}, {name}: {paper:.1f}"
+                                      for protocol, name, paper, _ in cells])
+    ax.set(xlabel="points from the paper's figure", ylim=(len(cells) - 0.5, -0.5))
+    reach = max(3 * band, *(abs(x) for x in ax.get_xlim()))
+    ax.set_xlim(-reach, reach)
+
+
+def gain_chart(ax, gains: list[tuple[str, str, dict, dict]]) -> None:
+    """Accuracies of S-JEPA (filled) and of its baseline (hollow), a line each, with intervals.
+
+    Args:
+        ax: matplotlib axes.
+        gains: protocol, what it is judged on, S-JEPA's record, the baseline's.
+    """
+    for at, (_, _, *pair) in enumerate(gains):
+        for record, colour, fill, shift in zip(pair, (BLUE, GREY), (BLUE, "white"), (-0.12, 0.12),
+                                               strict=True):
+            ax.plot(record["interval"], [at + shift] * 2, color=colour, lw=1.5)
+            ax.plot(record["value"], at + shift, "o", mec=colour, mfc=fill)
+    ax.set_yticks(range(len(gains)), [f"{protocol}, {name}" for protocol, name, *_ in gains])
+    ax.set(xlabel="%, on test clips", xlim=(0, 100), ylim=(len(gains) - 0.5, -0.5))
+
+
 def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
     """Positions `[..., 3]` to picture coordinates `[..., 2]`, turned by `yaw` radians.
 

@@ -46,18 +46,23 @@ def full_metric(row: Row) -> str:
     return row.main_metric + named
 
 
-def row_record(row: Row, records: list[dict], part: str = "") -> dict | None:
+def row_record(row: Row, records: list[dict]) -> dict | None:
     """The record of an evaluation's main metric, or None.
+
+    Where test clips are copies of training clips, that of the other, clean ones.
 
     Args:
         row: a row of a step in `PROTOCOLS`.
         records: where to look.
-        part: reported part of the test clips, `-clean` for instance; empty: all of them.
     """
     preset = pretraining(row).params.get("preset", PretrainConfig.preset)
-    wanted = record_id(row.params["split"] + part, row.step, row.params["method"], preset,
-                       full_metric(row))
-    return next((record for record in records if record["id"] == wanted), None)
+    named = {record["id"]: record for record in records}
+    for part in ("-clean", ""):
+        wanted = record_id(row.params["split"] + part, row.step, row.params["method"], preset,
+                           full_metric(row))
+        if wanted in named:
+            return named[wanted]
+    return None
 
 
 def paper(row: Row) -> float | None:
@@ -88,9 +93,9 @@ def gap(record: dict | None) -> float | None:
     return round(record["value"] - record["paper"], 2)
 
 
-def label(row: Row) -> str:
+def label(row: Row, record: dict | None = None) -> str:
     """What a row is judged on: the split, the share of labels, the origin of a transfer."""
-    parts = [row.params["split"]]
+    parts = [record["split"] if record else row.params["split"]]
     if row.step == "semi":
         parts.append(f"{100 * row.params['share']:g} %")
     if row.step == "transfer":
@@ -113,7 +118,7 @@ def results_table(step: str, groups: str, records: list[dict], link="`{}`".forma
         far = gap(record)
         verdict = "–" if far is None else f"{far:+.1f}" + (" ✓" if abs(far) <= BAND else "")
         lines.append([
-            label(row), METHODS[row.params["method"]],
+            label(row, record), METHODS[row.params["method"]],
             *([f"{says:.1f}" if says is not None else "–"] if published else []),
             percent(record) if record else not_run(row), *([verdict] if published else []),
             link(row.name),
@@ -126,7 +131,7 @@ def cost_table(step: str, groups: str, records: list[dict]) -> Table | None:
     """What the rows that ran cost: seeds, epochs, hardware, hours, memory, commit; None if none."""
     found = [(row, row_record(row, records)) for row in evaluations(step, groups)]
     lines = [[
-        f"{label(row)}, {METHODS[row.params['method']]}", ", ".join(map(str, r["seeds"])),
+        f"{label(row, r)}, {METHODS[row.params['method']]}", ", ".join(map(str, r["seeds"])),
         r["epochs"], r["device"], f"{r['hours']:.2f}", f"{r['peak_bytes'] / 2**30:.1f}",
         r["versions"]["torch"], f"`{r['commit']}`",
     ] for row, r in found if r]
@@ -183,7 +188,7 @@ def gains(groups: str, records: list[dict]) -> list[tuple[str, str, dict, dict]]
         pairs: dict[str, dict] = {}
         for row in evaluations(step, groups):
             if record := row_record(row, records):
-                pairs.setdefault(label(row), {})[row.params["method"] == "sjepa"] = record
+                pairs.setdefault(label(row, record), {})[row.params["method"] == "sjepa"] = record
         made += [(PROTOCOLS[step], name, both[True], both[False])
                  for name, both in pairs.items() if len(both) == 2]
     return made

@@ -89,12 +89,17 @@ def put_address(app, docname, source) -> None:
 
 
 def repo_role(name, rawtext, text, lineno, inliner, options=None, content=None):
-    """``{repo}`sjepa/masking.py` `` becomes a link to that path in the repository."""
+    """``{repo}`sjepa/masking.py` `` becomes a link to that path in the repository.
+
+    ``{repo}`mask <sjepa/masking.py>` `` shows another text.
+    """
+    shown, _, path = text.rstrip(">").rpartition(" <")
+    shown, text = shown or path, path
     theme = inliner.document.settings.env.config.html_theme_options
     url, branch = theme["repository_url"].rstrip("/"), theme.get("repository_branch", "main")
     kind = "tree" if text.endswith("/") else "blob"
     link = nodes.reference(rawtext, "", refuri=f"{url}/{kind}/{branch}/{text}")
-    link += nodes.literal(text, text)
+    link += nodes.literal(shown, shown)
     return [link], []
 
 
