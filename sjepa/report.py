@@ -82,8 +82,12 @@ def not_run(row: Row) -> str:
     """«not run», with the data that it needs."""
     names = {pretraining(row).params["dataset"], row.params["dataset"]} - {"synthetic",
                                                                            "synthetic20"}
-    return f"{NOT_RUN}: needs {' and '.join(DATASETS[n] for n in sorted(names))}" if names \
-        else NOT_RUN
+    if not names:
+        return NOT_RUN
+    needs = " and ".join(DATASETS[name] for name in sorted(names))
+    # Two lines on a phone, not one word a line.
+    return f"{NOT_RUN}: needs {needs}".replace(" ", "\N{NO-BREAK SPACE}").replace(
+        ":\N{NO-BREAK SPACE}", ": ").replace("\N{NO-BREAK SPACE}and\N{NO-BREAK SPACE}", " and ")
 
 
 def gap(record: dict | None) -> float | None:
