@@ -148,6 +148,8 @@ def _transfer(run: str, target: str, group: str, **params) -> Row:
 
 
 _FROZEN = ("linear", "knn", "retrieval")
+#: HDM05 has two steps an epoch: four times the epochs give the steps of a set four times as large.
+_OPEN_PRETRAIN = {"hdm05": {"epochs": 400, "warmup_epochs": 20}}
 
 
 def _open() -> list[Row]:
@@ -155,7 +157,8 @@ def _open() -> list[Row]:
     for split in splits:
         dataset = split.split("/")[0]
         made += [_prepare(dataset, "open"),
-                 _pretrain(split, f"{dataset}-small", "open", preset="small"),
+                 _pretrain(split, f"{dataset}-small", "open", preset="small",
+                           **_OPEN_PRETRAIN.get(dataset, {})),
                  *_every(f"{dataset}-small", split, "open", frozen=_FROZEN, passes=10)]
     for origin, target in ((0, 1), (1, 0), (1, 2)):
         made.append(_transfer(f"{splits[origin].split('/')[0]}-small", splits[target], "open",

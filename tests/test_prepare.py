@@ -264,3 +264,15 @@ def test_pku_videos_become_clips_and_splits(tmp_path, phase, labels, classes):
     path = export_npz(store, f"{name}/xsub", tmp_path)
     again = open_store(prepare_store(name, path, tmp_path / "again", options))
     assert again.classes == store.classes and len(again) == len(store)
+
+
+def test_a_row_takes_the_store_that_is_there_or_says_how_to_make_one(tmp_path, store, monkeypatch):
+    from sjepa import prepare as command
+    from sjepa.datasets.options import PrepareRun
+
+    monkeypatch.setattr(command, "load_store", lambda name: store)
+    found, report = command.prepare(PrepareRun(name="synthetic"))
+    assert found.path == store.path and report["clips"] == len(store)
+    assert not (store.path / "counts.json").exists()  # it is not ours to write into
+    with pytest.raises(SjepaError, match="Give out"):
+        command.prepare(PrepareRun(name="synthetic", raw=str(tmp_path)))

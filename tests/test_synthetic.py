@@ -17,7 +17,7 @@ from sjepa.datasets.synthetic import (
     generate_performance,
     iterate_clips,
 )
-from sjepa.skeleton import NTU_PARENTS, flip_permutation
+from sjepa.skeleton import LAYOUTS, NTU_PARENTS, flip_permutation
 
 CHILD = np.array([k for k, parent in enumerate(NTU_PARENTS) if parent >= 0])
 PARENT = np.array([NTU_PARENTS[k] for k in CHILD])
@@ -356,3 +356,13 @@ def test_partners_do_not_cross_the_split():
     train = set(TRAIN_SUBJECTS)
     for subject in range(SUBJECTS):
         assert (subject in train) == ((subject + syn.PARTNER) % SUBJECTS in train)
+
+
+def test_as_kinect20_keeps_what_20_joints_measure_and_derives_the_rest():
+    clip = generate_clip(0, 1, 0)
+    made = syn.as_kinect20(clip)
+    measured = LAYOUTS["kinect20"].measured
+    np.testing.assert_allclose(made[:, :, measured], clip[:, :, measured], atol=1e-6)
+    assert not np.allclose(made[:, :, ~measured], clip[:, :, ~measured], atol=1e-3)
+    neck = 0.67 * clip[:, :, 20] + 0.33 * clip[:, :, 3]
+    np.testing.assert_allclose(made[:, :, 2], neck, atol=1e-6)
