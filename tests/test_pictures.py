@@ -3,9 +3,11 @@
 import re
 import xml.dom.minidom
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from sjepa import plots
 from sjepa.animation import animate
 from sjepa.datasets import synthetic
 from sjepa.plots import PART_BOUNDS, PART_ORDER, face_camera, joint_colour, project
@@ -81,3 +83,14 @@ def test_bones_and_parents_form_one_tree():
             assert joint not in seen
             seen.add(joint)
             joint = NTU_PARENTS[joint]
+
+
+def test_confusion_map_shows_shares_of_the_true_class():
+    fig, ax = plt.subplots()
+    counts = np.array([[3, 1, 0], [0, 90, 10], [0, 0, 0]])
+    plots.confusion_map(ax, counts, ["sit", "bow", "never"])
+    shown = np.asarray(ax.collections[0].get_array()).reshape(3, 3)
+    np.testing.assert_allclose(shown, [[0.75, 0.25, 0], [0, 0.9, 0.1], [0, 0, 0]])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["sit", "bow", "never"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
+    plt.close(fig)
