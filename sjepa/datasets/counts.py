@@ -18,9 +18,9 @@ def count_report(store: Store) -> dict:
     """What the store holds, protocol by protocol.
 
     Returns:
-        `clips` and `official` (None where nobody counts), `splits` `{name: {found, official}}`
-        (found is None where the clips do not make the protocol, `why` then says so), `left_out`
-        `{reason: count}`, and `words`: the same as sentences.
+        A dict with `clips` and `official` (None where nobody counts); `splits`, for each protocol
+        what was `found` (None where the clips do not make it, `why` then says so) and what is
+        `official`; `left_out`, a count a reason; and `words`, the same as sentences.
     """
     name = store.meta["name"]
     official = USABLE.get(name)
