@@ -193,3 +193,18 @@ def curves(ax, history: list[dict], *names: str, label: str = "") -> None:
         rows = [(row["epoch"], row[name]) for row in history if name in row]
         ax.plot(*zip(*rows, strict=True), label=label or name.replace("_", " "))
     ax.set_xlabel("epoch")
+
+
+def confusion_map(ax, matrix: np.ndarray, classes) -> None:
+    """A confusion matrix as shares of the true class, so that large classes do not drown small.
+
+    Args:
+        ax: matplotlib axes.
+        matrix: `[classes, classes]` counts, row = true class; a row without clips stays empty.
+        classes: their names.
+    """
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    sns.heatmap(shares, cmap="mako_r", vmin=0, vmax=1, square=True, ax=ax, xticklabels=classes,
+                yticklabels=classes, cbar_kws={"label": "share of the true class", "shrink": 0.7})
+    ax.tick_params(labelsize=7, length=0)
+    ax.set(xlabel="predicted", ylabel="true")

@@ -5,10 +5,12 @@ import json
 import re
 import xml.dom.minidom
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
 
+from sjepa import plots
 from sjepa.animation import animate
 from sjepa.datasets import synthetic
 from sjepa.datasets.kindergator import CHILDREN
@@ -104,3 +106,14 @@ def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():
         assert np.array_equal(loop.convert("RGB"), first.convert("RGB"))
         loop.seek(loop.n_frames // 2)
         assert not np.array_equal(loop.convert("RGB"), first.convert("RGB"))
+
+
+def test_confusion_map_shows_shares_of_the_true_class():
+    fig, ax = plt.subplots()
+    counts = np.array([[3, 1, 0], [0, 90, 10], [0, 0, 0]])
+    plots.confusion_map(ax, counts, ["sit", "bow", "never"])
+    shown = np.asarray(ax.collections[0].get_array()).reshape(3, 3)
+    np.testing.assert_allclose(shown, [[0.75, 0.25, 0], [0, 0.9, 0.1], [0, 0, 0]])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["sit", "bow", "never"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
+    plt.close(fig)
