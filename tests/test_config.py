@@ -83,6 +83,14 @@ def test_shipped_parameter_files_are_valid(path):
         assert config.mask_tau == (0.75 if path.stem.startswith("ntu120") else 0.8)
 
 
+def test_the_t4_gets_the_same_run_in_smaller_parts():
+    folder = ROOT / "notebooks/full/params"
+    paper, t4 = (make_config(PretrainConfig, load_params(folder / f"ntu60-xsub-pretrain{end}.yaml"))
+                 for end in ("", "-t4"))
+    changed = {f.name for f in fields(paper) if getattr(paper, f.name) != getattr(t4, f.name)}
+    assert changed == {"precision", "accumulate", "out"} and t4.precision == "fp16"
+
+
 def test_the_command_repeats_the_run():
     config = make_config(LinearConfig, {"run": "runs/x", "passes": 4})
     said = papermill_command("linear", config)
