@@ -61,6 +61,13 @@ def autocast(device: torch.device, dtype: torch.dtype):
     return torch.autocast(device.type, dtype)
 
 
+def in_float32(device: torch.device):
+    """Suspend autocast, on devices that have it."""
+    if not torch.amp.is_autocast_available(device.type):  # `meta`, on which operations are counted
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 def cannot_compile(device: torch.device) -> str:
     """Why `torch.compile` cannot work here, in words; empty if it can."""
     if device.type == "cuda":

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .attention import attend
+from .device import in_float32
 from .errors import SjepaError
 
 
@@ -135,7 +136,7 @@ class Encoder(nn.Module):
                 f"found {list(x.shape)}: resize with sjepa.views or map the joint layout"
             )
         # Always in float32: in bf16 a joint 1 to 2 m away would move in steps of 8 mm.
-        with torch.autocast(x.device.type, enabled=False):
+        with in_float32(x.device):
             tokens = self.embed(patchify(x, self.segment).flatten(1, 2)) + self.positions()
         if keep is not None:
             tokens = take(tokens, keep)
