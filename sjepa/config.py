@@ -40,6 +40,7 @@ class PretrainConfig:
     seed: int = setting(0, "ours", "weights, order, crops, views and masks follow from it")
     device: str = setting("auto", "ours", "auto, cpu, cuda")
     precision: str = setting("auto", "guess", "bf16 where the hardware has it; the paper is silent")
+    compile: str = setting("auto", "ours", "torch.compile: auto (on a GPU), none, or its mode")
 
     dim: int = setting(256, "readers", "width of a token")
     depth: int = setting(8, "readers", "blocks of the encoder")
@@ -65,7 +66,8 @@ class PretrainConfig:
     mask_ratio: float = setting(0.9, "readers", "share of tokens to predict")
     mask_tau: float = setting(0.8, "lineage", "0.8 on NTU60 and PKU-MMD, 0.75 on NTU120")
     empty_bodies: str = setting(
-        "all", "lineage", "absent second bodies are trained on; weighted: one stands for all; drop"
+        "weighted", "lineage", "it trains on absent second bodies too; one row stands for all of "
+        "them: the same expected loss and gradient, 41 % fewer rows on NTU60. all: a row for each"
     )
 
     tau_p: float = setting(0.1, "readers", "temperature of the prediction")
@@ -99,14 +101,15 @@ PRESETS: dict[str, dict] = {
     ),
     "small": dict(
         dim=128, depth=4, heads=4, frames=64, segment=8, predictor_depth=2,
-        empty_bodies="weighted", epochs=100, batch_size=64, warmup_epochs=5, ema_start=None,
+        epochs=100, batch_size=64, warmup_epochs=5, ema_start=None,
     ),
 }
 
 _CHOICES = {
     "preset": tuple(PRESETS),
     "device": ("auto", "cpu", "cuda"),
-    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "precision": ("auto", "fp32", "tf32", "bf16", "fp16"),
+    "compile": ("auto", "none", "default", "reduce-overhead", "max-autotune"),
     "empty_bodies": ("all", "weighted", "drop"),
     "stream": STREAMS,
 }

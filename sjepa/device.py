@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import os
+import platform
+import shutil
 
 import torch
 
@@ -25,16 +29,29 @@ def pick_device(name: str = "auto") -> torch.device:
 def _bf16_pays(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if platform.machine().lower() in ("x86_64", "amd64"):  # others: what oneDNN says of itself
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 where the hardware multiplies it, else fp16 on a GPU and fp32 on a CPU."""
+    """`auto` is bf16 where the hardware multiplies it, else fp16 on a GPU and fp32 on a CPU.
+
+    `tf32` stores float32 and lets an Ampere or later GPU multiply its first 10 bits.
+
+    Raises:
+        SjepaError: fp16 was asked for on a CPU.
+    """
     if name == "auto":
         name = "bf16" if _bf16_pays(device) else "fp16" if device.type == "cuda" else "fp32"
     if name == "fp16" and device.type == "cpu":
         raise SjepaError("precision = fp16 needs a GPU: set precision to auto, bf16 or fp32")
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    tf32 = name == "tf32" and device.type == "cuda"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    halves = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return halves.get(name, torch.float32)
 
 
 def autocast(device: torch.device, dtype: torch.dtype):
@@ -42,6 +59,48 @@ def autocast(device: torch.device, dtype: torch.dtype):
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype)
+
+
+def in_float32(device: torch.device):
+    """Suspend autocast, on devices that have it."""
+    if not torch.amp.is_autocast_available(device.type):  # `meta`, on which operations are counted
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def cannot_compile(device: torch.device) -> str:
+    """Why `torch.compile` cannot work here, in words; empty if it can."""
+    if device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            return "the package triton is not installed"
+        if torch.cuda.get_device_capability(device) < (7, 0):
+            return "triton needs a GPU of compute capability 7.0 or more"
+        variable, usual = "CC", ("gcc", "clang", "cc")
+    else:
+        variable, usual = "CXX", ("clang++" if platform.system() == "Darwin" else "g++",)
+    named = os.environ.get(variable)
+    if any(map(shutil.which, [named] if named else usual)):
+        return ""
+    return f"there is no compiler {named or ' or '.join(usual)} (${variable} names another)"
+
+
+def compile_model(model: torch.nn.Module, mode: str, device: torch.device) -> bool:
+    """Compile the model's forward pass in place; True if it is now compiled.
+
+    Args:
+        model: the module.
+        mode: `none`; one of `torch.compile`'s modes; `auto`: its default mode on a GPU, and not at
+            all on a CPU, where it took longer than PyTorch's own kernels.
+        device: where the model lives.
+    """
+    if mode == "none" or (mode == "auto" and device.type == "cpu"):
+        return False
+    why = cannot_compile(device)
+    if why:
+        print(f"running without torch.compile: {why}", flush=True)
+        return False
+    model.compile(mode="default" if mode == "auto" else mode, dynamic=False)
+    return True
 
 
 def describe(device: torch.device) -> str:

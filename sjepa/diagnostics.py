@@ -71,7 +71,9 @@ def monitors(made: Pass, center: torch.Tensor, tau_t: float = 0.06,
     wanted = sharpen(made.target, center, tau_t)
     entropy = torch.special.entr(wanted).sum(-1).mean(-1)
     entropy = entropy.mean() if weight is None else weight @ entropy / weight.sum()
-    votes = torch.bincount(wanted.argmax(-1).flatten(), minlength=wanted.shape[-1])
+    top = wanted.argmax(-1).flatten()
+    # Counted by scattered ones: bincount would make the host wait for the GPU.
+    votes = wanted.new_zeros(wanted.shape[-1]).scatter_add_(0, top, wanted.new_ones(len(top)))
     latents = made.latents.float()
     return {
         "entropy": entropy,

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from .checkpoint import save_atomically
 from .command import main_with_errors
 from .datasets.origins import ORIGINS, Archive, Origin
 from .datasets.store import file_hash
 from .errors import SjepaError
 from .fetch import Unreachable, fetch
 from .paths import data_dir
-from .pretrain import save_atomically
 from .unpack import unpack
 
 _ROOM = 3  # times the expected bytes an archive may unpack to

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from .attention import attend
+from .device import in_float32
 from .errors import SjepaError
 
 
@@ -25,7 +26,7 @@ def take(tokens: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention through `scaled_dot_product_attention`."""
+    """Multi-head self-attention, fused: see `sjepa.attention`."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -37,7 +38,7 @@ class Attention(nn.Module):
         batch, count, dim = x.shape
         qkv = self.qkv(x).view(batch, count, 3, self.heads, dim // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = attend(q, k, v)
         return self.proj(out.transpose(1, 2).reshape(batch, count, dim))
 
 
@@ -156,7 +157,9 @@ class Encoder(nn.Module):
                 f"the encoder takes clips [B, {self.frames}, {self.joints}, 3], "
                 f"found {list(x.shape)}: resize with sjepa.views or map the joint layout"
             )
-        tokens = self.embed(patchify(x, self.segment).flatten(1, 2)) + self.positions()
+        # Always in float32: in bf16 a joint 1 to 2 m away would move in steps of 8 mm.
+        with in_float32(x.device):
+            tokens = self.embed(patchify(x, self.segment).flatten(1, 2)) + self.positions()
         if keep is not None:
             tokens = take(tokens, keep)
         for block in self.blocks:

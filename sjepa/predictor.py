@@ -51,9 +51,11 @@ class Predictor(nn.Module):
         """
         batch, _, dim = visible.shape
         count = self.positions.time.shape[1] * self.positions.joint.shape[2]
-        tokens = self.mask_token.to(visible.dtype).expand(batch, count, dim)
+        # The mask token is the same at every position: one row of it goes through the entry.
+        visible, hidden = self.entry(visible), self.entry(self.mask_token)
+        tokens = hidden.expand(batch, count, dim)
         tokens = tokens.scatter(1, keep[:, :, None].expand(-1, -1, dim), visible)
-        tokens = self.entry(tokens) + self.positions()
+        tokens = tokens + self.positions()
         for block in self.blocks:
             tokens = block(tokens)
         return self.exit(self.norm(take(tokens, masked)))

@@ -12,6 +12,7 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
+from .checkpoint import save_atomically
 from .command import main_with_errors
 from .datasets import SOURCES, load_store, prepare_store
 from .datasets.catalogue import store_path
@@ -21,7 +22,6 @@ from .datasets.options import CHOICES, PrepareConfig, PrepareRun
 from .datasets.splits import SPLITS
 from .datasets.store import Store, open_store
 from .errors import SjepaError
-from .pretrain import save_atomically
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

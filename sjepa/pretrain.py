@@ -1,33 +1,32 @@
-"""Pretraining: one step, the loop, checkpoints; `python -m sjepa.pretrain --params FILE`."""
+"""Pretraining: one step and the loop; `python -m sjepa.pretrain --params FILE`.
+
+The same under `torchrun --nproc_per_node=8 -m sjepa.pretrain …` on several GPUs or machines.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
+from . import parallel
+from .batch import draw, make_batch, pad_rows
+from .checkpoint import resume, save
 from .command import main_with_errors
 from .config import PretrainConfig, as_dict, load_params, make_config
 from .datasets import load_store
 from .datasets.splits import split
-from .datasets.store import DeviceStore, Store
-from .device import autocast, describe, peak_bytes, pick_device, pick_precision
+from .datasets.store import Store
+from .device import autocast, compile_model, pick_device, pick_precision
 from .diagnostics import monitors, warnings
-from .encoder import patchify
 from .errors import SjepaError
-from .masking import motion_aware_mask
 from .model import SJEPA, Pass
 from .paths import RUNS
-from .streams import to_stream
 from .target import ema_momentum
-from .views import base_rotation, fold_bodies, geometric_view, train_crop
 
 
 def learning_rate(epoch: float, config: PretrainConfig) -> float:
@@ -48,28 +47,9 @@ def parameter_groups(model: SJEPA, weight_decay: float) -> list[dict]:
     ]
 
 
-def make_batch(store: DeviceStore, index: torch.Tensor, config: PretrainConfig, generator):
-    """Clips to network input: crop and resize, base rotation, bodies folded into the batch.
-
-    Returns:
-        `x` `[R, T, V, 3]` and the rows' weights `[R]` or None.
-    """
-    x = train_crop(store, index, config.frames, config.crop, generator=generator)
-    x = base_rotation(x, config.base_rotation, generator)
-    return fold_bodies(x, config.empty_bodies)
-
-
 def forward(model: SJEPA, x: torch.Tensor, weight, config: PretrainConfig, generator) -> Pass:
-    """View, mask and predict one batch of joints `x` `[R, T, V, 3]`.
-
-    The mask is drawn from `x` itself; the networks see `config.stream` of the joints.
-    """
-    view = geometric_view(x, config.view_rotation, config.view_translation, config.view_flip,
-                          generator)
-    tokens = patchify(x, config.segment)
-    keep, masked = motion_aware_mask(tokens, config.mask_ratio, config.mask_tau, generator)
-    x, view = to_stream(x, config.stream), to_stream(view, config.stream)
-    return model(x, view, keep, masked, weight)
+    """View, mask and predict one batch of joints `x` `[R, T, V, 3]`."""
+    return model(*draw(x, config, generator), weight)
 
 
 class Pretraining:
@@ -93,8 +73,16 @@ class Pretraining:
             parameter_groups(self.model, config.weight_decay), lr=config.lr, betas=(0.9, 0.95),
             fused=self.device.type == "cuda",
         )
-        self.scaler = torch.amp.GradScaler("cuda", enabled=self.dtype == torch.float16)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.batch = min(config.batch_size, len(self.train))
+        self.parts = parallel.world() * config.accumulate
+        if self.batch < self.parts:
+            raise SjepaError(f"{self.batch} clips a step cannot be shared by {parallel.world()} "
+                             f"processes in {config.accumulate} micro-batches each")
+        # Rows vary from batch to batch by about a root; so coarse a grid leaves few shapes.
+        self.multiple = self.parts * max(1, round(self.batch**0.5 / self.parts))
+        self.compiled = compile_model(self.model, config.compile, self.device)
+        self.network = parallel.shared(self.model)
         self.steps_per_epoch = len(self.train) // self.batch  # the last, smaller batch is dropped
         self.steps = self.steps_per_epoch * config.epochs
         self.ema_start = config.ema_start
@@ -102,39 +90,63 @@ class Pretraining:
             self.ema_start = max(0.0, 1 - 20 / self.steps)
         self.epoch, self.step, self.seconds, self.history = 0, 0, 0.0, []
 
+    def micro_batches(self, index: torch.Tensor) -> list[tuple]:
+        """Draw the batch of the clips `index` and take this process's part of it.
+
+        Returns:
+            For each of `accumulate` parts: the model's inputs, its rows' weights `[R]` or None,
+            and its share of the loss of the whole batch.
+        """
+        x, weight = make_batch(self.data, index, self.config, self.generator)
+        rows = draw(x, self.config, self.generator)
+        if self.compiled:  # every new number of rows is compiled anew: allow few
+            rows, weight = pad_rows(rows, weight, self.multiple)
+        counts = torch.ones(len(x), device=self.device) if weight is None else weight
+        first, parts = parallel.rank() * self.config.accumulate, []
+        for part in range(first, first + self.config.accumulate):
+            # Every n-th row, so that no part is left with nothing but padding.
+            *inputs, count = (each[part :: self.parts] for each in (*rows, counts))
+            parts.append((inputs, None if weight is None else count, count.sum() / counts.sum()))
+        return parts
+
     def training_step(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
         """One optimiser step on the clips `index`, then one step of the EMA and of the centre.
+
+        The host never waits for the device, except where `diagnostics.monitors` are read.
 
         Returns:
             The loss, and the collapse monitors on every `monitor_every`-th step.
         """
-        config = self.config
+        config, model = self.config, self.model
         rate = learning_rate(self.step / self.steps_per_epoch, config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        x, weight = make_batch(self.data, index.to(self.device), config, self.generator)
-        counts = torch.ones(len(x), device=self.device) if weight is None else weight
-        total, targets = torch.zeros((), device=self.device), []
-        for part in torch.arange(len(x), device=self.device).chunk(config.accumulate):
-            stands_for = None if weight is None else weight[part]
-            with autocast(self.device, self.dtype):
-                made = forward(self.model, x[part], stands_for, config, self.generator)
-            share = counts[part].sum() / counts.sum()
-            self.scaler.scale(made.loss * share).backward()
-            total += made.loss.detach() * share
-            targets.append(made.target)
+        parts = self.micro_batches(index)
+        loss, means = torch.zeros((), device=self.device), []
+        for number, (inputs, weight, share) in enumerate(parts, 1):
+            if self.compiled:
+                torch.compiler.cudagraph_mark_step_begin()
+            with parallel.averaging(self.network, now=number == len(parts)):
+                with autocast(self.device, self.dtype):
+                    made = self.network(*inputs, weight)
+                # Gradients are averaged over the processes, and each has its share of one sum.
+                self.scaler.scale(made.loss * share * parallel.world()).backward()
+            loss += made.loss.detach() * share
+            means.append(made.target.float().mean(1, keepdim=True))
         if config.clip_grad is not None:
             self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_grad)
-        readings = {"loss": total}
-        if self.step % config.monitor_every == 0:
-            readings |= monitors(made, self.model.target.center, config.tau_t, stands_for)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad)
+        readings = {"loss": parallel.summed(loss)}
+        if self.step % config.monitor_every == 0 and parallel.rank() == 0:
+            readings |= monitors(made, model.target.center, config.tau_t, weight)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         momentum = ema_momentum(self.step, self.steps, self.ema_start, config.ema_end)
-        self.model.target.update(self.model.encoder, momentum)
-        self.model.target.update_center(torch.cat(targets), weight)
+        model.target.update(model.encoder, momentum)
+        _, weights, shares = zip(*parts, strict=True)
+        weight = None if weight is None else torch.cat(weights)
+        model.target.update_center(torch.cat(means), weight, sum(shares))
         self.step += 1
         return readings
 
@@ -186,34 +198,9 @@ class Pretraining:
                              "start a new run in another folder")
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.generator.set_state(state["generator"])
+        self.generator.set_state(state["generator"].cpu())
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.history = state["seconds"], state["history"]
-
-
-def save_atomically(write, path: Path) -> None:
-    """`write(temporary path)`, then put the whole file in the place of `path`."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def save(run: Pretraining, out: Path) -> None:
-    """Write the checkpoint `last.pt`; after the last epoch first the target's weights."""
-    out.mkdir(parents=True, exist_ok=True)
-    if run.epoch == run.config.epochs:
-        facts = {"config": as_dict(run.config), "hours": run.seconds / 3600,
-                 "device": describe(run.device), "peak_bytes": peak_bytes(run.device),
-                 "history": run.history}
-        save_atomically(lambda p: p.write_text(json.dumps(facts)), out / "run.json")
-        weights = run.model.target.encoder.state_dict()
-        weights = {name: value.contiguous().cpu() for name, value in weights.items()}
-        shape = {k: str(v) for k, v in run.model.encoder.shape.items()}
-        save_atomically(lambda p: save_file(weights, p, shape), out / "target.safetensors")
-    save_atomically(lambda p: torch.save(run.state(), p), out / "last.pt")
 
 
 def run_folder(config: PretrainConfig) -> Path:
@@ -238,17 +225,24 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
         SjepaError: the folder holds a run with other settings or of other data.
     """
     out = Path(out) if out else run_folder(config)
-    store = load_store(config.dataset)
-    run = Pretraining(config, store)
-    if (out / "last.pt").is_file():
-        state = torch.load(out / "last.pt", map_location=run.device, weights_only=True)
-        same_settings(state["config"], config, out)
-        run.load_state(state)
-    bar = tqdm(initial=run.epoch, total=config.epochs, desc="pretrain", unit="epoch", mininterval=5)
+    with parallel.team(config.device):
+        with parallel.first_alone():
+            store = load_store(config.dataset)
+        run = Pretraining(config, store)
+        resume(run, out)
+        _loop(run, out)
+    return out
+
+
+def _loop(run: Pretraining, out: Path) -> None:
+    config, first = run.config, parallel.rank() == 0
+    bar = tqdm(initial=run.epoch, total=config.epochs, desc="pretrain", unit="epoch", mininterval=5,
+               disable=not first)
     while run.epoch < config.epochs:
         row = run.run_epoch()
         bar.update()
-        if run.epoch % config.checkpoint_every == 0 or run.epoch == config.epochs:
+        due = run.epoch % config.checkpoint_every == 0 or run.epoch == config.epochs
+        if due and first:
             print(f"epoch {run.epoch}/{config.epochs}  loss {row['loss']:.4f}  "
                   f"entropy {row.get('entropy', math.nan):.3f}  "
                   f"rank {row.get('rank', math.nan):.1f}  {run.seconds:.0f} s", flush=True)
@@ -256,27 +250,6 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
                 print(f"  warning: {said}", flush=True)
             save(run, out)
     bar.close()
-    return out
-
-
-def same_settings(old: dict, config, out: Path, ignore: tuple[str, ...] = ()) -> None:
-    """Refuse to go on in a folder whose checkpoint was made with other settings.
-
-    Args:
-        old: the checkpoint's settings; one that it does not name had its default.
-        config: the settings to go on with.
-        out: the folder.
-        ignore: names that may differ, besides those of place and pace.
-
-    Raises:
-        SjepaError: a setting differs.
-    """
-    free = {"out", "device", "checkpoint_every", "monitor_every", *ignore}
-    old = as_dict(type(config)()) | old
-    for name, value in as_dict(config).items():
-        if name not in free and old[name] != value:
-            raise SjepaError(f"{out} holds a run with {name} = {old[name]}, not {value}: "
-                             "choose another out, or delete the folder")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -288,7 +261,10 @@ def main(argv: list[str] | None = None) -> None:
     config = make_config(PretrainConfig, load_params(args.params))
     if args.resume and not (Path(args.resume) / "last.pt").is_file():
         raise SjepaError(f"nothing to resume: {args.resume} has no last.pt")
-    print(pretrain(config, args.resume))
+    with parallel.team(config.device):
+        out = pretrain(config, args.resume)
+        if parallel.rank() == 0:
+            print(out)
 
 
 if __name__ == "__main__":

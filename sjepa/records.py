@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .checkpoint import save_atomically
 from .errors import SjepaError
 from .paths import RESULTS, ROOT
-from .pretrain import save_atomically
 
 FIELDS = {
     "id": str, "dataset": str, "split": str, "protocol": str, "method": str, "metric": str,

@@ -11,10 +11,10 @@ from pathlib import Path
 import yaml
 
 from .book import NOT_RUN, Table, percent
+from .checkpoint import save_atomically
 from .command import main_with_errors
 from .config import PretrainConfig, load_params, make_config
 from .config_evaluate import ReportConfig
-from .pretrain import save_atomically
 from .records import PAPER, paper_value, read_records, record_id
 from .rows import Row, rows
 

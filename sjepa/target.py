@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from .encoder import Encoder
+from .parallel import summed
 
 
 class TargetEncoder(nn.Module):
@@ -48,15 +49,19 @@ class TargetEncoder(nn.Module):
         torch._foreach_lerp_(mine, theirs, 1 - momentum)
 
     @torch.no_grad()
-    def update_center(self, target: torch.Tensor, weight: torch.Tensor | None = None) -> None:
+    def update_center(self, target: torch.Tensor, weight: torch.Tensor | None = None,
+                      share: torch.Tensor | None = None) -> None:
         """`center <- beta * center + (1 - beta) * mean(target)` over clips and masked tokens.
 
         Args:
             target: `[B, M, dim]` raw target latents.
             weight: `[B]` how many equal rows each row stands for; None: one each.
+            share: of these clips in a batch that several processes share; None: all of it.
         """
         mean = target.float().mean(1)
         mean = mean.mean(0) if weight is None else (weight @ mean) / weight.sum()
+        if share is not None:
+            mean = summed(mean * share)
         self.center.lerp_(mean, 1 - self.beta)
 
 

@@ -1,11 +1,14 @@
 """From stored clips to network input: crop and resize, base rotation, and the geometric views.
 
-Everything is batched and stays on the store's device. Bodies are folded into the batch, so `x` is
-`[B, T, V, 3]` with one body a row. A body that is absent (all zero) stays all zero, in whole clips
-and in single frames: a translated absence would become a body standing still.
+Everything is batched, stays on the store's device, and never makes the host wait for it. Bodies are
+folded into the batch, so `x` is `[B, T, V, 3]` with one body a row. A body that is absent (all
+zero) stays all zero, in whole clips and in single frames: a translated absence would become a body
+standing still.
 """
 
 from __future__ import annotations
+
+from functools import cache
 
 import torch
 
@@ -75,6 +78,22 @@ def center_crop(store: DeviceStore, index: torch.Tensor, frames: int,
 # ---------------------------------------------------------------- space: rotations and views
 
 
+@cache
+def constant(values: tuple, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """`values` as a tensor on `device`, copied there once: a copy makes the host wait."""
+    return torch.tensor(values, device=device, dtype=dtype)
+
+
+def rotate(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Turn the points of `x` `[B, ..., 3]` by `matrix` `[B, 3, 3]`.
+
+    Multiplied out, because a matrix product may be carried out in TF32 or bf16, which would move
+    a joint by millimetres.
+    """
+    matrix = matrix.view(len(x), *(1,) * (x.ndim - 2), 3, 3)
+    return (matrix * x[..., None, :]).sum(-1)
+
+
 def euler_rotation(angles: torch.Tensor) -> torch.Tensor:
     """`R = Rz Ry Rx` for angles `[B, 3]` in radians: `[B, 3, 3]`."""
     (cx, cy, cz), (sx, sy, sz) = angles.cos().unbind(-1), angles.sin().unbind(-1)
@@ -92,7 +111,9 @@ def axis_rotation(axis: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     zero = torch.zeros_like(x)
     k = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).view(-1, 3, 3)
     s, c = angle.sin()[:, None, None], angle.cos()[:, None, None]
-    return torch.eye(3, dtype=axis.dtype, device=axis.device) + s * k + (1 - c) * (k @ k)
+    eye = torch.eye(3, dtype=axis.dtype, device=axis.device)
+    squared = axis[:, :, None] * axis[:, None] - eye  # k k = a aᵀ - 1 for a unit vector
+    return eye + s * k + (1 - c) * squared
 
 
 def seen(x: torch.Tensor) -> torch.Tensor:
@@ -111,7 +132,7 @@ def body_axis(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     frame = x[torch.arange(len(x), device=x.device), first]
     up = frame[:, SPINE_SHOULDER] - frame[:, SPINE_BASE]
     length = up.norm(dim=-1, keepdim=True)
-    vertical = torch.tensor([0.0, 1.0, 0.0], device=x.device, dtype=x.dtype).expand_as(up)
+    vertical = constant((0.0, 1.0, 0.0), x.device, x.dtype).expand_as(up)
     return frame[:, SPINE_BASE], torch.where(length > 1e-6, up / length.clamp(min=1e-6), vertical)
 
 
@@ -119,7 +140,7 @@ def rotate_about_body(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     """Rotate each body of `x` `[B, T, V, 3]` by `angle` `[B]` radians about its vertical axis."""
     base, axis = body_axis(x)
     base = base[:, None, None]
-    turned = torch.einsum("bij,btvj->btvi", axis_rotation(axis, angle), x - base) + base
+    turned = rotate(x - base, axis_rotation(axis, angle)) + base
     return torch.where(seen(x)[:, :, None, None], turned, x)
 
 
@@ -134,7 +155,8 @@ def flip(x: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
     The swap keeps a token's index the name of an anatomical joint: after a mirror the arm that is
     on the left of the body must again stand at the indices of the left arm.
     """
-    mirrored = x[:, :, list(flip_permutation())] * x.new_tensor([-1.0, 1.0, 1.0])
+    swapped = x.index_select(2, constant(tuple(flip_permutation()), x.device, torch.long))
+    mirrored = swapped * constant((-1.0, 1.0, 1.0), x.device, x.dtype)
     return torch.where(which[:, None, None, None], mirrored, x)
 
 
@@ -145,7 +167,7 @@ def base_rotation(x: torch.Tensor, limit: float = 0.3, generator=None) -> torch.
         x: `[B, M, T, V, 3]`; both bodies of a clip turn together.
     """
     angles = uniform((len(x), 3), -limit, limit, x, generator)
-    return torch.einsum("bij,bmtvj->bmtvi", euler_rotation(angles), x)
+    return rotate(x, euler_rotation(angles))
 
 
 def geometric_view(x: torch.Tensor, rotation: float = 0.3, translation: float = 0.1,
@@ -173,25 +195,42 @@ def geometric_view(x: torch.Tensor, rotation: float = 0.3, translation: float = 
 # ---------------------------------------------------------------- bodies into the batch
 
 
-def fold_bodies(x: torch.Tensor, empty: str = "all") -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Fold bodies into the batch: `[B, M, T, V, 3]` to rows `[R, T, V, 3]`.
+def body_rows(present: torch.Tensor,
+              empty: str = "all") -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Which body slots of a batch to compute, and how many slots each of them stands for.
 
     Args:
-        x: clips with their body slots.
+        present: `[B, M]` bool on the host, the bodies that are there.
         empty: what becomes of absent bodies. `all` keeps a row for each, as the lineage does;
             `weighted` lets one row of zeros stand for all of them; `drop` leaves them out.
 
     Returns:
+        `[R]` indices into the flattened slots, and their weights `[R]` (None: one each).
+    """
+    slots = present.flatten()
+    rows = torch.arange(len(slots)) if empty == "all" else slots.nonzero()[:, 0]
+    weight = None
+    if empty == "weighted" and len(rows) < len(slots):
+        first = (~slots).to(torch.uint8).argmax().view(1)
+        weight = torch.ones(len(rows) + 1)
+        weight[-1] = len(slots) - len(rows)
+        rows = torch.cat((rows, first))
+    return rows, weight
+
+
+def fold_bodies(x: torch.Tensor, empty: str = "all") -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Fold bodies into the batch: `[B, M, T, V, 3]` to rows `[R, T, V, 3]`.
+
+    Who is there is read off the clips, for which the host has to wait for the device; pretraining
+    takes it from the store instead.
+
+    Args:
+        x: clips with their body slots.
+        empty: see `body_rows`.
+
+    Returns:
         The rows, and `[R]` how many rows each stands for (None: one each).
     """
-    rows = x.flatten(0, 1)
-    if empty == "all":
-        return rows, None
-    present = seen(rows).any(1)
-    absent = int((~present).sum())
-    rows = rows[present]
-    if empty == "drop" or absent == 0:
-        return rows, None
-    weight = torch.ones(len(rows) + 1, device=x.device)
-    weight[-1] = absent
-    return torch.cat((rows, torch.zeros_like(x[:1, 0]))), weight
+    present = seen(x.flatten(0, 1)).any(1).view(x.shape[:2])
+    rows, weight = body_rows(present.cpu(), empty)
+    return x.flatten(0, 1)[rows.to(x.device)], None if weight is None else weight.to(x.device)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from sjepa.checkpoint import save
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets import synthetic
 from sjepa.datasets.lineage import center_on_spine
 from sjepa.datasets.store import open_store
 from sjepa.datasets.writer import StoreWriter
-from sjepa.pretrain import Pretraining, save
+from sjepa.pretrain import Pretraining
 from sjepa.protocols import bench
 
 torch.set_num_threads(2)

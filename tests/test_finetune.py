@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sjepa.checkpoint import save_atomically
 from sjepa.config import FinetuneConfig, make_config
 from sjepa.encoder import Encoder, drop_path
 from sjepa.errors import SjepaError
 from sjepa.evaluate import evaluate
-from sjepa.pretrain import learning_rate, save_atomically
+from sjepa.pretrain import learning_rate
 from sjepa.protocols.bench import set_up, starting_encoder
 from sjepa.protocols.classifier import ActionHead, Classifier
 from sjepa.protocols.features import clip_features, encode_bodies, network_input

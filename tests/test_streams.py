@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from sjepa import pretrain as training
+from sjepa.batch import make_batch
 from sjepa.datasets.splits import split
 from sjepa.encoder import patchify
 from sjepa.errors import SjepaError
 from sjepa.masking import motion_aware_mask
-from sjepa.pretrain import Pretraining, forward, make_batch, pretrain, run_folder
+from sjepa.pretrain import Pretraining, forward, pretrain, run_folder
 from sjepa.protocols.features import extract, network_input
 from sjepa.skeleton import NTU_BONES, SPINE_SHOULDER
 from sjepa.streams import STREAMS, to_stream

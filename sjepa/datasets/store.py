@@ -114,6 +114,10 @@ class DeviceStore:
     lengths: torch.Tensor  # [N] int64
     labels: torch.Tensor  # [N] int64
 
+    def __post_init__(self):
+        #: `[N, M]` bool on the host: which bodies are there, known without asking the device.
+        self.present = (self.offsets >= 0).cpu()
+
 
 def open_store(path: str | Path, verify: bool = False) -> Store:
     """Open a store.

@@ -19,11 +19,12 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ..checkpoint import same_settings, save_atomically
 from ..config import FinetuneConfig, as_dict
 from ..device import autocast, peak_bytes
 from ..encoder import Encoder
 from ..errors import SjepaError
-from ..pretrain import learning_rate, same_settings, save_atomically
+from ..pretrain import learning_rate
 from .bench import Bench
 from .classifier import Classifier
 from .features import network_input

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from sjepa.checkpoint import save_atomically
 from sjepa.command import main_with_errors
 from sjepa.datasets import prepare_store
 from sjepa.datasets.counts import USABLE
@@ -38,7 +39,6 @@ from sjepa.datasets.writer import StoreWriter
 from sjepa.device import describe
 from sjepa.errors import SjepaError
 from sjepa.paths import RESULTS
-from sjepa.pretrain import save_atomically
 from sjepa.records import commit, versions
 
 FRAMES = 80  # mean length of NTU's clips; the shortest have about 30 frames, the longest 300
