@@ -10,9 +10,11 @@ import numpy as np
 
 from .command import main_with_errors
 from .config import CONFIGS, EvaluateConfig, load_params, make_config
+from .datasets import load_store
 from .datasets.kindergator import COARSE_OF_CLASS
-from .datasets.splits import reported_parts
+from .datasets.splits import leaked_between, reported_parts, split
 from .device import describe, peak_bytes
+from .errors import SjepaError
 from .fusion import late_fusion
 from .paths import RUNS
 from .protocols.bench import Bench, Reading, Result
@@ -39,6 +41,23 @@ def variant(bench: Bench) -> str:
     if bench.pretraining.split != bench.config.split:
         named += f"-from-{bench.pretraining.split.replace('/', '-')}"
     return named + (f"-{bench.pretraining.variant}" if bench.pretraining.variant else "")
+
+
+def seen_before(bench: Bench) -> str:
+    """Which test clips an encoder from another data set met in its pretraining, for the record.
+
+    Empty where the encoder is untrained or of the same set, whose copies are reported apart.
+    """
+    origin = bench.pretraining
+    if bench.config.method != "sjepa" or origin.dataset == bench.config.dataset:
+        return ""
+    try:
+        store = load_store(origin.dataset)
+    except SjepaError:
+        return f"not checked against the clips of {origin.split}, whose store is not at hand"
+    copies = int(leaked_between(store, split(origin.split, store)[0], bench.store,
+                                bench.test).sum())
+    return f"{copies} of {len(bench.test)} test clips are copies of clips of {origin.split}"
 
 
 def coarse_readings(bench: Bench, readings: dict[str, Reading]) -> dict[str, Reading]:
@@ -98,6 +117,7 @@ def evaluate(protocol: str, config: EvaluateConfig, command: str = "") -> list[d
     begun = time.perf_counter()
     bench, result = PROTOCOLS[protocol](config)
     result.readings |= coarse_readings(bench, result.readings)
+    result.note = "; ".join(filter(None, (result.note, seen_before(bench))))
     hours = (time.perf_counter() - begun) / 3600 + result.hours
     common = {
         "device": describe(bench.device), "hours": round(hours + bench.facts["hours"], 4),

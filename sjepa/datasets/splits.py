@@ -136,7 +136,12 @@ def leaked(store: Store, train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
     In NW-UCLA's cross-view protocol 95 of 464 are such copies, in every public release.
     """
-    known = {content_hash(store.clip(i)) for i in train}
+    return leaked_between(store, train, store, test)
+
+
+def leaked_between(origin: Store, train: np.ndarray, store: Store, test: np.ndarray) -> np.ndarray:
+    """`[len(test)]` bool: test clips of `store` that equal a training clip of `origin`."""
+    known = {content_hash(origin.clip(i)) for i in train}
     return np.array([content_hash(store.clip(i)) in known for i in test], bool)
 
 
