@@ -37,6 +37,7 @@ class PretrainConfig:
     dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
     split: str = setting("synthetic/xsub", "ours", "only the training part of it is ever read")
     out: str = setting("", "ours", "folder of the run; empty: runs/PRESET-SPLIT-SEED")
+    variant: str = setting("", "ours", "name of an ablation, in the ids of its records")
     seed: int = setting(0, "ours", "weights, order, crops, views and masks follow from it")
     device: str = setting("auto", "ours", "auto, cpu, cuda")
     precision: str = setting("auto", "guess", "bf16 where the hardware has it; the paper is silent")
@@ -70,6 +71,13 @@ class PretrainConfig:
         "them: the same expected loss and gradient, 41 % fewer rows on NTU60. all: a row for each"
     )
 
+    target: str = setting(
+        "latent", "readers", "latent; motion or coordinates are what the paper argues against"
+    )
+    mask_at: str = setting(
+        "output", "readers", "of the target encoder; input: it sees the masked tokens alone"
+    )
+    loss: str = setting("cross-entropy", "readers", "or mse, one of the paper's ablations")
     tau_p: float = setting(0.1, "readers", "temperature of the prediction")
     tau_t: float = setting(0.06, "readers", "temperature of the target")
     center_beta: float = setting(0.9, "readers", "momentum of the centre")
@@ -105,6 +113,11 @@ PRESETS: dict[str, dict] = {
     ),
 }
 
+#: The open pool's recipe, chosen on held-out training subjects and views (Deviations).
+PRESETS["open"] = PRESETS["small"] | dict(
+    segment=16, epochs=24, warmup_epochs=2, view_flip=0.0, checkpoint_every=4,
+)
+
 _CHOICES = {
     "preset": tuple(PRESETS),
     "device": ("auto", "cpu", "cuda"),
@@ -112,6 +125,9 @@ _CHOICES = {
     "compile": ("auto", "none", "default", "reduce-overhead", "max-autotune"),
     "empty_bodies": ("all", "weighted", "drop"),
     "stream": STREAMS,
+    "target": ("latent", "motion", "coordinates"),
+    "mask_at": ("output", "input"),
+    "loss": ("cross-entropy", "mse"),
 }
 
 

@@ -12,11 +12,14 @@ from .settings import setting
 class EvaluateConfig:
     """What every protocol needs: the encoder, the data, the place of the record."""
 
-    #: What may stand for the encoder: pretrained, or the same shape with random weights, frozen.
-    METHODS: ClassVar[tuple[str, ...]] = ("sjepa", "random")
+    #: What may stand for the encoder: pretrained; the same shape with random weights, frozen; or
+    #: vectors of poses and statistics, with nothing learned.
+    METHODS: ClassVar[tuple[str, ...]] = ("sjepa", "random", "classical")
 
     run: str = setting("", "ours", "folder of a pretraining; untrained methods take its shape only")
-    method: str = setting("sjepa", "ours", "sjepa; random, frozen; or scratch, trained with labels")
+    method: str = setting(
+        "sjepa", "ours", "sjepa; random, frozen; classical; scratch, trained with labels"
+    )
     dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
     split: str = setting("synthetic/xsub", "ours", "the protocol's training and test clips")
     test_crop: float = setting(0.95, "lineage", "readers of the paper say 0.9, MAMP's code 0.95")

@@ -74,28 +74,45 @@ def monitors(made: Pass, center: torch.Tensor, tau_t: float = 0.06,
     top = wanted.argmax(-1).flatten()
     # Counted by scattered ones: bincount would make the host wait for the GPU.
     votes = wanted.new_zeros(wanted.shape[-1]).scatter_add_(0, top, wanted.new_ones(len(top)))
-    latents = made.latents.float()
     return {
         "entropy": entropy,
         "kl": made.loss.detach() - entropy,
         "top_channel": votes.max() / votes.sum(),
+        "center_norm": center.norm(),
+    } | latent_monitors(made.latents)
+
+
+@torch.no_grad()
+def latent_monitors(latents: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Readings of the target encoder's latents `[B, N, D]` alone, which need no distribution.
+
+    Returns:
+        Scalars by name: ``std_tokens``, ``std_clips``, ``position_share``, ``rank``, told in
+        `monitors`.
+    """
+    latents = latents.float()
+    return {
         "std_tokens": latents.flatten(0, 1).std(0, correction=0).mean(),
         "std_clips": latents.std(0, correction=0).mean(),
         "position_share": position_share(latents),
         "rank": effective_rank(latents.mean(1)),
-        "center_norm": center.norm(),
     }
 
 
 def warnings(readings: dict[str, float], dim: int) -> list[str]:
-    """What the readings say, in plain words; empty while all is well."""
+    """What the readings say, in plain words; empty while all is well.
+
+    Args:
+        readings: of `monitors`, or a part of them.
+        dim: width of the latents.
+    """
     said = []
-    if readings["entropy"] > 0.98 * math.log(dim):
+    if readings.get("entropy", 0) > 0.98 * math.log(dim):
         said.append("targets are almost uniform over the channels: nothing is left to predict")
-    if readings["top_channel"] > 0.9:
+    if readings.get("top_channel", 0) > 0.9:
         said.append("nine targets in ten point at one channel: the centre no longer spreads them")
-    if readings["position_share"] > 0.9:
+    if readings.get("position_share", 0) > 0.9:
         said.append("targets depend on the token's position and hardly on the clip")
-    if readings["std_clips"] < 0.01:
+    if readings.get("std_clips", 1) < 0.01:
         said.append("all clips get the same targets: the target encoder has collapsed")
     return said

@@ -10,9 +10,13 @@ import numpy as np
 
 from .command import main_with_errors
 from .config import CONFIGS, EvaluateConfig, load_params, make_config
-from .datasets.splits import reported_parts
+from .datasets import load_store
+from .datasets.kindergator import COARSE_OF_CLASS
+from .datasets.splits import leaked_between, reported_parts, split
 from .device import describe, peak_bytes
+from .errors import SjepaError
 from .fusion import late_fusion
+from .paths import RUNS
 from .protocols.bench import Bench, Reading, Result
 from .protocols.frozen import run_knn, run_linear, run_retrieval
 from .protocols.scores import Predictions, save_predictions
@@ -26,15 +30,47 @@ PROTOCOLS = {
 
 
 def variant(bench: Bench) -> str:
-    """What sets a row apart from the plain one, as metrics end with it: stream and origin.
+    """What sets a row apart from the plain one, as metrics end with it: stream, origin, ablation.
 
     An encoder that was pretrained on another split than it is judged on says so, in whatever
     protocol: rows of transfer must not pass for rows of the set's own encoder.
     """
     named = "" if bench.stream == "joint" else f"-{bench.stream}"
-    if bench.config.method == "sjepa" and bench.pretraining.split != bench.config.split:
+    if bench.config.method != "sjepa":
+        return named
+    if bench.pretraining.split != bench.config.split:
         named += f"-from-{bench.pretraining.split.replace('/', '-')}"
-    return named
+    return named + (f"-{bench.pretraining.variant}" if bench.pretraining.variant else "")
+
+
+def seen_before(bench: Bench) -> str:
+    """Which test clips an encoder from another data set met in its pretraining, for the record.
+
+    Empty where the encoder is untrained or of the same set, whose copies are reported apart.
+    """
+    origin = bench.pretraining
+    if bench.config.method != "sjepa" or origin.dataset == bench.config.dataset:
+        return ""
+    try:
+        store = load_store(origin.dataset)
+    except SjepaError:
+        return f"not checked against the clips of {origin.split}, whose store is not at hand"
+    copies = int(leaked_between(store, split(origin.split, store)[0], bench.store,
+                                bench.test).sum())
+    return f"{copies} of {len(bench.test)} test clips are copies of clips of {origin.split}"
+
+
+def coarse_readings(bench: Bench, readings: dict[str, Reading]) -> dict[str, Reading]:
+    """The same predictions judged by Kinder-Gator's 42 coarse classes; of other sets none.
+
+    They merge the classes that differ by side or effort alone, which a subject chose freely.
+    """
+    if bench.config.dataset != "kindergator":
+        return {}
+    coarse = np.array(COARSE_OF_CLASS)
+    wanted = coarse[bench.wanted.numpy()]
+    return {f"{metric}-coarse": Reading(coarse[seen.predicted] == wanted)
+            for metric, seen in readings.items() if seen.predicted is not None}
 
 
 def make_record(protocol: str, bench: Bench, result: Result, part: str, metric: str,
@@ -42,6 +78,7 @@ def make_record(protocol: str, bench: Bench, result: Result, part: str, metric: 
     """The record of one metric on one part of the test clips."""
     config, pretraining = bench.config, bench.pretraining
     trained = config.method == "sjepa"
+    preset = "none" if config.method == "classical" else pretraining.preset
     full = metric + variant(bench)
     value, interval = summary(right)
     notes = [bench.store.meta["note"], result.note]
@@ -54,12 +91,12 @@ def make_record(protocol: str, bench: Bench, result: Result, part: str, metric: 
         notes.append(f"interval: mean ± one standard deviation over {len(right)} seeds ({each})")
     seeds = [pretraining.seed] if trained and protocol != "semi" else result.seeds
     return {
-        "id": record_id(part, protocol, config.method, pretraining.preset, full,
-                        bench.encoder_seed, config.seed),
-        "dataset": config.dataset, "split": part, "protocol": protocol, "method": config.method,
+        "id": record_id(part, protocol, bench.method, preset, full, bench.encoder_seed,
+                        config.seed),
+        "dataset": config.dataset, "split": part, "protocol": protocol, "method": bench.method,
         "metric": full, "value": value, "interval": interval, "seeds": seeds,
         "paper": paper_value(protocol, part, full) if trained else None,
-        "preset": pretraining.preset, "epochs": pretraining.epochs if trained else 0,
+        "preset": preset, "epochs": pretraining.epochs if trained else 0,
         "note": "; ".join(n for n in notes if n),
     } | common
 
@@ -79,6 +116,8 @@ def evaluate(protocol: str, config: EvaluateConfig, command: str = "") -> list[d
     """
     begun = time.perf_counter()
     bench, result = PROTOCOLS[protocol](config)
+    result.readings |= coarse_readings(bench, result.readings)
+    result.note = "; ".join(filter(None, (result.note, seen_before(bench))))
     hours = (time.perf_counter() - begun) / 3600 + result.hours
     common = {
         "device": describe(bench.device), "hours": round(hours + bench.facts["hours"], 4),
@@ -107,7 +146,7 @@ def _keep(bench: Bench, result: Result, seen: Reading, parts: dict, record: dict
             bench.store.names[bench.test], bench.wanted.numpy(), seen.predicted[row],
             None if seen.scores is None else seen.scores[row], bench.store.classes, parts,
             (bench.encoder_seed, seed), facts,
-        ), Path(bench.config.run) / "scores" / f"{name}.npz")
+        ), Path(bench.config.run or RUNS) / "scores" / f"{name}.npz")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from .config import PretrainConfig
 from .encoder import Encoder, take
 from .predictor import Predictor
-from .target import TargetEncoder, latent_cross_entropy
+from .target import TargetEncoder, latent_cross_entropy, squared_error
 
 
 @dataclass
@@ -19,13 +19,14 @@ class Pass:
 
     Attributes:
         loss: scalar, float32.
-        latents: `[B, N, D]`, the target encoder's output for all tokens.
+        latents: `[B, N, D]`, the target encoder's output for all tokens; None where the target is
+            no latent.
         target: `[B, M, D]`, its masked rows R_t.
         predicted: `[B, M, D]`, R_p.
     """
 
     loss: torch.Tensor
-    latents: torch.Tensor
+    latents: torch.Tensor | None
     target: torch.Tensor
     predicted: torch.Tensor
 
@@ -41,6 +42,7 @@ class SJEPA(nn.Module):
                                    config.frames // config.segment)
         self.target = TargetEncoder(self.encoder, config.center_beta)
         self.tau_p, self.tau_t = config.tau_p, config.tau_t
+        self.loss, self.mask_at = config.loss, config.mask_at
 
     def forward(self, x: torch.Tensor, view: torch.Tensor, keep: torch.Tensor,
                 masked: torch.Tensor, weight: torch.Tensor | None = None) -> Pass:
@@ -54,9 +56,12 @@ class SJEPA(nn.Module):
             weight: `[B]`, how many equal rows each row stands for.
         """
         latents = self.target(x)
-        target = take(latents, masked)
+        target = take(latents, masked) if self.mask_at == "output" else self.target(x, masked)
         predicted = self.predictor(self.encoder(view, keep), keep, masked)
-        loss = latent_cross_entropy(
-            predicted, target, self.target.center, self.tau_p, self.tau_t, weight
-        )
+        if self.loss == "mse":
+            loss = squared_error(predicted, target, weight)
+        else:
+            loss = latent_cross_entropy(
+                predicted, target, self.target.center, self.tau_p, self.tau_t, weight
+            )
         return Pass(loss, latents, target, predicted)

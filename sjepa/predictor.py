@@ -21,17 +21,18 @@ class Predictor(nn.Module):
         heads: attention heads.
         joints: V.
         segments: S.
+        out: width of a prediction; None: `dim`.
     """
 
     def __init__(self, dim: int = 256, depth: int = 5, heads: int = 8, joints: int = 25,
-                 segments: int = 30):
+                 segments: int = 30, out: int | None = None):
         super().__init__()
         self.mask_token = nn.Parameter(torch.empty(1, 1, dim))
         self.entry = nn.Linear(dim, dim)
         self.positions = Positions(segments, joints, dim)
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
-        self.exit = nn.Linear(dim, dim)
+        self.exit = nn.Linear(dim, out or dim)
         self.apply(init_linear)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         # A small exit starts the loss within a few nats of ln(dim), that of a uniform guess; at
@@ -47,7 +48,7 @@ class Predictor(nn.Module):
             masked: `[B, M]` token indices to predict.
 
         Returns:
-            `[B, M, D]`, in the order of `masked`. Only these rows go through the exit.
+            `[B, M, out]`, in the order of `masked`. Only these rows go through the exit.
         """
         batch, _, dim = visible.shape
         count = self.positions.time.shape[1] * self.positions.joint.shape[2]

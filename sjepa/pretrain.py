@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from . import parallel
+from .baselines import Reconstruction
 from .batch import draw, make_batch, pad_rows
 from .checkpoint import resume, save
 from .command import main_with_errors
@@ -22,7 +23,7 @@ from .datasets import load_store
 from .datasets.splits import split
 from .datasets.store import Store
 from .device import autocast, compile_model, pick_device, pick_precision
-from .diagnostics import monitors, warnings
+from .diagnostics import latent_monitors, monitors, warnings
 from .errors import SjepaError
 from .model import SJEPA, Pass
 from .paths import RUNS
@@ -67,7 +68,8 @@ class Pretraining:
         self.data = store.to(self.device)
         self.train = torch.from_numpy(split(config.split, store)[0])
         torch.manual_seed(config.seed)
-        self.model = SJEPA(config).to(self.device)
+        network = SJEPA if config.target == "latent" else Reconstruction
+        self.model = network(config).to(self.device)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, config.weight_decay), lr=config.lr, betas=(0.9, 0.95),
@@ -138,17 +140,32 @@ class Pretraining:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad)
         readings = {"loss": parallel.summed(loss)}
         if self.step % config.monitor_every == 0 and parallel.rank() == 0:
-            readings |= monitors(made, model.target.center, config.tau_t, weight)
+            readings |= self.monitors(made, parts[-1])
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        momentum = ema_momentum(self.step, self.steps, self.ema_start, config.ema_end)
-        model.target.update(model.encoder, momentum)
-        _, weights, shares = zip(*parts, strict=True)
-        weight = None if weight is None else torch.cat(weights)
-        model.target.update_center(torch.cat(means), weight, sum(shares))
+        model.target.update(model.encoder, self.momentum)
+        if config.target == "latent":
+            _, weights, shares = zip(*parts, strict=True)
+            weight = None if weight is None else torch.cat(weights)
+            model.target.update_center(torch.cat(means), weight, sum(shares))
         self.step += 1
         return readings
+
+    @property
+    def momentum(self) -> float:
+        """Momentum of the target encoder at this step; 0 where it is but a copy."""
+        if self.config.target != "latent":
+            return 0.0
+        return ema_momentum(self.step, self.steps, self.ema_start, self.config.ema_end)
+
+    def monitors(self, made: Pass, part: tuple) -> dict[str, torch.Tensor]:
+        """The collapse monitors of the pass over one micro-batch."""
+        (x, *_), weight, _ = part
+        if self.config.target == "latent":
+            return monitors(made, self.model.target.center, self.config.tau_t, weight)
+        with autocast(self.device, self.dtype):
+            return latent_monitors(self.model.target(x))
 
     def run_epoch(self) -> dict[str, float]:
         """One pass over the training clips in a fresh order; returns the mean readings."""
@@ -162,8 +179,7 @@ class Pretraining:
         self.epoch += 1
         self.seconds += time.perf_counter() - begun
         rate = learning_rate(self.step / self.steps_per_epoch, self.config)
-        momentum = ema_momentum(self.step, self.steps, self.ema_start, self.config.ema_end)
-        row = {"epoch": self.epoch, **row, "lr": rate, "momentum": momentum}
+        row = {"epoch": self.epoch, **row, "lr": rate, "momentum": self.momentum}
         if not math.isfinite(row["loss"]):
             raise SjepaError(f"the loss is {row['loss']} in epoch {self.epoch}: "
                              "lower lr, set clip_grad to 3.0, or use precision fp32")
@@ -246,7 +262,7 @@ def _loop(run: Pretraining, out: Path) -> None:
             print(f"epoch {run.epoch}/{config.epochs}  loss {row['loss']:.4f}  "
                   f"entropy {row.get('entropy', math.nan):.3f}  "
                   f"rank {row.get('rank', math.nan):.1f}  {run.seconds:.0f} s", flush=True)
-            for said in warnings(row, config.dim) if "entropy" in row else ():
+            for said in warnings(row, config.dim):
                 print(f"  warning: {said}", flush=True)
             save(run, out)
     bar.close()

@@ -18,7 +18,8 @@ from .config_evaluate import ReportConfig
 from .records import PAPER, paper_value, read_records, record_id
 from .rows import Row, rows
 
-METHODS = {"sjepa": "S-JEPA", "random": "untrained", "scratch": "from scratch"}
+METHODS = {"sjepa": "S-JEPA", "random": "untrained", "scratch": "from scratch",
+           "classical": "classical"}
 DATASETS = {
     "synthetic": "built-in", "synthetic20": "built-in, 20 joints", "ntu60": "NTU60",
     "ntu120": "NTU120", "pku1": "PKU-MMD I", "pku2": "PKU-MMD II", "nwucla": "NW-UCLA",
@@ -41,8 +42,10 @@ def full_metric(row: Row) -> str:
     """The main metric of an evaluation as its record names it, with stream and origin."""
     before = pretraining(row).params
     named = "-bone" if before.get("stream") == "bone" else ""
-    if row.params["method"] == "sjepa" and before["split"] != row.params["split"]:
-        named += f"-from-{before['split'].replace('/', '-')}"
+    if row.params["method"] == "sjepa":
+        if before["split"] != row.params["split"]:
+            named += f"-from-{before['split'].replace('/', '-')}"
+        named += f"-{before['variant']}" if "variant" in before else ""
     return row.main_metric + named
 
 
@@ -55,14 +58,23 @@ def row_record(row: Row, records: list[dict]) -> dict | None:
         row: a row of a step in `PROTOCOLS`.
         records: where to look.
     """
-    preset = pretraining(row).params.get("preset", PretrainConfig.preset)
     named = {record["id"]: record for record in records}
     for part in ("-clean", ""):
-        wanted = record_id(row.params["split"] + part, row.step, row.params["method"], preset,
-                           full_metric(row))
+        wanted = expected_id(row, row.params["split"] + part)
         if wanted in named:
             return named[wanted]
     return None
+
+
+def expected_id(row: Row, split: str) -> str:
+    """Id of the record that an evaluation writes for the part `split` of the test clips."""
+    before, method = pretraining(row).params, row.params["method"]
+    preset = before.get("preset", PretrainConfig.preset) if method != "classical" else "none"
+    seed = before.get("seed", 0) if method == "sjepa" else 0
+    if method == "sjepa" and before.get("target", "latent") != "latent":
+        method = before["target"]
+    return record_id(split, row.step, method, preset, full_metric(row), seed,
+                     row.params.get("seed", 0))
 
 
 def paper(row: Row) -> float | None:

@@ -34,13 +34,14 @@ class TargetEncoder(nn.Module):
         self.register_buffer("center", torch.zeros(encoder.dim))
 
     @torch.no_grad()
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """Latents of all tokens of the unmasked, untransformed clips: `[B, N, dim]`, no gradient.
 
-        The caller then takes the masked rows of this output. Masking the input instead costs the
-        paper 7.2 points: each target would then not know what stands around it.
+        The caller then takes the masked rows of this output. Masking the input instead, with only
+        the tokens `keep` `[B, K]` entering, costs the paper 7.2 points: each target would then
+        not know what stands around it.
         """
-        return self.encoder(x)
+        return self.encoder(x, keep)
 
     @torch.no_grad()
     def update(self, encoder: Encoder, momentum: float) -> None:
@@ -103,3 +104,16 @@ def latent_cross_entropy(
     if weight is None:
         return loss.mean()
     return (weight * loss.mean(-1)).sum() / weight.sum()
+
+
+def squared_error(predicted: torch.Tensor, target: torch.Tensor,
+                  weight: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean squared error over clips, masked tokens and channels, in float32.
+
+    Args:
+        predicted: `[B, M, D]`.
+        target: `[B, M, D]`, which carries no gradient.
+        weight: `[B]` how many equal rows each row stands for; None: one each.
+    """
+    error = (predicted.float() - target.detach().float()).square().mean((1, 2))
+    return error.mean() if weight is None else (weight * error).sum() / weight.sum()

@@ -11,12 +11,13 @@ from sjepa.config_evaluate import ReportConfig
 from sjepa.errors import SjepaError
 from sjepa.plots import gain_chart, gap_chart
 from sjepa.protocols.scores import Predictions
-from sjepa.records import PAPER, record_id, write_record
+from sjepa.records import PAPER, write_record
 from sjepa.report import (
     PROTOCOLS,
     cells,
     cost_table,
     counted,
+    expected_id,
     full_metric,
     gains,
     gap,
@@ -35,10 +36,10 @@ ROWS = rows()
 def record(name, value, split=None, paper=None):
     """A record as the run of row `name` would write it."""
     row = ROWS[name]
-    preset = {"paper": "paper", "open": "small", "quick": "quick"}[row.group]
+    preset = {"paper": "paper", "open": "small", "evidence": "open", "quick": "quick"}[row.group]
     split = split or row.params["split"]
     return {
-        "id": record_id(split, row.step, row.params["method"], preset, full_metric(row)),
+        "id": expected_id(row, split),
         "dataset": row.params["dataset"], "split": split, "protocol": row.step,
         "method": row.params["method"], "metric": full_metric(row), "value": value,
         "interval": [value - 1, value + 1], "seeds": [0], "paper": paper, "preset": preset,

@@ -28,6 +28,7 @@ from . import (
     ntu_clips,
     nwucla,
     pku,
+    pool,
     synthetic,
 )
 from .building import Job, build
@@ -127,6 +128,10 @@ SOURCES = {
     "kindergator": _open(kindergator, "kindergator_int16.npz", ".csv"),
     "hdm05": _open(hdm05, "hdm05_11.npz", ".amc"),
     "nwucla": _open(nwucla, "nwucla.npz", ".json"),
+    "pool": Source(
+        lambda raw, options: pool.jobs(load_store), lambda raw, options: pool.classes(),
+        lambda raw: True, "nothing: it is made from the stores of its members",
+    ),
 }
 
 

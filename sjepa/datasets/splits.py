@@ -20,6 +20,7 @@ NTU120_TRAIN = NTU60_TRAIN + (
 )
 #: Kinder-Gator's five adults and five children, every other id of each sorted group.
 KINDERGATOR_TRAIN = (565, 604, 876, 921, 970, 103, 169, 337, 474, 644)
+KINDERGATOR_VALIDATION = (970, 474, 644)  # of those: one adult, two children
 
 
 #: Bandai-Namco 2: active, elderly, exhausted and feminine train; masculine, normal and youthful are
@@ -38,11 +39,13 @@ class Split:
         trains: which clips train; None where only the owners' list in the store tells.
         counts: the official numbers of training and test clips, None where there are none.
         takes: which clips take part at all; None: every clip.
+        tests: False where all of them train.
     """
 
     trains: Callable[[Store], np.ndarray] | None
     counts: tuple[int, int] | None = None
     takes: Callable[[Store], np.ndarray] | None = None
+    tests: bool = True
 
 
 def _subjects(ids) -> Callable[[Store], np.ndarray]:
@@ -79,6 +82,14 @@ SPLITS = {
         takes=lambda store: store.views == 2,
     ),
     "hdm05/xsub": Split(_subjects((0, 1, 2)), (189, 99)),
+    # For choosing a recipe: both sides lie within the training part of the protocol.
+    "kindergator/val": Split(
+        lambda store: ~np.isin(store.subjects, KINDERGATOR_VALIDATION),
+        takes=_subjects(KINDERGATOR_TRAIN),
+    ),
+    "nwucla/val": Split(_views((1,)), (516, 504), takes=_views((1, 2))),
+    # For pretraining alone: every clip, and nothing to test on.
+    "pool/all": Split(lambda store: np.ones(len(store), bool), (4_675, 0), tests=False),
 }
 
 
@@ -112,6 +123,8 @@ def split(name: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
     expected = set(store.labels[part].tolist())
     for side, index in (("training", train), ("test", test)):
         missing = expected - set(store.labels[index].tolist())
+        if side == "test" and not SPLITS[name].tests:
+            continue
         if len(index) == 0 or (missing and side == "training"):
             lost = ", ".join(store.classes[k] for k in sorted(missing)[:5])
             raise SjepaError(f"split {name!r}: the {side} part has no clip of: {lost}")
@@ -123,7 +136,12 @@ def leaked(store: Store, train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
     In NW-UCLA's cross-view protocol 95 of 464 are such copies, in every public release.
     """
-    known = {content_hash(store.clip(i)) for i in train}
+    return leaked_between(store, train, store, test)
+
+
+def leaked_between(origin: Store, train: np.ndarray, store: Store, test: np.ndarray) -> np.ndarray:
+    """`[len(test)]` bool: test clips of `store` that equal a training clip of `origin`."""
+    known = {content_hash(origin.clip(i)) for i in train}
     return np.array([content_hash(store.clip(i)) in known for i in test], bool)
 
 

@@ -13,6 +13,7 @@ from ..datasets.splits import split
 from ..datasets.store import Store
 from ..device import pick_device, pick_precision
 from ..errors import SjepaError
+from .classical import standardised
 from .features import extract, load_encoder, pretrain_config, random_encoder
 
 
@@ -88,6 +89,20 @@ class Bench:
         """`[M]` classes of the test clips."""
         return self.labels[self.test]
 
+    @property
+    def method(self) -> str:
+        """What records name as the method: a run with another target than latents is that."""
+        if self.config.method == "sjepa" and self.pretraining.target != "latent":
+            return self.pretraining.target
+        return self.config.method
+
+    def both_sides(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features of the training and of the test clips, at test time."""
+        if self.config.method == "classical":
+            sides = standardised(self.store, self.train, self.test)
+            return tuple(torch.from_numpy(side).float() for side in sides)
+        return self.features(self.train), self.features(self.test)
+
     def features(self, index: np.ndarray, rotation: float | None = None, generator=None):
         """Features `[N, D]` of clips, at test time or (with a rotation) augmented."""
         return extract(self.encoder, self.data, index, crop=self.config.test_crop,
@@ -101,6 +116,8 @@ def starting_encoder(config: EvaluateConfig) -> tuple[torch.nn.Module, dict]:
     Raises:
         SjepaError: no such run, or an encoder that does not fit the stores' skeleton.
     """
+    if config.method == "classical":
+        return torch.nn.Identity(), {"config": {}, "hours": 0.0, "peak_bytes": 0}
     if not config.run:
         raise SjepaError("parameter run is empty: give the folder of a pretraining")
     if config.method == "sjepa":

@@ -6,6 +6,7 @@ import torch
 
 from ..config import KnnConfig, LinearConfig, RetrievalConfig
 from .bench import Bench, Reading, Result, reading, set_up
+from .classical import logistic_regression
 from .knn import knn, recall
 from .linear import linear_probe
 
@@ -36,13 +37,18 @@ def probe(bench: Bench, config: LinearConfig) -> dict[str, Reading]:
 def run_linear(config: LinearConfig) -> tuple[Bench, Result]:
     """The linear probe."""
     bench = set_up(config)
-    return bench, Result(probe(bench, config), [config.seed])
+    if config.method != "classical":
+        return bench, Result(probe(bench, config), [config.seed])
+    seen, unseen = bench.both_sides()
+    scores = logistic_regression(seen, bench.labels[bench.train], unseen, bench.classes)
+    return bench, Result({"top1": reading(scores.argmax(1), bench.wanted, scores)}, [config.seed],
+                         note="logistic regression on poses, steps and statistics")
 
 
 def run_knn(config: KnnConfig) -> tuple[Bench, Result]:
     """kNN with each K: `top1-k1`, …"""
     bench = set_up(config)
-    train, test = bench.features(bench.train), bench.features(bench.test)
+    train, test = bench.both_sides()
     labels = bench.labels[bench.train]
     readings = {f"top1-k{k}": reading(knn(train, labels, test, k, bench.classes), bench.wanted)
                 for k in config.ks}
@@ -52,7 +58,7 @@ def run_knn(config: KnnConfig) -> tuple[Bench, Result]:
 def run_retrieval(config: RetrievalConfig) -> tuple[Bench, Result]:
     """Recall at each K: `recall-at-1`, …"""
     bench = set_up(config)
-    train, test = bench.features(bench.train), bench.features(bench.test)
+    train, test = bench.both_sides()
     found = recall(train, bench.labels[bench.train], test, bench.wanted, config.ks)
     readings = {f"recall-at-{k}": Reading(hit.numpy()[None]) for k, hit in found.items()}
     return bench, Result(readings, [config.seed])

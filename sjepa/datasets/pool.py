@@ -1,0 +1,52 @@
+"""The open pretraining pool: Bandai-Namco whole, and the training clips of two labelled open sets.
+
+No test subject of Kinder-Gator and no test view of NW-UCLA is in it, so an encoder pretrained on
+the pool may be judged on both. HDM05 is left out whole: judging on it is transfer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from . import bandai, kindergator, nwucla
+from .building import Job
+from .items import Item
+from .splits import split
+from .store import Store
+
+#: Member set to its module and the split whose training clips enter; None: every clip.
+MEMBERS = {
+    "bandai": (bandai, None),
+    "kindergator": (kindergator, "kindergator/xsub"),
+    "nwucla": (nwucla, "nwucla/xview"),
+}
+
+
+def classes() -> list[str]:
+    """Class names of all members, each with its set's name before it."""
+    return [f"{name}: {each}" for name, (reader, _) in MEMBERS.items() for each in reader.CLASSES]
+
+
+def member_clips(name: str, store: Store) -> np.ndarray:
+    """Indices of the clips of member `name` that enter the pool."""
+    part = MEMBERS[name][1]
+    return np.arange(len(store)) if part is None else split(part, store)[0]
+
+
+def _items(name: str, load: Callable[[str], Store]) -> list[Item]:
+    store = load(name)
+    first = classes().index(f"{name}: {store.classes[0]}")
+    return [
+        Item(store.clip(i), first + int(store.labels[i]), f"{name}_{store.names[i]}",
+             int(store.subjects[i]), int(store.views[i]), int(store.reps[i]), int(store.setups[i]))
+        for i in member_clips(name, store)
+    ]
+
+
+def jobs(load: Callable[[str], Store]) -> list[Job]:
+    """One job a member; `load(name)` opens its store."""
+    return [Job(partial(_items, name, load), (load(name).path / "store.json",), what=name)
+            for name in MEMBERS]

@@ -1,0 +1,104 @@
+"""The open pool: which clips enter it, under which names; splits for choosing a recipe."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sjepa import evaluate
+from sjepa.config import KnnConfig, make_config
+from sjepa.datasets import bandai, kindergator, nwucla, pool
+from sjepa.datasets.catalogue import SOURCES
+from sjepa.datasets.splits import KINDERGATOR_TRAIN, KINDERGATOR_VALIDATION, split
+from sjepa.datasets.store import content_hash, open_store
+from sjepa.datasets.writer import StoreWriter
+from sjepa.errors import SjepaError
+
+PLACES = {  # subject and view of each clip
+    "bandai": [(-1, 1), (-1, 2)],
+    "kindergator": [(565, 0), (577, 0), (970, 0), (106, 0)],
+    "nwucla": [(1, 1), (1, 3), (2, 2), (2, 3)],
+}
+
+
+@pytest.fixture
+def stores(tmp_path):
+    """Three small stores, with clips on both sides of each protocol."""
+    rng, made = np.random.default_rng(0), {}
+    for name, module in (("bandai", bandai), ("kindergator", kindergator), ("nwucla", nwucla)):
+        with StoreWriter(tmp_path / name, name, module.CLASSES) as writer:
+            for i, (subject, view) in enumerate(PLACES[name]):
+                clip = rng.normal(size=(5 + i, 1, 25, 3)).astype(np.float32)
+                writer.add(clip, label=1, name=f"clip{i}", subject=subject, view=view, rep=0)
+        made[name] = open_store(tmp_path / name)
+    return made
+
+
+def test_no_test_clip_enters_the_pool(stores):
+    items = [item for job in pool.jobs(stores.__getitem__) for item in job.read()]
+    inside = {content_hash(item.clip) for item in items}
+    for name, part in (("kindergator", "xsub"), ("nwucla", "xview")):
+        train, test = split(f"{name}/{part}", stores[name])
+        assert {content_hash(stores[name].clip(i)) for i in train} <= inside
+        assert not {content_hash(stores[name].clip(i)) for i in test} & inside
+    assert len(items) == 2 + 2 + 2
+
+
+def test_labels_and_names_tell_the_member(stores):
+    names = pool.classes()
+    items = [item for job in pool.jobs(stores.__getitem__) for item in job.read()]
+    for item in items:
+        member = item.name.partition("_")[0]
+        assert names[item.label] == f"{member}: {stores[member].classes[1]}"
+    assert len({item.name for item in items}) == len(items)
+    assert SOURCES["pool"].classes(None, None) == names and len(set(names)) == len(names)
+
+
+def test_a_member_that_changed_changes_the_job(stores):
+    before = [job.stamp for job in pool.jobs(stores.__getitem__)]
+    path = stores["nwucla"].path / "store.json"
+    path.write_text(path.read_text() + "\n")
+    after = [job.stamp for job in pool.jobs(stores.__getitem__)]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, True, False]
+
+
+def test_the_pool_has_no_test_side(stores, tmp_path):
+    with StoreWriter(tmp_path / "pool", "pool", pool.classes()) as writer:
+        for job in pool.jobs(stores.__getitem__):
+            for item in job.read():
+                writer.add(**vars(item))
+    store = open_store(tmp_path / "pool")
+    train, test = split("pool/all", store)
+    assert len(train) == len(store) == 6 and len(test) == 0
+    with pytest.raises(SjepaError, match="not of the store"):
+        split("pool/all", stores["bandai"])
+
+
+def test_recipes_are_chosen_within_the_training_part(stores):
+    for name, part in (("kindergator", "xsub"), ("nwucla", "xview")):
+        train, test = split(f"{name}/{part}", stores[name])
+        chosen = np.concatenate(split(f"{name}/val", stores[name]))
+        assert set(chosen) == set(train) and not set(chosen) & set(test)
+    assert set(KINDERGATOR_VALIDATION) < set(KINDERGATOR_TRAIN)
+
+
+def test_a_test_clip_of_the_pretraining_is_counted(stores, tiny, monkeypatch):
+    """NW-UCLA's first clip, put among the test clips, is found in the pool."""
+    monkeypatch.setattr(evaluate, "load_store", lambda name: stores[name])
+
+    class Stub:
+        config = make_config(KnnConfig, {"dataset": "kindergator"})
+        pretraining = dataclasses.replace(tiny, dataset="nwucla", split="nwucla/xview")
+        store = stores["nwucla"]
+        test = np.array([0, 1, 3])
+
+    assert evaluate.seen_before(Stub).startswith("1 of 3 test clips are copies of clips of nwucla")
+    Stub.pretraining = dataclasses.replace(tiny, dataset="pool", split="pool/all")
+    monkeypatch.setattr(evaluate, "load_store", raise_missing)
+    assert evaluate.seen_before(Stub).startswith("not checked")
+    Stub.config = make_config(KnnConfig, {"dataset": "kindergator", "method": "random"})
+    assert evaluate.seen_before(Stub) == ""
+
+
+def raise_missing(name):
+    raise SjepaError(f"no store of {name}")
