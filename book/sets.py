@@ -19,8 +19,8 @@ from PIL import Image
 from sjepa.datasets import load_store, synthetic
 from sjepa.datasets.kindergator import CHILDREN
 from sjepa.datasets.origins import ORIGINS
-from sjepa.plots import BLUE, GREY, ORANGE, bare, draw_skeleton, face_camera, project
-from sjepa.skeleton import LAYOUTS
+from sjepa.plots import BLUE, GREY, ORANGE, bare, draw_skeleton, project
+from sjepa.skeleton import LAYOUTS, face_camera
 
 SECONDS, FPS = 3.0, 12
 COLOURS = 24

@@ -91,18 +91,6 @@ def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
     return np.stack((x, pose[..., 1]), -1)
 
 
-def face_camera(clip: np.ndarray) -> np.ndarray:
-    """A clip `[T, M, 25, 3]`, turned about the vertical until body 1 faces us in the first frame.
-
-    For recordings without a camera: motion capture knows no front.
-    """
-    left, right = NTU_JOINTS.index("left hip"), NTU_JOINTS.index("right hip")
-    x, _, z = clip[0, 0, right] - clip[0, 0, left]  # has to point along +x
-    cos, sin = np.array([x, z]) / np.hypot(x, z)
-    turn = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], clip.dtype)
-    return clip @ turn
-
-
 def draw_skeleton(ax, pose: np.ndarray, masked: np.ndarray | None = None, yaw: float = 0.0,
                   shift: float = 0.0, alpha: float = 1.0, size: float = 14) -> None:
     """Draw one body.

@@ -61,6 +61,31 @@ def flip_permutation() -> tuple[int, ...]:
     return tuple(order)
 
 
+def face_camera(clip: np.ndarray) -> np.ndarray:
+    """A clip `[T, M, 25, 3]`, turned about the vertical until body 1 faces us in the first frame.
+
+    For recordings without a camera: motion capture knows no front.
+    """
+    left, right = NTU_JOINTS.index("left hip"), NTU_JOINTS.index("right hip")
+    x, _, z = clip[0, 0, right] - clip[0, 0, left]  # has to point along +x
+    cos, sin = np.array([x, z]) / np.hypot(x, z)
+    turn = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], clip.dtype)
+    return clip @ turn
+
+
+def standing_height(body: np.ndarray) -> float:
+    """How tall a body `[T, 25, 3]` is from head to ankles with its bones in one line, in metres.
+
+    The median over the frames in which it was seen, whatever the pose; 0 if there is none.
+    """
+    there = body[(body != 0).any((1, 2))]
+    if not len(there):
+        return 0.0
+    trunk, *legs = (np.linalg.norm(np.diff(there[:, list(chain)], axis=1), axis=-1).sum(1)
+                    for chain in ((0, 1, 20, 2, 3), (12, 13, 14), (16, 17, 18)))
+    return float(np.median(trunk + sum(legs) / 2))
+
+
 @dataclass(frozen=True)
 class Layout:
     """A joint layout and its linear map onto NTU-25.
@@ -130,25 +155,25 @@ def _kinect20() -> Layout:
     return Layout("kinect20", joints, parents, matrix, measured)
 
 
-def _from_chains(name: str, chains: Sequence[str], ntu25: Sequence[str | dict]) -> Layout:
-    """A layout from chains of joints, and what stands for each of NTU's 25.
-
-    Args:
-        name: of the layout.
-        chains: each begins at the root or at a joint of an earlier chain.
-        ntu25: a joint, measured, or a derived one as joints and their weights.
-    """
-    tree = {chains[0].split()[0]: ""}
-    for chain in chains:
-        tree |= {child: parent for parent, child in pairwise(chain.split())}
-    joints = tuple(tree)
-    parents = tuple(joints.index(parent) if parent else -1 for parent in tree.values())
+def _from_sources(name: str, joints: Sequence[str], parents: Sequence[int],
+                  ntu25: Sequence[str | dict]) -> Layout:
+    """A layout from what stands for each of NTU's 25: a joint, measured, or joints and weights."""
     matrix = np.zeros((25, len(joints)), np.float32)
     for row, source in zip(matrix, ntu25, strict=True):
         for joint, weight in ({source: 1} if isinstance(source, str) else source).items():
             row[joints.index(joint)] = weight
     measured = np.array([isinstance(source, str) for source in ntu25])
-    return Layout(name, joints, parents, matrix, measured)
+    return Layout(name, tuple(joints), tuple(parents), matrix, measured)
+
+
+def _from_chains(name: str, chains: Sequence[str], ntu25: Sequence[str | dict]) -> Layout:
+    """As `_from_sources`; each chain begins at the root or at a joint of an earlier chain."""
+    tree = {chains[0].split()[0]: ""}
+    for chain in chains:
+        tree |= {child: parent for parent, child in pairwise(chain.split())}
+    joints = list(tree)
+    parents = [joints.index(parent) if parent else -1 for parent in tree.values()]
+    return _from_sources(name, joints, parents, ntu25)
 
 
 def _hdm31() -> Layout:
@@ -184,4 +209,39 @@ def _bandai21() -> Layout:
     return _from_chains("bandai21", ["Hips Spine Chest Neck Head", *arms, *legs], ntu25)
 
 
-LAYOUTS = {layout.name: layout for layout in (_ntu25(), _kinect20(), _hdm31(), _bandai21())}
+def _mediapipe33() -> Layout:
+    """MediaPipe Pose's landmarks in its order (BlazePose's topology), turned to y up.
+
+    The parents are its connections; shoulders and mouth, which it ties to no face, hang on the
+    nose. Pinky and index are the knuckles: the palm lies before them and the tips behind.
+    Source: developers.google.com/mediapipe, Pose Landmarker.
+    """
+    pairs = "ear mouth shoulder elbow wrist pinky index thumb hip knee ankle heel toe".split()
+    joints = ["nose"]
+    joints += [f"{side} {part}" for side in ("left", "right")
+               for part in ("inner eye", "eye", "outer eye")]
+    joints += [f"{side} {part}" for part in pairs for side in ("left", "right")]
+    parents = (-1, 0, 1, 2, 0, 4, 5, 3, 6, 0, 0, 0, 0, 11, 12, 13, 14, 15, 16, 15, 16, 15, 16,
+               11, 12, 23, 24, 25, 26, 27, 28, 27, 28)
+
+    def middle(**shares: float) -> dict[str, float]:
+        """Weights of points half-way between left and right."""
+        return {f"{side} {part}": share / 2 for part, share in shares.items()
+                for side in ("left", "right")}
+
+    ntu25: list[str | dict] = [middle(hip=1), middle(hip=0.5, shoulder=0.5),
+                               middle(shoulder=0.67, ear=0.33), middle(ear=1)]
+    for side in ("left", "right"):  # a palm half-way from the wrist to the knuckles
+        ntu25 += [f"{side} shoulder", f"{side} elbow", f"{side} wrist",
+                  {f"{side} wrist": 0.5, f"{side} pinky": 0.25, f"{side} index": 0.25}]
+    ntu25 += [f"{side} {part}" for side in ("left", "right")
+              for part in ("hip", "knee", "ankle", "toe")]
+    ntu25 += [middle(shoulder=1)]
+    for side in ("left", "right"):  # tips as far behind the knuckles as the palm is before them
+        ntu25 += [{f"{side} wrist": -0.5, f"{side} pinky": 0.75, f"{side} index": 0.75},
+                  f"{side} thumb"]
+    return _from_sources("mediapipe33", joints, parents, ntu25)
+
+
+LAYOUTS = {layout.name: layout for layout in (
+    _ntu25(), _kinect20(), _hdm31(), _bandai21(), _mediapipe33())}

@@ -49,8 +49,8 @@ def test_measured_joints_are_joints_and_the_others_are_not(layout):
     assert single[layout.measured].all()
     sources = layout.to_ntu25[layout.measured].argmax(1)
     assert len(set(sources.tolist())) == layout.measured.sum()  # each stands for one joint
-    count = {"ntu25": 25, "kinect20": 20, "hdm31": 25, "bandai21": 17}[layout.name]
-    assert layout.measured.sum() == count
+    counts = {"ntu25": 25, "kinect20": 20, "hdm31": 25, "bandai21": 17, "mediapipe33": 16}
+    assert layout.measured.sum() == counts[layout.name]
 
 
 STANDS_FOR = {  # what the joints of one side and of the middle are called: hdm31, bandai21
@@ -69,6 +69,8 @@ def test_measured_joints_come_from_the_joint_of_that_place(layout):
     for k, name in enumerate(NTU_JOINTS):
         if layout.name in ("ntu25", "kinect20"):
             wanted = name if layout.measured[k] else None
+        elif layout.name == "mediapipe33":
+            wanted = name.replace("foot", "toe") if layout.measured[k] else None
         elif name in STANDS_FOR:
             wanted = STANDS_FOR[name][layout.name == "bandai21"]
         else:
@@ -88,6 +90,20 @@ def test_bandai_derives_hands_and_head_by_hand():
     wanted = {"left wrist": 3, "left hand": 3.6, "left thumb": 3.6, "left hand tip": 4.4,
               "neck": 11, "head": 15}
     assert {name: got[name] for name in wanted} == pytest.approx(wanted)
+
+
+def test_mediapipe_derives_trunk_and_hands_by_hand():
+    """Along the axes: the middle of hips, shoulders and ears; palm and tips by the knuckles."""
+    layout = LAYOUTS["mediapipe33"]
+    x = np.zeros((1, 33, 3))
+    places = {23: 1, 24: 3, 11: 10, 12: 14, 7: 20, 8: 22, 15: 4, 17: 6, 19: 10, 21: 5, 31: 7}
+    for landmark, place in places.items():  # by the numbers of the landmarker's documentation
+        x[0, landmark, 0] = place
+    got = dict(zip(NTU_JOINTS, layout.map(x)[0, :, 0].tolist(), strict=True))
+    wanted = {"spine base": 2, "spine mid": 7, "spine shoulder": 12, "neck": 12 + 0.33 * 9,
+              "head": 21, "left shoulder": 10, "right shoulder": 14, "left wrist": 4,
+              "left hand": 6, "left hand tip": 10, "left thumb": 5, "left foot": 7}
+    assert {name: got[name] for name in wanted} == pytest.approx(wanted, rel=1e-5)
 
 
 def test_order_finds_a_skeleton_again_however_it_is_listed():

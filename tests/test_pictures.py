@@ -15,8 +15,8 @@ from sjepa.animation import animate
 from sjepa.datasets import synthetic
 from sjepa.datasets.kindergator import CHILDREN
 from sjepa.paths import ROOT
-from sjepa.plots import PART_BOUNDS, PART_ORDER, face_camera, joint_colour, project
-from sjepa.skeleton import NTU_BONES, NTU_CHAINS, NTU_JOINTS, NTU_PARENTS
+from sjepa.plots import PART_BOUNDS, PART_ORDER, joint_colour, project
+from sjepa.skeleton import NTU_BONES, NTU_CHAINS, NTU_JOINTS, NTU_PARENTS, face_camera
 
 
 @pytest.fixture

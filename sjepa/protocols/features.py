@@ -34,23 +34,37 @@ def load_encoder(run: str | Path) -> tuple[Encoder, dict]:
         facts = json.loads((run / "run.json").read_text())
         if not {"config", "hours", "peak_bytes"} <= set(facts):
             raise ValueError("run.json lacks config, hours or peak_bytes")
+    except ValueError as error:
+        raise SjepaError(f"{run} is damaged ({error}): pretrain again") from error
+    return read_encoder(path)[0], facts
+
+
+def read_encoder(path: str | Path) -> tuple[Encoder, dict[str, str]]:
+    """The frozen encoder in a safetensors file, and all that the file states of it.
+
+    Raises:
+        SjepaError: the file is damaged, or holds weights of another architecture, or of another
+            shape than it says.
+    """
+    try:
         with safe_open(path, "pt") as file:
             stated = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (ValueError, SafetensorError) as error:
-        raise SjepaError(f"{run} is damaged ({error}): pretrain again") from error
+    except (OSError, SafetensorError) as error:
+        raise SjepaError(f"{path} is damaged ({error}): pretrain or fetch it again") from error
     wanted = inspect.signature(Encoder).parameters
-    if set(stated) != set(wanted) or not all(v.isdecimal() for v in stated.values()):
+    shape = {name: stated[name] for name in wanted if stated.get(name, "").isdecimal()}
+    if set(shape) != set(wanted) or not set(stated) <= {*wanted, "card"}:
         raise SjepaError(f"{path} does not state the shape of an encoder of this project "
                          f"({', '.join(wanted)}): it is a checkpoint of another architecture; "
                          "MAMP's are read by sjepa.interop")
-    encoder = Encoder(**{name: int(value) for name, value in stated.items()})
     try:
+        encoder = Encoder(**{name: int(value) for name, value in shape.items()})
         encoder.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, SjepaError, ZeroDivisionError) as error:
         raise SjepaError(f"{path} does not fit the shape that it states: "
-                         "the file is damaged, pretrain again") from error
-    return encoder.eval().requires_grad_(False), facts
+                         "the file is damaged, pretrain or fetch it again") from error
+    return encoder.eval().requires_grad_(False), stated
 
 
 def random_encoder(run: str | Path, seed: int) -> tuple[Encoder, dict]:
