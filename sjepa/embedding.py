@@ -23,7 +23,7 @@ DEFAULT = "open-small"
 def embed(clips: Sequence[np.ndarray], encoder: str | Path | Encoder | None = None, *,
           bodies: int | None = None, stream: str | None = None, center: bool = True,
           batch: int = 128) -> np.ndarray:
-    """One feature a clip, exactly as evaluation makes it.
+    """One feature a clip, as evaluation makes it, in float32 whatever the hardware.
 
     The central 95 % of each clip, resized in time to the encoder's frames, through the encoder
     with nothing masked, and the mean over bodies, segments and joints. A body slot without a body

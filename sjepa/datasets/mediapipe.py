@@ -6,7 +6,7 @@ turn about z leads to this project's axes. Which arm is the left one is MediaPip
 picture that was mirrored, as webcams show it, left and right are swapped.
 Source: developers.google.com/mediapipe, Pose Landmarker.
 
-A file holds the landmarks of a frame after the other:
+A file holds the landmarks of a frame after the other::
 
     .npy   `[T, 33, 3 to 5]`: x, y, z; visibility and presence may follow and are not used
     .csv   a line a frame with the same numbers, landmark by landmark; the first may be a header
