@@ -4,7 +4,7 @@ An exported file is a run's target encoder as safetensors. Its metadata are the 
 a card in JSON: on what data it was trained, under which terms, and how. Weights stay in float32,
 3 MB for the preset `small`: float16 would halve that and give other features than the records have.
 
-    python -m sjepa.pretrained export RUN OUT.safetensors --data bandai kindergator nwucla
+    python -m sjepa.pretrained export RUN OUT.safetensors --licence "non-commercial research only"
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from .checkpoint import FREE, save_atomically
 from .command import main_with_errors
 from .datasets.origins import ORIGINS
+from .datasets.pool import MEMBERS
 from .encoder import Encoder
 from .errors import SjepaError
 from .protocols.features import load_encoder, read_encoder
@@ -72,11 +73,12 @@ def make_card(facts: dict, name: str, sets: list[str] | None = None, licence: st
     Args:
         facts: of the run, as `load_encoder` gives them.
         name: of the encoder.
-        sets: the data sets that were trained on; None: the one that the run names.
+        sets: the data sets that were trained on, `pool` for its members; None: as the run says.
         licence: of the weights; empty: that the terms of the data bind them.
     """
     config = facts["config"]
     sets = sets or [config.get("dataset", "synthetic")]
+    sets = [each for one in sets for each in (MEMBERS if one == "pool" else [one])]
     licence = licence or "bound by the terms of the data that the encoder was trained on"
     recipe = {key: value for key, value in config.items() if key not in FREE}
     return {"name": name, "data": [_terms(each) for each in sets], "licence": licence,

@@ -11,7 +11,7 @@ from sjepa import pretrained
 from sjepa.encoder import Encoder
 from sjepa.errors import SjepaError
 from sjepa.paths import ROOT
-from sjepa.pretrained import export, load_pretrained, shipped
+from sjepa.pretrained import export, load_pretrained, make_card, shipped
 from sjepa.protocols.features import load_encoder
 
 
@@ -52,9 +52,17 @@ def test_the_card_says_data_terms_and_recipe_and_no_place(pretrained_once, weigh
     assert str(pretrained_once) not in json.dumps(card) and str(ROOT) not in json.dumps(card)
 
 
+def test_the_pool_is_bound_by_all_its_members(pretrained_once):
+    _, facts = load_encoder(pretrained_once)
+    of_pool = facts | {"config": facts["config"] | {"dataset": "pool"}}
+    for card in (make_card(of_pool, "a"), make_card(facts, "a", ["pool"])):
+        assert [each["set"] for each in card["data"]] == ["bandai", "kindergator", "nwucla"]
+    assert make_card(facts, "a")["data"][0]["licence"].startswith("MIT")
+
+
 def test_data_of_unknown_terms_is_not_exported(pretrained_once, weights):
-    with pytest.raises(SjepaError, match="terms of the data set 'pool' are not known.*--data"):
-        export(pretrained_once, weights / "a.safetensors", ["pool"])
+    with pytest.raises(SjepaError, match="terms of the data set 'mine' are not known.*--data"):
+        export(pretrained_once, weights / "a.safetensors", ["mine"])
     with pytest.raises(SjepaError, match="expected a file NAME.safetensors"):
         export(pretrained_once, weights / "a.bin")
     assert not weights.exists()
