@@ -175,12 +175,43 @@ def mask_grid(ax, masked: np.ndarray, segments: int, values: np.ndarray | None =
     ax.set_xlabel("segment")
 
 
-def curves(ax, history: list[dict], *names: str, label: str = "") -> None:
-    """Readings of a run's history against its epochs; epochs without a reading are left out."""
+def curves(ax, history: list[dict], *names: str, label: str = "", **look) -> None:
+    """Readings of a run's history against its epochs; epochs without a reading are left out.
+
+    Args:
+        ax: matplotlib axes.
+        history: a row an epoch.
+        names: of readings, a line each.
+        label: of the lines; empty: the reading's name.
+        look: matplotlib's line properties.
+    """
     for name in names:
         rows = [(row["epoch"], row[name]) for row in history if name in row]
-        ax.plot(*zip(*rows, strict=True), label=label or name.replace("_", " "))
+        ax.plot(*zip(*rows, strict=True), label=label or name.replace("_", " "), **look)
     ax.set_xlabel("epoch")
+
+
+#: The readings that tell the three kinds of collapse apart.
+MONITORS = ("entropy", "rank", "std_clips", "position_share")
+
+
+def monitor_panels(axes, baselines: list[dict], ablations: list[dict]) -> None:
+    """Small multiples of the collapse monitors: ablations in colour, the baseline's seeds in grey.
+
+    Args:
+        axes: one for each of `MONITORS`.
+        baselines: curves, see `sjepa.evidence.read_curve`.
+        ablations: likewise.
+    """
+    for ax, name in zip(axes, MONITORS, strict=True):
+        for curve in baselines:
+            first = "baseline" if curve is baselines[0] else "_"
+            curves(ax, curve["history"], name, label=first, color=GREY, lw=1)
+        for curve, colour in zip(ablations, PALETTE, strict=False):
+            known = any(name in row for row in curve["history"])
+            curves(ax, curve["history"] if known else [], name, color=colour,
+                   label=curve["run"].removeprefix("open-"))
+        ax.set_title(name.replace("_", " "), loc="left")
 
 
 def confusion_map(ax, matrix: np.ndarray, classes) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 
 import yaml
@@ -33,20 +34,25 @@ PROTOCOLS = {
 BAND = 0.5
 
 
+@functools.cache
+def _every_row() -> dict[str, Row]:
+    return rows()
+
+
 def pretraining(row: Row) -> Row:
     """The row of the pretraining that an evaluation starts from."""
-    return rows()[row.after[0]]
+    return _every_row()[row.after[0]]
 
 
-def full_metric(row: Row) -> str:
-    """The main metric of an evaluation as its record names it, with stream and origin."""
+def full_metric(row: Row, metric: str = "") -> str:
+    """A metric of an evaluation, by default the main one, as its record names it."""
     before = pretraining(row).params
     named = "-bone" if before.get("stream") == "bone" else ""
     if row.params["method"] == "sjepa":
         if before["split"] != row.params["split"]:
             named += f"-from-{before['split'].replace('/', '-')}"
         named += f"-{before['variant']}" if "variant" in before else ""
-    return row.main_metric + named
+    return (metric or row.main_metric) + named
 
 
 def row_record(row: Row, records: list[dict]) -> dict | None:
@@ -66,14 +72,17 @@ def row_record(row: Row, records: list[dict]) -> dict | None:
     return None
 
 
-def expected_id(row: Row, split: str) -> str:
-    """Id of the record that an evaluation writes for the part `split` of the test clips."""
+def expected_id(row: Row, split: str, metric: str = "") -> str:
+    """Id of the record that an evaluation writes for the part `split` of the test clips.
+
+    Of its main metric, or of another one.
+    """
     before, method = pretraining(row).params, row.params["method"]
     preset = before.get("preset", PretrainConfig.preset) if method != "classical" else "none"
     seed = before.get("seed", 0) if method == "sjepa" else 0
     if method == "sjepa" and before.get("target", "latent") != "latent":
         method = before["target"]
-    return record_id(split, row.step, method, preset, full_metric(row), seed,
+    return record_id(split, row.step, method, preset, full_metric(row, metric), seed,
                      row.params.get("seed", 0))
 
 
