@@ -1,6 +1,7 @@
 # make book    build the book: install, run the quick reproduction, render, print the path
 # make test    every check: style, unit tests, chapters, strict book build
 # make bench   the benchmarks (minutes; on a quiet machine), into book/results/bench-*.json
+# make bench-gpu  the same of a training step on this machine's GPU
 # make quick   the quick reproduction only (built-in data; writes records to book/results)
 # make clean   remove what was built (keeps .venv)
 #
@@ -16,6 +17,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 HTML  := _build/html/index.html
+RESULTS := book/results
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
 CHAPTERS  := $(wildcard notebooks/[0-9]*.ipynb)
@@ -29,7 +31,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # A forced backend would silence the inline figures of the chapters.
 unexport MPLBACKEND
 
-.PHONY: help book render test lint unit chapters bench quick clean
+.PHONY: help book render test lint unit chapters bench bench-gpu quick clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -79,6 +81,18 @@ endif
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/prepare.py
+	$(BIN)/python tests/benchmarks/step.py --device cpu --batch 32 --steps 6 --plain-share 2 --profile \
+	  --json $(RESULTS)/bench-step-cpu.json
+	$(BIN)/python tests/benchmarks/step.py --device cpu --threads 1 --clock process --batch 16 --steps 6 \
+	  --plain-share 2 --profile --json $(RESULTS)/bench-step-cpu-1.json
+	$(BIN)/torchrun --nproc_per_node=2 tests/benchmarks/step.py --device cpu --threads 1 --batch 32 --steps 4 \
+	  --rounds 2 --json $(RESULTS)/bench-step-cpu-2.json
+	$(BIN)/python tests/benchmarks/grow.py --threads 1 --clock process --json $(RESULTS)/bench-grow-cpu.json
+
+# A store of NTU60's size and 500 steps of the paper's batch, beside the plain step.
+bench-gpu: $(STAMP)
+	$(BIN)/python tests/benchmarks/step.py --device cuda --batch 256 --steps 500 --rounds 5 --clips 40091 \
+	  --plain-share 25 --profile --json $(RESULTS)/bench-step-gpu.json
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis build

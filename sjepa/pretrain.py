@@ -22,7 +22,13 @@ from .config import PretrainConfig, as_dict, load_params, make_config
 from .datasets import load_store
 from .datasets.splits import split
 from .datasets.store import Store
-from .device import autocast, compile_model, pick_device, pick_precision
+from .device import (
+    autocast,
+    compile_model,
+    keep_freed_memory,
+    pick_device,
+    pick_precision,
+)
 from .diagnostics import latent_monitors, monitors, warnings
 from .errors import SjepaError
 from .model import SJEPA, Pass
@@ -64,6 +70,8 @@ class Pretraining:
     def __init__(self, config: PretrainConfig, store: Store):
         self.config, self.store = config, store
         self.device = pick_device(config.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.dtype = pick_precision(config.precision, self.device)
         self.data = store.to(self.device)
         self.train = torch.from_numpy(split(config.split, store)[0])

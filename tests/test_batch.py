@@ -48,6 +48,8 @@ def test_the_plan_has_every_cell_of_the_paper_and_needs_no_data(batch, tmp_path)
     ({"epoch": 3}, {}, "quick-finetune.yaml: unknown parameter 'epoch': did you mean epochs?"),
     ({}, {"raw_ntu6": "x"}, "unknown configuration 'raw_ntu6'"),
     ({}, {"raw_ntu60": "nowhere"}, "raw_ntu60: there is no nowhere"),
+    ({}, {"gpus": 0}, "gpus = 0: expected a whole number from 1"),
+    ({}, {"gpus": 2, "runner": "papermill"}, "gpus: a notebook runs on one GPU"),
 ])
 def test_what_is_misspelt_is_refused_before_anything_runs(batch, tmp_path, change, config, said):
     path = tmp_path / "params" / "quick-finetune.yaml"
@@ -56,6 +58,17 @@ def test_what_is_misspelt_is_refused_before_anything_runs(batch, tmp_path, chang
     text = run.communicate(timeout=120)[0]
     assert run.returncode == 1 and said in text, text
     assert "Traceback" not in text and not (tmp_path / "done").exists()
+
+
+def test_several_gpus_share_a_pretraining_and_nothing_else(batch, tmp_path):
+    run = batch("-np", "--resources", "gpu=4", gpus=4)
+    text = run.communicate(timeout=120)[0]
+    assert run.returncode == 0, text
+    lines = [line for line in text.splitlines() if "exec " in line]
+    together = [line for line in lines if "torch.distributed.run" in line]
+    wanted = [row.step for row in rows("paper").values()].count("pretrain")
+    assert len(together) == wanted and len(lines) > wanted
+    assert all("--nproc_per_node=4 -m sjepa.pretrain --params" in line for line in together)
 
 
 def test_a_killed_batch_goes_on_where_it_stood(batch, tmp_path):

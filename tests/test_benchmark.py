@@ -2,18 +2,21 @@
 
 import dataclasses
 import json
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
-from benchmarks import plain, step
+from benchmarks import grow, plain, step, timing
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from sjepa import costs, views
+from sjepa import attention, costs, views
 from sjepa.batch import draw
 from sjepa.config import PretrainConfig
 from sjepa.datasets.store import DeviceStore
+from sjepa.errors import SjepaError
 from sjepa.model import SJEPA
 from sjepa.pretrain import Pretraining
 from sjepa.target import ema_momentum
@@ -132,13 +135,55 @@ def test_peaks_and_hours():
 def test_command_line(tmp_path, capsys):
     out = tmp_path / "made" / "bench.json"
     step.main(["--preset", "quick", "--batch", "4", "--steps", "2", "--rounds", "2", "--clips",
-               "40", "--device", "cpu", "--json", str(out), "--profile", str(tmp_path / "p.json")])
+               "40", "--device", "cpu", "--json", str(out), "--profile"])
     made = json.loads(out.read_text())
-    assert made["ratio"] == pytest.approx(made["samples_per_s"] / made["plain_samples_per_s"])
+    for ratio, plain_speed in (("ratio", "plain_samples_per_s"),
+                               ("ratio_kept", "plain_kept_samples_per_s")):
+        assert made[ratio] == pytest.approx(made["samples_per_s"] / made[plain_speed])
+        assert made[plain_speed] == max(made[plain_speed.replace("samples_per_s", "by_batch")]
+                                        .values())
     assert made["bodies_per_s"] == pytest.approx(1.18 * made["samples_per_s"])
     assert made["peak_bytes"] > 0 and made["mfu"] is None and made["hours"] is None
     assert len(made["step_seconds"]) == len(made["plain_step_seconds"]) == 2
     assert 1 <= made["rows_per_sample"] <= 1.5  # quick drops absent bodies
-    tables = json.loads((tmp_path / "p.json").read_text())
-    assert any("mm" in row["op"] for row in tables["ours"] + tables["plain"])
+    for rows in made["profile"].values():
+        assert any("mm" in row["op"] for row in rows)
+        assert min(r["ms"] for r in rows) >= 0.0009 * sum(r["ms"] for r in rows)
     assert "ratio" in capsys.readouterr().out
+
+
+def test_each_row_of_growth_changes_one_thing(tmp_path, monkeypatch):
+    out = tmp_path / "grow.json"
+    grid = {"tokens": [{}, dict(frames=128)], "without": grow.GRID["without"]}
+    monkeypatch.setattr(grow, "GRID", grid)
+    grow.main(["--preset", "quick", "--batch", "4", "--steps", "1", "--json", str(out)])
+    made = json.loads(out.read_text())["rows"]
+    asis, longer, everyone = made[:3]
+    assert (asis["tokens"], longer["tokens"]) == (100, 200)
+    assert longer["gflop_per_sample"] > 2 * asis["gflop_per_sample"]
+    assert everyone["rows_per_sample"] == 2 > asis["rows_per_sample"]  # quick drops absent bodies
+    assert [row["change"] for row in made[2:]] == grow.GRID["without"]
+    assert all(row["samples_per_s"] > 0 for row in made)
+
+
+def test_what_is_undone_is_done_again(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys.modules["timing"], "keep_freed_memory",  # as grow.py imports it
+                        lambda yes=True: told.append(yes))
+    with grow.undone({"memory": "returned"}):
+        assert told == [False]
+    assert told == [False, True]
+    pays = attention.blocks_pay
+    with grow.undone({"attention": "fused"}):
+        assert not attention.blocks_pay(torch.device("cpu"), torch.bfloat16)
+    assert attention.blocks_pay is pays
+
+
+def test_the_clock_of_one_thread():
+    """Sleep is no work; two threads or a GPU would be counted wrongly and are refused."""
+    cpu = torch.device("cpu")
+    assert timing.timed(lambda: time.sleep(0.2), 1, cpu, "process") < 0.1
+    assert timing.timed(lambda: time.sleep(0.2), 1, cpu, "wall") >= 0.2
+    for said in (["--threads", "2", "--device", "cpu"], ["--threads", "1"]):
+        with pytest.raises(SjepaError, match="one thread"):
+            step.parse(["--json", "never", "--clock", "process", *said])

@@ -2,19 +2,21 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
 import yaml
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sjepa import parallel
 from sjepa.checkpoint import save
 from sjepa.config import as_dict
 from sjepa.errors import SjepaError
 from sjepa.paths import ROOT
-from sjepa.pretrain import Pretraining
+from sjepa.pretrain import Pretraining, pretrain
 
 DRIVER = """
 import sys
@@ -62,6 +64,24 @@ def test_two_processes_continue_the_run_of_one(store, tiny, tmp_path):
         if not name.endswith("qkv.bias"):
             torch.testing.assert_close(state["model"][name], value, atol=1e-5, rtol=1e-4,
                                        msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_a_notebook_launches_two_processes(store, tiny, tmp_path, monkeypatch):
+    """As book/batch.md has it; one epoch, bounds as above."""
+    shutil.copytree(store.path, tmp_path / "nwucla")  # a name that is not made anew from code
+    monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    config = dataclasses.replace(tiny, dataset="nwucla", epochs=1, out=str(tmp_path / "run"))
+    alone = Pretraining(config, store)
+    alone.run_epoch()
+    two = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, rdzv_backend="c10d",
+                       rdzv_endpoint="localhost:0")
+    elastic_launch(two, pretrain)(config)
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert state["history"][0]["loss"] == pytest.approx(alone.history[0]["loss"], rel=1e-6)
+    for name, value in alone.model.state_dict().items():
+        if not name.endswith("qkv.bias"):
+            torch.testing.assert_close(state["model"][name], value, atol=1e-5, rtol=1e-4)
 
 
 def test_alone_nothing_is_shared(store, tiny):

@@ -6,6 +6,7 @@ their gradient is rounding alone, which AdamW then brings to full size.
 
 import dataclasses
 import math
+import platform
 
 import pytest
 import torch
@@ -224,6 +225,45 @@ def test_coordinates_stay_in_float32(store, tiny):
         encoder(x)
     encoder(x)
     assert seen[0].dtype == torch.float32 and torch.equal(*seen)
+
+
+# ------------------------------------------------------------------ memory
+
+
+def resident():
+    """Bytes of this process in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
+@pytest.mark.parametrize("keep", [True, False])
+def test_freed_memory_is_kept_or_returned(keep):
+    try:
+        device.keep_freed_memory(keep)
+        tensor = torch.ones(2**26)
+        held = resident()
+        del tensor
+        assert (held - resident() > 0.9 * 2**28) != keep
+    finally:
+        device.keep_freed_memory()
+
+
+def test_other_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setattr(device.platform, "libc_ver", lambda: ("", ""))  # musl, macOS, Windows
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: pytest.fail("asked for a library"))
+    device.keep_freed_memory()
+
+
+def test_memory_changes_no_result(store, tiny):
+    kept, losses = after(Pretraining(tiny, store), 2)
+    run = Pretraining(tiny, store)
+    device.keep_freed_memory(False)
+    returned, theirs = after(run, 2)
+    device.keep_freed_memory()
+    assert losses == theirs
+    for a, b in zip(kept.model.parameters(), returned.model.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 # ------------------------------------------------------------------ graphs

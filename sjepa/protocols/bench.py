@@ -11,7 +11,7 @@ from ..config import EvaluateConfig
 from ..datasets import load_store
 from ..datasets.splits import split
 from ..datasets.store import Store
-from ..device import pick_device, pick_precision
+from ..device import keep_freed_memory, pick_device, pick_precision
 from ..errors import SjepaError
 from .classical import standardised
 from .features import extract, load_encoder, pretrain_config, random_encoder
@@ -71,6 +71,8 @@ class Bench:
 
     def __post_init__(self):
         self.device = pick_device(self.config.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.dtype = pick_precision(self.config.precision, self.device)
         self.encoder.to(self.device)
         self.data = self.store.to(self.device)

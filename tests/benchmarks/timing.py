@@ -1,0 +1,123 @@
+"""Seconds of a step: two clocks, turns of several steps, memory as others have it, a profile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import time
+
+import torch
+
+from sjepa.device import keep_freed_memory, peak_bytes
+from sjepa.errors import SjepaError
+
+#: `process` counts the seconds that a core worked for this process, whatever else it does. With
+#: one thread on a quiet machine both agree.
+CLOCKS = {"wall": time.perf_counter, "process": time.process_time}
+
+
+def timed(step, count: int, device: torch.device, clock: str = "wall") -> float:
+    """Seconds a step, over `count` steps; the device is waited for at both ends."""
+    begun = _now(device, clock)
+    for _ in range(count):
+        step()
+    return (_now(device, clock) - begun) / count
+
+
+def _now(device: torch.device, clock: str) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return CLOCKS[clock]()
+
+
+def warm_up(step, count: int, device: torch.device) -> int:
+    """Take `count` steps untimed; returns the peak memory of them (on a GPU), or so far."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    timed(step, count, device)
+    return peak_bytes(device)
+
+
+def profiled(step, device: torch.device) -> list[dict]:
+    """Where one step's time goes: operators by the time they take themselves, the largest first.
+
+    Operators are shown that take at least a thousandth of all.
+    """
+    with torch.profiler.profile() as profile:
+        timed(step, 1, device)
+    kind = "device" if device.type == "cuda" else "cpu"
+    rows = [{"op": e.key, "calls": e.count,
+             "ms": round(getattr(e, f"self_{kind}_time_total") / 1000, 3)}
+            for e in profile.key_averages()]
+    least = max(0.001 * sum(r["ms"] for r in rows), 1e-9)
+    return sorted((r for r in rows if r["ms"] >= least), key=lambda r: -r["ms"])
+
+
+def check_clock(clock: str, threads: int | None, device: str = "cpu") -> None:
+    """Refuse a clock that would count seconds twice, or none of a GPU's."""
+    if clock == "process" and (threads != 1 or device != "cpu"):
+        raise SjepaError("--clock process counts the seconds of one thread: "
+                         "add --device cpu --threads 1")
+
+
+def load_now() -> float | None:
+    """What else the machine computes: its load average over a minute, where there is one."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows
+
+
+@contextlib.contextmanager
+def usual_memory(device: torch.device):
+    """Within, freed memory returns to the kernel, as it does unless somebody asks for more."""
+    if device.type == "cpu":
+        keep_freed_memory(False)
+    yield
+    if device.type == "cpu":
+        keep_freed_memory()
+
+
+class Turns:
+    """All steps, round by round: ours, and the plain one with each of its batches.
+
+    On a CPU the plain one has two turns, the second with memory kept.
+
+    Args:
+        ours: a step without arguments; its `run` is a `sjepa.pretrain.Pretraining`.
+        plain: the plain steps by their batch.
+        clock: a key of `CLOCKS`.
+    """
+
+    def __init__(self, ours, plain: dict, clock: str):
+        self.ours, self.plain, self.device, self.clock = ours, plain, ours.run.device, clock
+        self.seconds: dict[tuple, list[float]] = {}
+
+    def take(self, each: int, share: int) -> None:
+        """One round: `each` steps of ours, one plain step for `share` of them."""
+        self._time(("ours", self.ours.run.batch), self.ours, each)
+        for batch, step in self.plain.items():
+            with usual_memory(self.device):
+                self._time(("plain", batch), step, max(1, each // share))
+            if self.device.type == "cpu":
+                self._time(("plain_kept", batch), step, max(1, each // share))
+
+    def _time(self, name: tuple, step, count: int) -> None:
+        took = timed(step, count, self.device, self.clock)
+        self.seconds.setdefault(name, []).append(took)
+
+    def speeds(self, name: str) -> dict[int, float]:
+        """Samples a second by batch, the median over the rounds."""
+        return {batch: batch / statistics.median(seconds)
+                for (which, batch), seconds in self.seconds.items() if which == name}
+
+    def beside(self) -> dict:
+        """The plain step's figures at its best batch, and how many times as fast ours is."""
+        (ours,) = self.speeds("ours").values()
+        made = {"plain_samples_per_s": None, "ratio": None}
+        for name, ratio in (("plain", "ratio"), ("plain_kept", "ratio_kept")):
+            speeds = self.speeds(name)
+            if speeds:
+                best = max(speeds, key=speeds.get)
+                made |= {f"{name}_samples_per_s": speeds[best], ratio: ours / speeds[best],
+                         f"{name}_batch": best, f"{name}_by_batch": speeds,
+                         f"{name}_step_seconds": self.seconds[name, best]}
+        return made
