@@ -81,7 +81,7 @@ endif
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/prepare.py
-	$(BIN)/python tests/benchmarks/step.py --device cpu --batch 32 --steps 6 --plain-share 2 --profile \
+	$(BIN)/python tests/benchmarks/step.py --device cpu --batch 32 --accumulate 4 --steps 6 --plain-share 2 --profile \
 	  --json $(RESULTS)/bench-step-cpu.json
 	$(BIN)/python tests/benchmarks/step.py --device cpu --threads 1 --clock process --batch 16 --steps 6 \
 	  --plain-share 2 --profile --json $(RESULTS)/bench-step-cpu-1.json
