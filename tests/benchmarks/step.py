@@ -164,7 +164,7 @@ def parse(argv: list[str] | None):
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--threads", type=int, default=None, help="of the CPU")
     parser.add_argument("--clock", choices=CLOCKS, default="wall",
-                        help="process: other work does not count; one thread of a CPU")
+                        help="process: waiting for other work is left out; one thread of a CPU")
     parser.add_argument("--clips", type=int, default=2048, help="40091 is NTU60 cross-subject")
     parser.add_argument("--no-plain", action="store_true", help="ours alone")
     parser.add_argument("--plain-batch", type=int, nargs="+", help="the best of them counts; "

@@ -12,8 +12,8 @@ import torch
 from sjepa.device import keep_freed_memory, peak_bytes
 from sjepa.errors import SjepaError
 
-#: `process` counts the seconds that a core worked for this process, whatever else it does. With
-#: one thread on a quiet machine both agree.
+#: `process` counts the seconds that a core worked for this process. With one thread on a quiet
+#: machine both agree; on a busy one it leaves out the waiting, and not what a shared cache costs.
 CLOCKS = {"wall": time.perf_counter, "process": time.process_time}
 
 
