@@ -27,7 +27,7 @@ from .evidence import (
     values,
 )
 from .report import BAND, PROTOCOLS, cells
-from .rows import ABLATIONS, SEEDS
+from .rows_evidence import ABLATIONS, SEEDS
 
 NAMES = {"latent": "latent (S-JEPA)"}
 HOLDS, REVERSE, NOT_HERE = "holds", "the reverse", "not at this scale"

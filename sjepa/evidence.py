@@ -21,7 +21,9 @@ from .config import PretrainConfig, make_config
 from .errors import SjepaError
 from .paths import RESULTS, RUNS
 from .report import PROTOCOLS, evaluations, expected_id, row_record
-from .rows import ABLATIONS, SEEDS, TARGETS, Row, rows
+from .row import Row
+from .rows import rows
+from .rows_evidence import ABLATIONS, SEEDS, TARGETS
 
 #: Column of a table to the test clips that it is about, and what judges the predictions on them.
 COLUMNS = {

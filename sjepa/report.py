@@ -17,7 +17,8 @@ from .command import main_with_errors
 from .config import PretrainConfig, load_params, make_config
 from .config_evaluate import ReportConfig
 from .records import PAPER, paper_value, read_records, record_id
-from .rows import Row, rows
+from .row import Row
+from .rows import rows
 
 METHODS = {"sjepa": "S-JEPA", "random": "untrained", "scratch": "from scratch",
            "classical": "classical"}

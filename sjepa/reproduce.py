@@ -21,7 +21,8 @@ from .prepare import prepare
 from .pretrain import pretrain
 from .records import read_records
 from .report import PROTOCOLS, row_record, write_report
-from .rows import Row, load_row, rows
+from .row import Row
+from .rows import load_row, rows
 
 QUICK = RUNS / "quick"
 #: An empty file for each row that ran to its end, here and in the Snakefile.

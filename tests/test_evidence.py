@@ -44,7 +44,8 @@ from sjepa.evidence import (
 from sjepa.plots import MONITORS, monitor_panels
 from sjepa.records import read_records, write_record
 from sjepa.report import expected_id
-from sjepa.rows import ABLATIONS, SEEDS, TARGETS, rows
+from sjepa.rows import rows
+from sjepa.rows_evidence import ABLATIONS, SEEDS, TARGETS
 
 matplotlib.use("agg")
 ROWS = rows("evidence,paper")

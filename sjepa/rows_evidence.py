@@ -1,0 +1,69 @@
+"""The rows of the evidence: which target learns more, and what each part is worth."""
+
+from __future__ import annotations
+
+from .row import OPEN_FEW, OPEN_TUNE, Row, evaluate_row, prepare_row, pretrain_row
+
+#: What each part of the method is worth: name to the settings that take it away or change it.
+ABLATIONS: dict[str, dict] = {
+    "input-masked": {"mask_at": "input"},
+    "no-ema": {"ema_start": 0.0, "ema_end": 0.0},
+    "no-centring": {"center_beta": 1.0},
+    "no-sharpening": {"tau_t": 0.1},
+    "mse": {"loss": "mse"},
+    "no-views": {"view_rotation": 0.0, "view_translation": 0.0, "view_flip": 0.0},
+    "flip": {"view_flip": 0.5},
+    "random-masks": {"mask_tau": 1e6},
+    "mask-50": {"mask_ratio": 0.5},
+    "mask-75": {"mask_ratio": 0.75},
+    "mask-95": {"mask_ratio": 0.95},
+    "predictor-1": {"predictor_depth": 1},
+    "predictor-4": {"predictor_depth": 4},
+    "ema-slow": {"ema_start": 0.9999},
+    "ema-fast": {"ema_start": 0.9},
+    "tau-03": {"tau_t": 0.03},
+    "rotation-1": {"view_rotation": 1.0},
+    "translation-half": {"view_translation": 0.5},
+}
+TARGETS = ("latent", "motion", "coordinates")
+SEEDS = (0, 1, 2)
+_JUDGED = ("kindergator/xsub", "nwucla/xview", "hdm05/xsub")
+
+
+def evidence_rows() -> list[Row]:
+    """Pretraining on the open pool and probes on three sets; the ablations, on the first two."""
+    made = [prepare_row(name, "evidence") for name in ("pool", "kindergator", "nwucla", "hdm05")]
+    for target in TARGETS:
+        for seed in SEEDS:
+            run = f"open-{target}-seed{seed}"
+            made += [pretrain_row("pool/all", run, "evidence", preset="open", target=target,
+                                  seed=seed), *_judge(run, _JUDGED)]
+    for name, changed in ABLATIONS.items():
+        run = f"open-{name}"
+        made += [pretrain_row("pool/all", run, "evidence", preset="open", variant=name, **changed),
+                 *_judge(run, _JUDGED[:2])]
+    for seed in SEEDS:
+        made += _judge(f"open-latent-seed{seed}", _JUDGED, "random", seed=seed)
+    made += _judge("open-latent-seed0", _JUDGED, "classical")
+    for split in _JUDGED:
+        for target in TARGETS:
+            made += _few_labels(f"open-{target}-seed0", split, "sjepa")
+        made += _few_labels("open-latent-seed0", split, "scratch")
+    return made
+
+
+def _judge(run: str, splits, method: str = "sjepa", **params) -> list[Row]:
+    """The frozen protocols of an encoder on some sets."""
+    return [evaluate_row(step, run, split, "evidence", method, f"{step}-{split.split('/')[0]}",
+                         **({"passes": 10} if step == "linear" else {}), **params)
+            for split in splits for step in ("linear", "knn")]
+
+
+def _few_labels(run: str, split: str, method: str) -> list[Row]:
+    """Fine-tuning on a set, with all of its labels and with a tenth of them."""
+    name = split.split("/")[0]
+    return [
+        evaluate_row("finetune", run, split, "evidence", method, f"finetune-{name}", **OPEN_TUNE),
+        evaluate_row("semi", run, split, "evidence", method, f"semi-10pct-{name}", share=0.1,
+                     **OPEN_FEW),
+    ]
