@@ -15,7 +15,6 @@ from pathlib import Path
 import yaml
 
 from .config_evaluate import (
-    EvaluateConfig,
     FinetuneConfig,
     FuseConfig,
     KnnConfig,
@@ -25,7 +24,7 @@ from .config_evaluate import (
     TransferConfig,
 )
 from .errors import SjepaError
-from .settings import setting
+from .settings import checked, setting
 from .streams import STREAMS
 
 
@@ -139,17 +138,24 @@ CONFIGS = {
 }
 
 
+def _number(value):
+    """`value` as a float where it is a number or the text of one: YAML reads 1e-3 as text."""
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    return value
+
+
 def _typed(cls, name: str, value):
     """`value` as the type of field `name`, or an error that names both."""
     hint = typing.get_type_hints(cls)[name]
     allowed = hint.__args__ if isinstance(hint, types.UnionType) else (hint,)
-    if float in allowed and isinstance(value, int | str) and not isinstance(value, bool):
-        try:
-            value = float(value)  # YAML reads 1e-3 as text
-        except ValueError:
-            pass
+    if float in allowed:
+        value = _number(value)
     if tuple in allowed and isinstance(value, list):
-        value = tuple(value)
+        value = tuple(map(_number, value)) if name == "more_lrs" else tuple(value)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         wanted = " or ".join("empty" if t is type(None) else t.__name__ for t in allowed)
         raise SjepaError(f"parameter {name} = {value!r}: expected {wanted}")
@@ -174,37 +180,7 @@ def make_config(cls, params: dict):
     values = {name: _typed(cls, name, value) for name, value in params.items()}
     if cls is PretrainConfig:
         values = PRESETS[values.get("preset", "paper")] | values
-    return _checked(replace(cls(), **values))
-
-
-_POSITIVE = (
-    "epochs", "batch_size", "dim", "depth", "heads", "frames", "segment", "accumulate", "hidden",
-    "subsets", "test_every", "checkpoint_every",
-)
-_RATES = ("drop_path", "dropout", "label_smoothing")  # from 0, below 1
-_SHARES = ("share", "layer_decay")  # above 0, to 1
-
-
-def _checked(config):
-    for name in _POSITIVE:
-        if getattr(config, name, 1) < 1:
-            raise SjepaError(f"parameter {name} = {getattr(config, name)}: expected at least 1")
-    if not 0 < getattr(config, "mask_ratio", 0.5) < 1:
-        raise SjepaError(f"parameter mask_ratio = {config.mask_ratio}: expected between 0 and 1")
-    for name in _RATES:
-        if not 0 <= getattr(config, name, 0) < 1:
-            raise SjepaError(f"parameter {name} = {getattr(config, name)}: expected 0 or more, "
-                             "below 1")
-    for name in _SHARES:
-        if not 0 < getattr(config, name, 1) <= 1:
-            raise SjepaError(f"parameter {name} = {getattr(config, name)}: expected above 0, "
-                             "at most 1")
-    if any(type(k) is not int or k < 1 for k in getattr(config, "ks", ())):
-        raise SjepaError(f"parameter ks = {list(config.ks)}: expected whole numbers from 1")
-    if isinstance(config, EvaluateConfig) and config.method not in config.METHODS:
-        known = " or ".join(config.METHODS)
-        raise SjepaError(f"parameter method = {config.method!r}: expected {known}")
-    return config
+    return checked(replace(cls(), **values))
 
 
 def load_params(path: str | Path) -> dict:
@@ -249,9 +225,10 @@ def as_dict(config) -> dict:
 
 def papermill_command(notebook: str, config) -> str:
     """The papermill line that repeats a run: every parameter that is not its class's default."""
-    default = type(config)()
-    named = "".join(
-        f" -p {f.name} {getattr(config, f.name)}" for f in fields(config)
-        if getattr(config, f.name) != getattr(default, f.name) and f.name != "results"
-    )
+    default, named = type(config)(), ""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if value != getattr(default, f.name) and f.name != "results":
+            several = isinstance(value, tuple)  # -p takes one value
+            named += f' -y "{f.name}: {list(value)}"' if several else f" -p {f.name} {value}"
     return f"papermill notebooks/full/{notebook}.ipynb runs/{notebook}.ipynb{named}"

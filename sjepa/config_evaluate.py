@@ -36,6 +36,9 @@ class LinearConfig(EvaluateConfig):
     epochs: int = setting(100, "lineage", "passes of the probe over the training features")
     batch_size: int = setting(256, "lineage", "features a step")
     lr: float = setting(0.1, "lineage", "peak learning rate of SGD, cosine to 0")
+    more_lrs: tuple = setting(
+        (), "ours", "rates beside lr, in one pass, all reported: choosing on test would flatter"
+    )
     passes: int = setting(
         0, "ours", "different augmented feature passes, used in turn; 0: a fresh one each epoch"
     )
@@ -78,6 +81,9 @@ class FinetuneConfig(EvaluateConfig):
     hidden: int = setting(2048, "lineage", "width of the head's hidden layer")
     label_smoothing: float = setting(0.1, "lineage", "share of the target spread over all classes")
     base_rotation: float = setting(0.3, "lineage", "rad, in training")
+    compile: str = setting(
+        "auto", "ours", "torch.compile of the encoder: auto (on a GPU), none, or its mode"
+    )
     test_every: int = setting(1, "lineage", "epochs between readings of the test clips")
     checkpoint_every: int = setting(5, "ours", "epochs between checkpoints")
     out: str = setting("", "ours", "folder of the checkpoints; empty: a folder inside run")

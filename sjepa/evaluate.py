@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .command import main_with_errors
-from .config import CONFIGS, EvaluateConfig, load_params, make_config
+from .config import CONFIGS, load_params, make_config
+from .config_evaluate import EvaluateConfig
 from .datasets import load_store
 from .datasets.kindergator import COARSE_OF_CLASS
 from .datasets.splits import leaked_between, reported_parts, split

@@ -1,8 +1,10 @@
 """Settings: presets, provenance, and what happens to a wrong name, type or choice."""
 
+import shlex
 from dataclasses import fields
 
 import pytest
+import yaml
 
 from sjepa.config import (
     CONFIGS,
@@ -79,3 +81,22 @@ def test_the_command_repeats_the_run():
     named = dict(zip(said.split()[4::3], said.split()[5::3], strict=True))
     assert make_config(LinearConfig, {k: type(getattr(config, k))(v) for k, v in named.items()}) \
         == config
+    config = make_config(LinearConfig, {"more_lrs": [0.3, 1e-5]})
+    *_, flag, value = shlex.split(papermill_command("linear", config))
+    assert flag == "-y" and make_config(LinearConfig, yaml.safe_load(value)) == config
+
+
+def test_further_learning_rates_are_numbers_each_once():
+    assert make_config(LinearConfig, {"more_lrs": [1, "3e-1"]}).more_lrs == (1.0, 0.3)
+    for value, said in (
+        (0.3, "more_lrs = 0.3: expected tuple"),
+        ([0], r"more_lrs = \[0.0\]: expected numbers above 0"),
+        (["fast"], r"more_lrs = \['fast'\]: expected numbers above 0"),
+        ([True], r"more_lrs = \[True\]: expected numbers above 0"),
+        (["nan"], "expected numbers above 0"), (["inf"], "expected numbers above 0"),
+        ([0.1], r"more_lrs = \[0.1\]: expected each once, and lr = 0.1 not among them"),
+        ([0.3, 0.3], r"more_lrs = \[0.3, 0.3\]: expected each once"),
+        ([0.30000001, 0.3], "expected each once"),  # both would be the metric top1-lr0.3
+    ):
+        with pytest.raises(SjepaError, match=said):
+            make_config(LinearConfig, {"more_lrs": value})

@@ -5,7 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from sjepa.config import FinetuneConfig, make_config
 from sjepa.pretrain import Pretraining
+from sjepa.protocols.bench import set_up
+from sjepa.protocols.finetune import FineTuning
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -40,6 +43,29 @@ def test_compiled_steps_equal_eager_ones(store, gpu, mode, precision, bound):
     run, theirs = steps(dataclasses.replace(config, compile=mode), store)
     assert run.compiled
     torch.testing.assert_close(torch.stack(losses), torch.stack(theirs), atol=0, rtol=bound)
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+@pytest.mark.parametrize("precision, bound", [("fp32", 1e-5), ("bf16", 0.01)])
+def test_compiled_fine_tuning_equals_an_eager_one(pretrained, mode, precision, bound):
+    """Without stochastic depth, which generated code draws otherwise, and dropout, drawn after."""
+    made = []
+    for compile_ in ("none", mode):
+        config = make_config(FinetuneConfig, dict(
+            run=str(pretrained), device="cuda", precision=precision, compile=compile_,
+            batch_size=12, hidden=32, dropout=0.0, drop_path=0.0))
+        bench = set_up(config)
+        run = FineTuning(bench, config, bench.encoder, bench.train)
+        assert run.compiled == (compile_ != "none")
+        run.read_test()
+        run.model.train()
+        generator = torch.Generator(run.device).manual_seed(0)
+        made.append((run.scores, torch.stack([
+            run.training_step(run.train[12 * k : 12 * k + 12], 0.5, generator)
+            for k in range(3)])))
+    (scores, losses), (their_scores, theirs) = made
+    torch.testing.assert_close(scores, their_scores, atol=10 * bound, rtol=0)
+    torch.testing.assert_close(losses, theirs, atol=0, rtol=bound)
 
 
 @pytest.mark.parametrize("precision, bound", [("tf32", 2e-3), ("fp16", 2e-3), ("bf16", 0.01)])

@@ -41,8 +41,8 @@ def test_knn_by_loops():
     g = torch.Generator().manual_seed(0)
     train, test = torch.randn(40, 8, generator=g), torch.randn(15, 8, generator=g)
     labels = torch.randint(0, 5, (40,), generator=g)
-    for k in (1, 5, 40):
-        for i, predicted in enumerate(knn(train, labels, test, k, 5)):
+    for k, made in knn(train, labels, test, (1, 5, 40), 5).items():
+        for i, predicted in enumerate(made):
             similarity = [(torch.dot(test[i], t) / test[i].norm() / t.norm()).item() for t in train]
             votes = [0.0] * 5
             for j in sorted(range(40), key=lambda j: -similarity[j])[:k]:
@@ -63,14 +63,14 @@ def test_probe_learns_what_is_linear_and_only_that():
     score = {}
     for name, y in dict(linear=linear, parity=parity).items():
         made = linear_probe(lambda _: x[:400], y[:400], x[400:], y[400:], 2, epochs=30)
-        score[name] = made["curve"][-1]
+        score[name] = made[0.1]["curve"][-1]
     assert score["linear"] > 95 and score["parity"] < 70
 
 
 def test_best_epoch_is_the_curves_maximum():
     g = torch.Generator().manual_seed(0)
     x, y = torch.randn(200, 4, generator=g), torch.randint(0, 3, (200,), generator=g)
-    made = linear_probe(lambda _: x[:100], y[:100], x[100:], y[100:], 3, epochs=20)
+    made = linear_probe(lambda _: x[:100], y[:100], x[100:], y[100:], 3, epochs=20)[0.1]
     best = (made["best"] == y[100:]).float().mean().item() * 100
     last = (made["predicted"] == y[100:]).float().mean().item() * 100
     assert best == pytest.approx(max(made["curve"])) and last == pytest.approx(made["curve"][-1])

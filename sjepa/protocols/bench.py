@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..config import EvaluateConfig
+from ..config_evaluate import EvaluateConfig
 from ..datasets import load_store
 from ..datasets.splits import split
 from ..datasets.store import Store

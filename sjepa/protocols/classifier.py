@@ -63,8 +63,9 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = copy.deepcopy(encoder).requires_grad_(True)
         self.encoder.set_drop_path(drop_path)
+        self.padded = False  # a compiled encoder's rows are, see `encode_bodies`
         self.head = ActionHead(encoder.dim, encoder.joints, classes, hidden, dropout)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Class scores `[B, classes]`, before softmax, of clips `[B, M, T, V, 3]`."""
-        return self.head(encode_bodies(self.encoder, clips))
+        return self.head(encode_bodies(self.encoder, clips, padded=self.padded))

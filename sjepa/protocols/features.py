@@ -80,7 +80,8 @@ def pretrain_config(facts: dict) -> PretrainConfig:
     return make_config(PretrainConfig, facts["config"])
 
 
-def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None) -> torch.Tensor:
+def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None,
+                  padded: bool = False) -> torch.Tensor:
     """Every body slot of every clip through the encoder.
 
     An absent body is an input like any other in the lineage. All absent bodies are the same
@@ -91,6 +92,8 @@ def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None) -> torch.Ten
         encoder: the encoder.
         clips: `[B, M, T, V, 3]`.
         pool: what to make of the tokens `[R, N, D]` of the rows; None: keep them.
+        padded: bring the rows to one of few numbers with rows that nothing reads, for an encoder
+            that is compiled anew for each. Two bodies a clip make at most five of them.
 
     Returns:
         `[B, M, N, D]`, or what `pool` leaves of N and D.
@@ -98,15 +101,22 @@ def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None) -> torch.Ten
     flat = clips.flatten(0, 1)
     present = seen(flat).any(1)
     rows = flat[present]
-    if not present.all():
-        rows = torch.cat((rows, torch.zeros_like(flat[:1])))
+    count = len(rows)
+    absent = count < len(flat)
+    empty = int(absent)
+    if padded:  # to B + 1, as it is where nobody has company, or quarters of B more
+        empty += (len(clips) + 1 - count - empty) % -(-len(clips) // 4)
+    if empty:
+        rows = torch.cat((rows, flat.new_zeros(empty, *flat.shape[1:])))
     tokens = encoder(rows)
     if pool is not None:
         tokens = pool(tokens)
-    if not present.all():
+    if absent:
         # Not a gather: its gradient would add up the shared row's copies in no fixed order.
-        shared = tokens[-1].expand(len(flat), *tokens.shape[1:])
-        tokens = shared.index_put((present,), tokens[:-1])
+        shared = tokens[count].expand(len(flat), *tokens.shape[1:])
+        tokens = shared.index_put((present,), tokens[:count])
+    else:
+        tokens = tokens[:count]
     return tokens.unflatten(0, clips.shape[:2])
 
 

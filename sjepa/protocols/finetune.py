@@ -4,7 +4,8 @@ Lineage: MAMP's recipe, after MAE's. AdamW with a learning rate a layer, stochas
 label smoothing, linear warm-up and cosine, the augmentation of pretraining.
 
 Everything that an epoch draws follows from seed and epoch, so a checkpoint needs no state of a
-random generator, and a run that was killed goes on to the bit where its checkpoint stands.
+random generator, and a run that was killed goes on to the bit where its checkpoint stands. A
+compiled encoder draws stochastic depth from the same seed, but in an order of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from ..checkpoint import same_settings, save_atomically
 from ..config import FinetuneConfig, as_dict
-from ..device import autocast, peak_bytes
+from ..device import autocast, compile_model, peak_bytes
 from ..encoder import Encoder
 from ..errors import SjepaError
 from ..pretrain import learning_rate
@@ -64,6 +65,9 @@ class FineTuning:
         torch.manual_seed(config.seed)
         self.model = Classifier(encoder, bench.classes, config.hidden, config.dropout,
                                 config.drop_path).to(self.device)
+        # The encoder alone: its rows can be padded, and BatchNorm in the head would notice.
+        self.compiled = compile_model(self.model.encoder, config.compile, self.device)
+        self.model.padded = self.compiled
         decay = 1.0 if config.method == "scratch" else config.layer_decay
         self.optimizer = torch.optim.AdamW(
             layer_decay_groups(self.model, encoder.depth, decay, config.weight_decay),
@@ -74,6 +78,13 @@ class FineTuning:
         self.history: list[dict] = []
         self.scores = self.best = None
 
+    def class_scores(self, clips: torch.Tensor) -> torch.Tensor:
+        """Scores `[B, classes]` in float32, before softmax, of clips `[B, M, T, V, 3]`."""
+        if self.compiled:
+            torch.compiler.cudagraph_mark_step_begin()
+        with autocast(self.device, self.bench.dtype):
+            return self.model(clips).float()
+
     def training_step(self, index: torch.Tensor, epoch: float, generator) -> torch.Tensor:
         """One optimiser step on the clips `index` at a fractional epoch; returns the loss."""
         rate = learning_rate(epoch, self.config)
@@ -83,9 +94,7 @@ class FineTuning:
         clips = network_input(self.bench.data, index, self.model.encoder.frames,
                               rotation=self.config.base_rotation, stream=self.bench.stream,
                               generator=generator)
-        with autocast(self.device, self.bench.dtype):
-            scores = self.model(clips)
-        loss = F.cross_entropy(scores.float(), self.bench.data.labels[index],
+        loss = F.cross_entropy(self.class_scores(clips), self.bench.data.labels[index],
                                label_smoothing=self.config.label_smoothing)
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
@@ -130,8 +139,7 @@ class FineTuning:
         for part in torch.from_numpy(self.bench.test).to(self.device).split(128):
             clips = network_input(self.bench.data, part, self.model.encoder.frames,
                                   crop=self.config.test_crop, stream=self.bench.stream)
-            with autocast(self.device, self.bench.dtype):
-                parts.append(self.model(clips).float().cpu())
+            parts.append(self.class_scores(clips).cpu())
         self.scores = torch.cat(parts)
         predicted = self.scores.argmax(1)
         accuracy = (predicted == self.bench.wanted).float().mean().item() * 100

@@ -12,7 +12,12 @@ from .linear import linear_probe
 
 
 def probe(bench: Bench, config: LinearConfig) -> dict[str, Reading]:
-    """The linear probe of a bench: `top1` (last epoch) and `top1-best-epoch` (chosen on test)."""
+    """The linear probe of a bench.
+
+    Returns:
+        `top1` (last epoch), `top1-best-epoch` (chosen on test), and for each further learning rate
+        its last epoch: `top1-lr0.3`, …
+    """
     generator = torch.Generator(bench.device).manual_seed(config.seed)
     kept: dict[int, torch.Tensor] = {}
 
@@ -27,11 +32,14 @@ def probe(bench: Bench, config: LinearConfig) -> dict[str, Reading]:
 
     made = linear_probe(
         passes, bench.labels[bench.train], bench.features(bench.test), bench.wanted,
-        bench.classes, epochs=config.epochs, lr=config.lr, batch_size=config.batch_size,
-        seed=config.seed,
+        bench.classes, epochs=config.epochs, lrs=(config.lr, *config.more_lrs),
+        batch_size=config.batch_size, seed=config.seed,
     )
-    return {"top1": reading(made["predicted"], bench.wanted, made["scores"]),
-            "top1-best-epoch": reading(made["best"], bench.wanted)}
+    main = made.pop(config.lr)
+    return {"top1": reading(main["predicted"], bench.wanted, main["scores"]),
+            "top1-best-epoch": reading(main["best"], bench.wanted)} | {
+        f"top1-lr{lr:g}": reading(other["predicted"], bench.wanted, other["scores"])
+        for lr, other in made.items()}
 
 
 def run_linear(config: LinearConfig) -> tuple[Bench, Result]:
@@ -49,9 +57,8 @@ def run_knn(config: KnnConfig) -> tuple[Bench, Result]:
     """kNN with each K: `top1-k1`, …"""
     bench = set_up(config)
     train, test = bench.both_sides()
-    labels = bench.labels[bench.train]
-    readings = {f"top1-k{k}": reading(knn(train, labels, test, k, bench.classes), bench.wanted)
-                for k in config.ks}
+    made = knn(train, bench.labels[bench.train], test, config.ks, bench.classes)
+    readings = {f"top1-k{k}": reading(predicted, bench.wanted) for k, predicted in made.items()}
     return bench, Result(readings, [config.seed])
 
 

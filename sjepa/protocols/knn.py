@@ -6,28 +6,34 @@ import torch
 from torch.nn import functional as F
 
 
-def nearest(train: torch.Tensor, test: torch.Tensor, k: int,
-            batch: int = 1024) -> tuple[torch.Tensor, torch.Tensor]:
-    """The k most similar training features of each test feature, by the cosine, exactly.
+def nearest(train: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
+            batch: int = 1024) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """The K most similar training features of each test feature, by the cosine, exactly.
 
     Args:
         train: `[N, D]` features.
         test: `[M, D]` features.
-        k: neighbours; N where there are fewer.
+        ks: numbers of neighbours, all taken from one search; N where there are fewer.
         batch: test features at once; `[batch, N]` similarities are held in memory.
 
     Returns:
-        Similarities and training indices, `[M, k]` each, the most similar first.
+        K to similarities and training indices, `[M, K]` each, the most similar first.
     """
     gallery = F.normalize(train, dim=1).T
-    parts = [(F.normalize(part, dim=1) @ gallery).topk(min(k, len(train)), dim=1)
-             for part in test.split(batch)]
-    return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+    parts = {k: [] for k in ks}
+    for part in test.split(batch):
+        similarity = F.normalize(part, dim=1) @ gallery
+        # Not the largest K cut to the others: which of equally similar clips are taken would then
+        # depend on what else is asked for. The product takes most of the time, not this.
+        for k, found in parts.items():
+            found.append(similarity.topk(min(k, len(train)), dim=1))
+    return {k: (torch.cat([part.values for part in found]),
+                torch.cat([part.indices for part in found])) for k, found in parts.items()}
 
 
-def knn(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, k: int,
-        classes: int) -> torch.Tensor:
-    """Classes `[M]` of the test features by a vote of the k most similar training features.
+def knn(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
+        classes: int) -> dict[int, torch.Tensor]:
+    """Classes of the test features by a vote of the K most similar training features.
 
     Each neighbour votes with its similarity plus one, so that ties go to the nearer.
 
@@ -35,13 +41,18 @@ def knn(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, k: int,
         train: `[N, D]` features.
         labels: `[N]` their classes.
         test: `[M, D]` features.
-        k: neighbours, at most N.
+        ks: numbers of neighbours, see `nearest`.
         classes: number of classes.
+
+    Returns:
+        K to `[M]` classes.
     """
-    similarity, index = nearest(train, test, k)
-    votes = torch.zeros(len(test), classes)
-    votes.scatter_add_(1, labels[index], (similarity + 1).clamp(min=0))
-    return votes.argmax(1)
+    made = {}
+    for k, (similarity, index) in nearest(train, test, ks).items():
+        votes = torch.zeros(len(test), classes)
+        votes.scatter_add_(1, labels[index], (similarity + 1).clamp(min=0))
+        made[k] = votes.argmax(1)
+    return made
 
 
 def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, wanted: torch.Tensor,
@@ -58,6 +69,7 @@ def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, wanted
     Returns:
         K to `[M]` bool. Recall at K is its mean; at 1 it is the accuracy of one neighbour.
     """
-    _, index = nearest(train, test, max(ks))
+    most = max(ks)
+    _, index = nearest(train, test, (most,))[most]  # cut below, so that it can but rise with K
     right = labels[index] == wanted[:, None]
     return {k: right[:, :k].any(1) for k in ks}

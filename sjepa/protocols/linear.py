@@ -6,6 +6,7 @@ Lineage: MAMP's recipe, after MAE's. BatchNorm without affine, one linear layer,
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -22,10 +23,20 @@ def make_probe(dim: int, classes: int) -> nn.Sequential:
     return probe
 
 
+def class_scores(heads: list[nn.Linear], features: torch.Tensor) -> torch.Tensor:
+    """Scores `[B, L, classes]` of L linear layers on the same features `[B, D]`, as one product."""
+    weight = torch.cat([head.weight for head in heads])
+    bias = torch.cat([head.bias for head in heads])
+    return F.linear(features, weight, bias).unflatten(1, (len(heads), -1))
+
+
 def linear_probe(passes, labels: torch.Tensor, test: torch.Tensor, test_labels: torch.Tensor,
-                 classes: int, *, epochs: int = 100, lr: float = 0.1, batch_size: int = 256,
-                 seed: int = 0) -> dict:
-    """Train the probe and follow its test accuracy.
+                 classes: int, *, epochs: int = 100, lrs: tuple[float, ...] = (0.1,),
+                 batch_size: int = 256, seed: int = 0) -> dict[float, dict]:
+    """Train a probe for each learning rate and follow their test accuracies.
+
+    All start from the same weights and see the same batches, so that one pass makes them all. They
+    share the BatchNorm, which learns nothing: its statistics are those of the features.
 
     Args:
         passes: `passes(epoch)` gives the training features `[N, D]` of that epoch.
@@ -33,35 +44,50 @@ def linear_probe(passes, labels: torch.Tensor, test: torch.Tensor, test_labels: 
         test: `[M, D]` test features.
         test_labels: `[M]`.
         classes: number of classes.
-        epochs, lr, batch_size, seed: see `sjepa.config.LinearConfig`.
+        lrs: the L peak learning rates, each once.
+        epochs, batch_size, seed: see `sjepa.config.LinearConfig`.
 
     Returns:
-        `predicted`: `[M]` classes after the last epoch, the honest reading. `scores`: `[M,
-        classes]` what they were chosen by, before softmax. `best`: `[M]` classes of the epoch with
-        the best test accuracy, which the lineage prints and which looks at the test clips to
-        choose. `curve`: test accuracy in percent after each epoch.
+        Learning rate to what its probe said. `predicted`: `[M]` classes after the last epoch, the
+        honest reading. `scores`: `[M, classes]` what they were chosen by, before softmax. `best`:
+        `[M]` classes of the epoch with the best test accuracy, which the lineage prints and which
+        looks at the test clips to choose. `curve`: test accuracy in percent after each epoch.
     """
     torch.manual_seed(seed)
-    probe = make_probe(test.shape[1], classes)
-    optimizer = torch.optim.SGD(probe.parameters(), lr=lr, momentum=0.9)
-    curve, best = [], None
+    norm, first = make_probe(test.shape[1], classes)
+    heads = [copy.deepcopy(first) for _ in lrs]
+    groups = [{"params": head.parameters(), "lr": lr, "peak": lr}
+              for head, lr in zip(heads, lrs, strict=True)]
+    optimizer = torch.optim.SGD(groups, momentum=0.9)
+    made = {lr: {"curve": []} for lr in lrs}
     for epoch in tqdm(range(epochs), desc="linear probe", unit="epoch", mininterval=5):
         features = passes(epoch)
-        probe.train()
+        norm.train()
         order = torch.randperm(len(features))
         parts = [p for p in order.split(batch_size) if len(p) > 1]  # BatchNorm needs two rows
         for step, part in enumerate(parts):
             share = (epoch + step / len(parts)) / epochs
-            optimizer.param_groups[0]["lr"] = lr * (1 + math.cos(math.pi * share)) / 2
-            loss = F.cross_entropy(probe(features[part]), labels[part])
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * (1 + math.cos(math.pi * share)) / 2
+            scores = class_scores(heads, norm(features[part])).flatten(0, 1)
+            wanted = labels[part].repeat_interleave(len(heads))
+            loss = F.cross_entropy(scores, wanted, reduction="sum") / len(part)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        probe.eval()
+        norm.eval()
         with torch.no_grad():
-            scores = probe(test)
-        predicted = scores.argmax(1)
-        curve.append((predicted == test_labels).float().mean().item() * 100)
-        if best is None or curve[-1] > max(curve[:-1]):
-            best = predicted
-    return {"predicted": predicted, "scores": scores, "best": best, "curve": curve}
+            scores = class_scores(heads, norm(test))
+        for probe, own in zip(made.values(), scores.unbind(1), strict=True):
+            _note(probe, own, test_labels)
+    return made
+
+
+def _note(probe: dict, scores: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Add an epoch's test scores `[M, classes]` to what is known of a probe."""
+    predicted = scores.argmax(1)
+    accuracy = (predicted == wanted).float().mean().item() * 100
+    if accuracy > max(probe["curve"], default=-1.0):
+        probe["best"] = predicted
+    probe["curve"].append(accuracy)
+    probe |= {"predicted": predicted, "scores": scores}
