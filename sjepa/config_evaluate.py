@@ -43,6 +43,9 @@ class LinearConfig(EvaluateConfig):
         0, "ours", "different augmented feature passes, used in turn; 0: a fresh one each epoch"
     )
     base_rotation: float = setting(0.3, "lineage", "rad, in the training passes")
+    by_joint: bool = setting(
+        False, "ours", "also with the joints side by side, not averaged: metrics end in -joints"
+    )
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ TARGETS = ("latent", "motion", "coordinates")
 SEEDS = (0, 1, 2)
 #: A probe of 189 to 1,020 clips takes the lineage's batch for its smallest set, PKU-MMD II: with
 #: 256 clips a step it would end after as few as 100 steps.
-_PROBE = {"passes": 5, "batch_size": 32}
+_PROBE = {"linear": {"passes": 5, "batch_size": 32, "by_joint": True}, "knn": {"ks": [1, 5]}}
 _JUDGED = ("kindergator/xsub", "nwucla/xview", "hdm05/xsub")
 
 
@@ -59,7 +59,7 @@ def evidence_rows() -> list[Row]:
 def _judge(run: str, splits, method: str = "sjepa", **params) -> list[Row]:
     """The frozen protocols of an encoder on some sets."""
     return [evaluate_row(step, run, split, "evidence", method, f"{step}-{split.split('/')[0]}",
-                         **(_PROBE if step == "linear" else {}), **params)
+                         **_PROBE[step], **params)
             for split in splits for step in ("linear", "knn")]
 
 

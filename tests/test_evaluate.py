@@ -409,3 +409,28 @@ def test_a_class_without_a_training_clip_is_named_before_anything_runs(quick, st
 def test_wrong_semi_parameters_are_refused_in_words(change, said):
     with pytest.raises(SjepaError, match=said):
         make_config(SemiConfig, change)
+
+
+# ------------------------------------------------------------------ joints side by side
+
+
+def test_joints_side_by_side_average_to_the_usual_features(pretrained, store):
+    """`[N, V, D]` holds each joint's own mean: the usual feature is their mean, in any order."""
+    encoder, _ = load_encoder(pretrained)
+    data, index = store.to("cpu"), np.arange(0, len(store), 7)
+    apart = extract(encoder, data, index, by_joint=True)
+    assert apart.shape == (len(index), 25, encoder.dim)
+    assert torch.allclose(apart.mean(1), extract(encoder, data, index), atol=1e-5)
+    assert apart.std(1).mean() > 0.01  # joints differ, or the two readings would be one
+
+
+def test_by_joint_adds_a_reading_and_leaves_the_other(common):
+    """`top1` stays what it is without it; `top1-joints` reads more numbers a clip."""
+    few = common | {"epochs": 5, "passes": 2, "batch_size": 32}
+    plain = {r["metric"]: r["value"] for r in evaluate("linear", make_config(LinearConfig, few))}
+    both = {r["metric"]: r["value"] for r in evaluate(
+        "linear", make_config(LinearConfig, few | {"by_joint": True, "more_lrs": [0.01]}))}
+    assert set(plain) == {"top1", "top1-best-epoch"}
+    assert set(both) == {*plain, "top1-lr0.01", "top1-joints", "top1-lr0.01-joints"}
+    assert abs(both["top1"] - plain["top1"]) < 2  # rounding may turn a clip
+    assert paper_value("linear", "ntu60/xsub", "top1-joints") is None

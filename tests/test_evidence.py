@@ -291,9 +291,9 @@ def test_a_collapse_is_read_from_the_monitors(tmp_path, without, with_it, ruling
 def test_an_effect_is_that_of_one_setting_alone():
     records = both("latent", 60.0, 62.0, 64.0) + both("no-views", 50.0)
     assert measured_effect("view_rotation", records) is None
-    records += both("rotation-1", 61.0)
+    records += both("rotation-03", 61.0)
     said = measured_effect("view_rotation", records)
-    assert said.startswith("1 for 0.3: -1.0 [") and said.count("-1.0 [") == 2
+    assert said.startswith("0.3 for 1: -1.0 [") and said.count("-1.0 [") == 2
     assert measured_effect("clip_grad", records) is None
 
 

@@ -105,11 +105,15 @@ class Bench:
             return tuple(torch.from_numpy(side).float() for side in sides)
         return self.features(self.train), self.features(self.test)
 
-    def features(self, index: np.ndarray, rotation: float | None = None, generator=None):
-        """Features `[N, D]` of clips, at test time or (with a rotation) augmented."""
+    def features(self, index: np.ndarray, rotation: float | None = None, generator=None,
+                 by_joint: bool = False):
+        """Features `[N, D]` of clips, at test time or (with a rotation) augmented.
+
+        By joint they are `[N, V, D]`.
+        """
         return extract(self.encoder, self.data, index, crop=self.config.test_crop,
                        rotation=rotation, stream=self.stream, generator=generator,
-                       dtype=self.dtype)
+                       by_joint=by_joint, dtype=self.dtype)
 
 
 def starting_encoder(config: EvaluateConfig) -> tuple[torch.nn.Module, dict]:

@@ -121,17 +121,22 @@ def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None,
 
 
 @torch.no_grad()
-def clip_features(encoder: Encoder, clips: torch.Tensor) -> torch.Tensor:
+def clip_features(encoder: Encoder, clips: torch.Tensor, by_joint: bool = False) -> torch.Tensor:
     """One feature a clip: the mean over bodies, segments and joints of the encoder's output.
 
     Args:
         encoder: a frozen encoder.
         clips: `[B, M, T, V, 3]`; an absent body takes part in the mean, as in the lineage.
+        by_joint: leave the joints side by side, as the head of fine-tuning reads them.
 
     Returns:
-        `[B, D]` float32.
+        `[B, D]` float32, or `[B, V, D]` by joint.
     """
-    return encode_bodies(encoder, clips, lambda tokens: tokens.float().mean(1)).mean(1)
+    def pool(tokens: torch.Tensor) -> torch.Tensor:
+        tokens = tokens.float()
+        return tokens.unflatten(1, (-1, encoder.joints)).mean(1) if by_joint else tokens.mean(1)
+
+    return encode_bodies(encoder, clips, pool).mean(1)
 
 
 def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop: float = 0.95,
@@ -162,7 +167,7 @@ def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop:
 
 @torch.no_grad()
 def extract(encoder: Encoder, store: DeviceStore, index, *, dtype=torch.float32, batch: int = 128,
-            **view) -> torch.Tensor:
+            by_joint: bool = False, **view) -> torch.Tensor:
     """Features of the clips `index`, in their order.
 
     Args:
@@ -171,15 +176,16 @@ def extract(encoder: Encoder, store: DeviceStore, index, *, dtype=torch.float32,
         index: `[N]` clip indices.
         dtype: precision of the encoder.
         batch: clips at once.
+        by_joint: see `clip_features`.
         view: `crop`, `rotation`, `stream`, `generator` of `network_input`.
 
     Returns:
-        `[N, D]` float32 on the CPU.
+        `[N, D]` float32 on the CPU, or `[N, V, D]` by joint.
     """
     encoder.eval()
     out = []
     for part in torch.as_tensor(index, device=store.frames.device).split(batch):
         clips = network_input(store, part, encoder.frames, **view)
         with autocast(store.frames.device, dtype):
-            out.append(clip_features(encoder, clips).cpu())
+            out.append(clip_features(encoder, clips, by_joint).cpu())
     return torch.cat(out)

@@ -16,7 +16,8 @@ def probe(bench: Bench, config: LinearConfig) -> dict[str, Reading]:
 
     Returns:
         `top1` (last epoch), `top1-best-epoch` (chosen on test), and for each further learning rate
-        its last epoch: `top1-lr0.3`, …
+        its last epoch: `top1-lr0.3`, …. With `by_joint` the last epochs of the same probes on
+        features whose joints stand side by side: `top1-joints`, …
     """
     generator = torch.Generator(bench.device).manual_seed(config.seed)
     kept: dict[int, torch.Tensor] = {}
@@ -24,16 +25,27 @@ def probe(bench: Bench, config: LinearConfig) -> dict[str, Reading]:
     def passes(epoch: int) -> torch.Tensor:
         key = epoch % config.passes if config.passes else epoch
         if key not in kept:
-            made = bench.features(bench.train, config.base_rotation, generator)
+            made = bench.features(bench.train, config.base_rotation, generator, config.by_joint)
             if not config.passes:
                 return made
             kept[key] = made
         return kept[key]
 
+    unseen = bench.features(bench.test, by_joint=config.by_joint)
+    if not config.by_joint:
+        return _readings(bench, config, passes, unseen)
+    readings = _readings(bench, config, lambda epoch: passes(epoch).mean(1), unseen.mean(1))
+    beside = _readings(bench, config, lambda epoch: passes(epoch).flatten(1), unseen.flatten(1))
+    del beside["top1-best-epoch"]  # the lineage prints it of its own pooling
+    return readings | {f"{metric}-joints": seen for metric, seen in beside.items()}
+
+
+def _readings(bench: Bench, config: LinearConfig, passes, unseen) -> dict[str, Reading]:
+    """Metric to reading of the probes on one kind of feature."""
     made = linear_probe(
-        passes, bench.labels[bench.train], bench.features(bench.test), bench.wanted,
-        bench.classes, epochs=config.epochs, lrs=(config.lr, *config.more_lrs),
-        batch_size=config.batch_size, seed=config.seed,
+        passes, bench.labels[bench.train], unseen, bench.wanted, bench.classes,
+        epochs=config.epochs, lrs=(config.lr, *config.more_lrs), batch_size=config.batch_size,
+        seed=config.seed,
     )
     main = made.pop(config.lr)
     return {"top1": reading(main["predicted"], bench.wanted, main["scores"]),
