@@ -24,7 +24,12 @@ ABLATIONS: dict[str, dict] = {
     "tau-03": {"tau_t": 0.03},
     "rotation-03": {"view_rotation": 0.3},
     "translation-half": {"view_translation": 0.5},
-    "longer": {"epochs": 40},
+}
+#: Each target once more for three times as long: what time changes.
+LONGER: dict[str, dict] = {
+    "longer": {"epochs": 30},
+    "longer-motion": {"epochs": 30, "target": "motion"},
+    "longer-coordinates": {"epochs": 30, "target": "coordinates"},
 }
 TARGETS = ("latent", "motion", "coordinates")
 SEEDS = (0, 1, 2)
@@ -42,7 +47,7 @@ def evidence_rows() -> list[Row]:
             run = f"open-{target}-seed{seed}"
             made += [pretrain_row("pool/all", run, "evidence", preset="open", target=target,
                                   seed=seed), *_judge(run, _JUDGED)]
-    for name, changed in ABLATIONS.items():
+    for name, changed in (ABLATIONS | LONGER).items():
         run = f"open-{name}"
         made += [pretrain_row("pool/all", run, "evidence", preset="open", variant=name, **changed),
                  *_judge(run, _JUDGED[:2])]
