@@ -41,11 +41,12 @@ from sjepa.evidence import (
     read_curve,
     shown,
 )
+from sjepa.paths import RESULTS
 from sjepa.plots import MONITORS, monitor_panels
 from sjepa.records import read_records, write_record
 from sjepa.report import expected_id
 from sjepa.rows import rows
-from sjepa.rows_evidence import ABLATIONS, SEEDS, TARGETS
+from sjepa.rows_evidence import ABLATIONS, LONGER, SEEDS, TARGETS
 
 matplotlib.use("agg")
 ROWS = rows("evidence,paper")
@@ -311,3 +312,22 @@ def test_panels_draw_what_was_read(tmp_path):
     assert drawn["rank"] == [[30.0, 30.0], [30.0, 3.0]]
     assert drawn["entropy"][0] == [0.9, 0.9] and not any(drawn["entropy"][1:])
     matplotlib.pyplot.close("all")
+
+
+def test_the_recipe_was_looked_for_on_validation_splits_alone():
+    """Each look names settings that exist, and was judged on no test clip."""
+    search = json.loads((RESULTS / "search" / "open.json").read_text())
+    for look in search["looks"]:
+        make_config(PretrainConfig, search["common"] | look["settings"])
+        assert set(look["readings"]) == {"kindergator/val", "nwucla/val"}
+        assert look["epochs"] <= look["planned"]
+    assert [look["epochs"] for look in search["looks"]].count(0) == 1  # the untrained encoder
+
+
+def test_longer_runs_are_told_from_the_others():
+    """Own folders and ids: a long run of motion is neither an ablation nor a seed."""
+    found = {what: cell_rows(what, "linear", JUDGES[0]) for what in LONGER}
+    ids = {expected_id(each[0], "kindergator/xsub") for each in found.values()}
+    assert all(list(each) == [0] for each in found.values()) and len(ids) == len(LONGER)
+    assert "kindergator-xsub-linear-motion-open-top1-from-pool-all-longer-motion" in ids
+    assert not set(LONGER) & set(ABLATIONS)
