@@ -104,7 +104,7 @@ def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None,
     count = len(rows)
     absent = count < len(flat)
     empty = int(absent)
-    if padded:  # to B + 1, as it is where nobody has company, or quarters of B more
+    if padded:  # to B + 1, one body a clip and the shared row, or some quarters of B more
         empty += (len(clips) + 1 - count - empty) % -(-len(clips) // 4)
     if empty:
         rows = torch.cat((rows, flat.new_zeros(empty, *flat.shape[1:])))
