@@ -31,6 +31,7 @@ LONGER: dict[str, dict] = {
     "longer-motion": {"epochs": 30, "target": "motion"},
     "longer-coordinates": {"epochs": 30, "target": "coordinates"},
 }
+ALONE = "open-nwucla-alone"
 TARGETS = ("latent", "motion", "coordinates")
 SEEDS = (0, 1, 2)
 #: A probe of 189 to 1,020 clips takes the lineage's batch for its smallest set, PKU-MMD II: with
@@ -51,6 +52,9 @@ def evidence_rows() -> list[Row]:
         run = f"open-{name}"
         made += [pretrain_row("pool/all", run, "evidence", preset="open", variant=name, **changed),
                  *_judge(run, _JUDGED[:2])]
+    # The recipe without the pool: is it the one or the other that holds latents back?
+    made += [pretrain_row("nwucla/xview", ALONE, "evidence", preset="open", variant="alone",
+                          epochs=100), *_judge(ALONE, ("nwucla/xview",))]
     for seed in SEEDS:
         made += _judge(f"open-latent-seed{seed}", _JUDGED, "random", seed=seed)
     made += _judge("open-latent-seed0", _JUDGED, "classical")
