@@ -83,7 +83,9 @@ def test_pretraining_sees_the_stream_and_draws_the_mask_from_joints(store, tiny)
             torch.rand(shape, generator=run.generator)
         keep, masked = motion_aware_mask(patchify(x, 8), 0.9, 0.8, run.generator)
         seen = to_stream(x, stream)
-        assert torch.equal(losses[stream], run.model(seen, seen, keep, masked, weight).loss)
+        # A view of no rotation still goes to the body and back: the last bits may differ.
+        torch.testing.assert_close(losses[stream], run.model(seen, seen, keep, masked, weight).loss,
+                                   atol=1e-5, rtol=0)
     assert len({round(loss.item(), 4) for loss in losses.values()}) == 3
 
 
