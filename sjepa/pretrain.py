@@ -81,7 +81,7 @@ class Pretraining:
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, config.weight_decay), lr=config.lr, betas=(0.9, 0.95),
-            fused=True,
+            fused=self.device.type == "cuda",
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.batch = min(config.batch_size, len(self.train))

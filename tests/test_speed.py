@@ -16,7 +16,7 @@ from sjepa import attention, device, pretrain
 from sjepa.attention import InBlocks, attend
 from sjepa.batch import make_batch, pad_rows
 from sjepa.model import SJEPA
-from sjepa.pretrain import Pretraining, parameter_groups
+from sjepa.pretrain import Pretraining
 from sjepa.target import latent_cross_entropy
 from sjepa.views import body_rows, fold_bodies
 
@@ -320,25 +320,3 @@ def test_auto_compiles_on_a_gpu_alone(monkeypatch):
     assert asked == []
     assert not device.compile_model(model, "auto", torch.device("cuda"))
     assert asked == [torch.device("cuda")]
-
-
-# ------------------------------------------------------------------ the optimiser
-
-
-def test_the_fused_optimiser_equals_the_plain_one(tiny, store):
-    """Ten steps of AdamW in one kernel against PyTorch's loop over tensors, groups and all."""
-    runs = [Pretraining(tiny, store) for _ in range(2)]
-    plain = torch.optim.AdamW(parameter_groups(runs[1].model, tiny.weight_decay), lr=tiny.lr,
-                              betas=(0.9, 0.95), fused=False, foreach=False)
-    generator = torch.Generator().manual_seed(0)
-    before = torch.cat([p.detach().flatten() for p in runs[0].model.encoder.parameters()])
-    for _ in range(10):
-        for one, other in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
-            if one.requires_grad:
-                one.grad = torch.randn(one.shape, generator=generator)
-                other.grad = one.grad.clone()
-        runs[0].optimizer.step()
-        plain.step()
-    ours, theirs = (torch.cat([p.detach().flatten() for p in run.model.encoder.parameters()])
-                    for run in runs)
-    assert torch.allclose(ours, theirs, atol=1e-6) and (ours - before).abs().max() > 1e-3

@@ -71,7 +71,7 @@ class FineTuning:
         decay = 1.0 if config.method == "scratch" else config.layer_decay
         self.optimizer = torch.optim.AdamW(
             layer_decay_groups(self.model, encoder.depth, decay, config.weight_decay),
-            lr=config.lr, fused=True,
+            lr=config.lr, fused=self.device.type == "cuda",
         )
         self.scaler = torch.amp.GradScaler("cuda", enabled=bench.dtype == torch.float16)
         self.epoch, self.seconds, self.earlier, self.peak = 0, 0.0, 0.0, 0
