@@ -114,8 +114,7 @@ PRESETS: dict[str, dict] = {
 
 #: The open pool's recipe, chosen on held-out training subjects and views (Deviations).
 PRESETS["open"] = PRESETS["small"] | dict(
-    depth=3, segment=16, predictor_depth=1, view_rotation=1.0, view_flip=0.0, epochs=10,
-    batch_size=16, warmup_epochs=1, checkpoint_every=5,
+    view_rotation=1.0, view_flip=0.0, batch_size=256, checkpoint_every=25,
 )
 
 _CHOICES = {

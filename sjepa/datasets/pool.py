@@ -1,7 +1,8 @@
 """The open pretraining pool: Bandai-Namco whole, and the training clips of two labelled open sets.
 
 No test subject of Kinder-Gator and no test view of NW-UCLA is in it, so an encoder pretrained on
-the pool may be judged on both. HDM05 is left out whole: judging on it is transfer.
+the pool may be judged on both. HDM05 is left out whole: judging on it is transfer. Bandai-Namco's
+bodies are turned to where a camera stands, as the other members' are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from .items import Item
 from .splits import split
 from .store import Store
 
+#: Half a turn about the vertical: Bandai-Namco starts facing +z, before a camera one faces -z.
+TOWARDS_CAMERA = np.array([-1, 1, -1], np.float32)
 #: Member set to its module and the split whose training clips enter; None: every clip.
 MEMBERS = {
     "bandai": (bandai, None),
@@ -39,8 +42,9 @@ def member_clips(name: str, store: Store) -> np.ndarray:
 def _items(name: str, load: Callable[[str], Store]) -> list[Item]:
     store = load(name)
     first = classes().index(f"{name}: {store.classes[0]}")
+    turn = TOWARDS_CAMERA if name == "bandai" else np.float32(1)
     return [
-        Item(store.clip(i), first + int(store.labels[i]), f"{name}_{store.names[i]}",
+        Item(store.clip(i) * turn, first + int(store.labels[i]), f"{name}_{store.names[i]}",
              int(store.subjects[i]), int(store.views[i]), int(store.reps[i]), int(store.setups[i]))
         for i in member_clips(name, store)
     ]

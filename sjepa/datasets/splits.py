@@ -56,6 +56,10 @@ def _views(ids) -> Callable[[Store], np.ndarray]:
     return lambda store: np.isin(store.views, ids)
 
 
+def _every(store: Store) -> np.ndarray:
+    return np.ones(len(store), bool)
+
+
 def _all_but_fold(fold: int) -> Callable[[Store], np.ndarray]:
     """Fold k of five tests every fifth of the sorted subjects, from the k-th on."""
     return lambda store: ~np.isin(store.subjects, np.unique(store.subjects)[fold::5])
@@ -89,7 +93,10 @@ SPLITS = {
     ),
     "nwucla/val": Split(_views((1,)), (516, 504), takes=_views((1, 2))),
     # For pretraining alone: every clip, and nothing to test on.
-    "pool/all": Split(lambda store: np.ones(len(store), bool), (4_675, 0), tests=False),
+    "pool/all": Split(_every, (4_675, 0), tests=False),
+    # Without the motion capture: the training clips of the two sets that are judged.
+    "pool/kinect": Split(_every, (1_599, 0), tests=False,
+                         takes=lambda store: ~np.char.startswith(store.names, "bandai_")),
 }
 
 
