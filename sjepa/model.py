@@ -43,6 +43,7 @@ class SJEPA(nn.Module):
         self.target = TargetEncoder(self.encoder, config.center_beta)
         self.tau_p, self.tau_t = config.tau_p, config.tau_t
         self.loss, self.mask_at = config.loss, config.mask_at
+        self.cross_entropy = latent_cross_entropy  # or its compiled form
 
     def forward(self, x: torch.Tensor, view: torch.Tensor, keep: torch.Tensor,
                 masked: torch.Tensor, weight: torch.Tensor | None = None) -> Pass:
@@ -61,7 +62,7 @@ class SJEPA(nn.Module):
         if self.loss == "mse":
             loss = squared_error(predicted, target, weight)
         else:
-            loss = latent_cross_entropy(
+            loss = self.cross_entropy(
                 predicted, target, self.target.center, self.tau_p, self.tau_t, weight
             )
         return Pass(loss, latents, target, predicted)

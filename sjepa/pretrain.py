@@ -24,16 +24,17 @@ from .datasets.splits import split
 from .datasets.store import Store
 from .device import (
     autocast,
-    compile_model,
+    compile_modules,
     keep_freed_memory,
     pick_device,
     pick_precision,
 )
 from .diagnostics import latent_monitors, monitors, warnings
+from .encoder import Block
 from .errors import SjepaError
 from .model import SJEPA, Pass
 from .paths import RUNS
-from .target import ema_momentum
+from .target import ema_momentum, latent_cross_entropy
 
 
 def learning_rate(epoch: float, config: PretrainConfig) -> float:
@@ -91,7 +92,10 @@ class Pretraining:
                              f"processes in {config.accumulate} micro-batches each")
         # Rows vary from batch to batch by about a root; so coarse a grid leaves few shapes.
         self.multiple = self.parts * max(1, round(self.batch**0.5 / self.parts))
-        self.compiled = compile_model(self.model, config.compile, self.device)
+        blocks = (module for module in self.model.modules() if isinstance(module, Block))
+        self.compiled = compile_modules(blocks, config.compile, self.device)
+        if self.compiled and config.target == "latent":
+            self.model.cross_entropy = torch.compile(latent_cross_entropy, dynamic=False)
         self.network = parallel.shared(self.model)
         self.steps_per_epoch = len(self.train) // self.batch  # the last, smaller batch is dropped
         self.steps = self.steps_per_epoch * config.epochs

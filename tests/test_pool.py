@@ -9,7 +9,7 @@ from sjepa import evaluate
 from sjepa.config import KnnConfig, make_config
 from sjepa.datasets import bandai, kindergator, nwucla, pool
 from sjepa.datasets.catalogue import SOURCES
-from sjepa.datasets.splits import KINDERGATOR_TRAIN, KINDERGATOR_VALIDATION, split
+from sjepa.datasets.splits import KINDERGATOR_TRAIN, KINDERGATOR_VALIDATION, leaked_between, split
 from sjepa.datasets.store import content_hash, open_store
 from sjepa.datasets.writer import StoreWriter
 from sjepa.errors import SjepaError
@@ -42,6 +42,28 @@ def test_no_test_clip_enters_the_pool(stores):
         assert {content_hash(stores[name].clip(i)) for i in train} <= inside
         assert not {content_hash(stores[name].clip(i)) for i in test} & inside
     assert len(items) == 2 + 2 + 2
+
+
+def test_bandai_faces_the_camera_in_the_pool(stores):
+    """Half a turn about the vertical: distances stay, and so does the height; no mirror."""
+    items = {item.name: item.clip for job in pool.jobs(stores.__getitem__) for item in job.read()}
+    for i, name in enumerate(stores["bandai"].names):
+        clip, turned = stores["bandai"].clip(i), items[f"bandai_{name}"]
+        matrix, *_ = np.linalg.lstsq(clip.reshape(-1, 3), turned.reshape(-1, 3), rcond=None)
+        assert np.allclose(matrix, np.diag([-1, 1, -1]), atol=1e-5)
+    assert np.array_equal(items["kindergator_clip0"], stores["kindergator"].clip(0))
+
+
+def test_a_turned_clip_is_known_by_its_name(stores, tmp_path):
+    with StoreWriter(tmp_path / "pool", "pool", pool.classes()) as writer:
+        for job in pool.jobs(stores.__getitem__):
+            for item in job.read():
+                writer.add(**vars(item))
+    pooled, every = open_store(tmp_path / "pool"), np.arange(2)
+    assert leaked_between(pooled, np.arange(len(pooled)), stores["bandai"], every).all()
+    kinect = split("pool/kinect", pooled)[0]
+    assert len(kinect) == 4
+    assert not leaked_between(pooled, kinect, stores["bandai"], every).any()
 
 
 def test_labels_and_names_tell_the_member(stores):

@@ -314,9 +314,9 @@ def test_without_a_compiler_it_says_so_and_runs(store, tiny, monkeypatch, capsys
 def test_auto_compiles_on_a_gpu_alone(monkeypatch):
     asked = []
     monkeypatch.setattr(device, "cannot_compile", lambda at: asked.append(at) or "it is a test")
-    model = torch.nn.Linear(2, 2)
-    assert not device.compile_model(model, "auto", torch.device("cpu"))
-    assert not device.compile_model(model, "none", torch.device("cuda"))
+    model = [torch.nn.Linear(2, 2)]
+    assert not device.compile_modules(model, "auto", torch.device("cpu"))
+    assert not device.compile_modules(model, "none", torch.device("cuda"))
     assert asked == []
-    assert not device.compile_model(model, "auto", torch.device("cuda"))
+    assert not device.compile_modules(model, "auto", torch.device("cuda"))
     assert asked == [torch.device("cuda")]

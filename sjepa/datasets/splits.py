@@ -147,9 +147,14 @@ def leaked(store: Store, train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def leaked_between(origin: Store, train: np.ndarray, store: Store, test: np.ndarray) -> np.ndarray:
-    """`[len(test)]` bool: test clips of `store` that equal a training clip of `origin`."""
+    """`[len(test)]` bool: test clips of `store` that are among the training clips of `origin`.
+
+    To the bit, or, if `origin` is a pool of several sets, by name: some members are turned there.
+    """
     known = {content_hash(origin.clip(i)) for i in train}
-    return np.array([content_hash(store.clip(i)) in known for i in test], bool)
+    named, of = set(origin.names[train]), store.meta["name"]
+    return np.array([f"{of}_{store.names[i]}" in named or content_hash(store.clip(i)) in known
+                     for i in test], bool)
 
 
 def reported_parts(name: str, store: Store, train: np.ndarray, test: np.ndarray) -> dict:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..checkpoint import same_settings, save_atomically
 from ..config import FinetuneConfig, as_dict
-from ..device import autocast, compile_model, peak_bytes
+from ..device import autocast, compile_modules, peak_bytes
 from ..encoder import Encoder
 from ..errors import SjepaError
 from ..pretrain import learning_rate
@@ -66,7 +66,7 @@ class FineTuning:
         self.model = Classifier(encoder, bench.classes, config.hidden, config.dropout,
                                 config.drop_path).to(self.device)
         # The encoder alone: its rows can be padded, and BatchNorm in the head would notice.
-        self.compiled = compile_model(self.model.encoder, config.compile, self.device)
+        self.compiled = compile_modules([self.model.encoder], config.compile, self.device)
         self.model.padded = self.compiled
         decay = 1.0 if config.method == "scratch" else config.layer_decay
         self.optimizer = torch.optim.AdamW(
