@@ -150,11 +150,12 @@ def _number(value):
 def _typed(cls, name: str, value):
     """`value` as the type of field `name`, or an error that names both."""
     hint = typing.get_type_hints(cls)[name]
-    allowed = hint.__args__ if isinstance(hint, types.UnionType) else (hint,)
+    items = typing.get_args(hint) if typing.get_origin(hint) is tuple else ()
+    allowed = hint.__args__ if isinstance(hint, types.UnionType) else (tuple if items else hint,)
     if float in allowed:
         value = _number(value)
     if tuple in allowed and isinstance(value, list):
-        value = tuple(map(_number, value)) if name == "more_lrs" else tuple(value)
+        value = tuple(map(_number, value)) if float in items else tuple(value)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         wanted = " or ".join("empty" if t is type(None) else t.__name__ for t in allowed)
         raise SjepaError(f"parameter {name} = {value!r}: expected {wanted}")

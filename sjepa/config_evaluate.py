@@ -36,7 +36,7 @@ class LinearConfig(EvaluateConfig):
     epochs: int = setting(100, "lineage", "passes of the probe over the training features")
     batch_size: int = setting(256, "lineage", "features a step")
     lr: float = setting(0.1, "lineage", "peak learning rate of SGD, cosine to 0")
-    more_lrs: tuple = setting(
+    more_lrs: tuple[float, ...] = setting(
         (), "ours", "rates beside lr, in one pass, all reported: choosing on test would flatter"
     )
     passes: int = setting(
@@ -52,14 +52,14 @@ class LinearConfig(EvaluateConfig):
 class KnnConfig(EvaluateConfig):
     """k nearest neighbours by cosine similarity on the frozen target encoder."""
 
-    ks: tuple = setting((1, 5, 20), "ours", "all reported: choosing K on test would flatter")
+    ks: tuple[int, ...] = setting((1, 5, 20), "ours", "all reported: choosing K on test would flatter")
 
 
 @dataclass(frozen=True)
 class RetrievalConfig(EvaluateConfig):
     """Recall: is a training clip of the right class among the K most similar ones?"""
 
-    ks: tuple = setting((1, 5, 10), "ours", "the literature's; nothing is chosen among them")
+    ks: tuple[int, ...] = setting((1, 5, 10), "ours", "the literature's; nothing is chosen among them")
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class TransferConfig(FinetuneConfig):
 class FuseConfig:
     """Late fusion of the class scores of evaluated runs, one a stream."""
 
-    scores: tuple = setting((), "ours", "files RUN/scores/ID.npz on the same test clips")
-    weights: tuple = setting((), "ours", "one a file; empty: equal ones")
+    scores: tuple[str, ...] = setting((), "ours", "files RUN/scores/ID.npz on the same test clips")
+    weights: tuple[float, ...] = setting((), "ours", "one a file; empty: equal ones")
     results: str = setting("", "ours", "folder of the record; empty: book/results")
 
 
