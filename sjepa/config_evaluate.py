@@ -52,14 +52,18 @@ class LinearConfig(EvaluateConfig):
 class KnnConfig(EvaluateConfig):
     """k nearest neighbours by cosine similarity on the frozen target encoder."""
 
-    ks: tuple[int, ...] = setting((1, 5, 20), "ours", "all reported: choosing K on test would flatter")
+    ks: tuple[int, ...] = setting(
+        (1, 5, 20), "ours", "all reported: choosing K on test would flatter"
+    )
 
 
 @dataclass(frozen=True)
 class RetrievalConfig(EvaluateConfig):
     """Recall: is a training clip of the right class among the K most similar ones?"""
 
-    ks: tuple[int, ...] = setting((1, 5, 10), "ours", "the literature's; nothing is chosen among them")
+    ks: tuple[int, ...] = setting(
+        (1, 5, 10), "ours", "the literature's; nothing is chosen among them"
+    )
 
 
 @dataclass(frozen=True)
