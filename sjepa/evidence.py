@@ -181,7 +181,7 @@ def missing(records: list[dict]) -> list[Row]:
 
 
 def collect_curves(runs: Path = RUNS, out: Path = CURVES) -> list[str]:
-    """Copy the readings of each finished evidence pretraining, to 4 digits, as `out/RUN.json`.
+    """Copy each finished evidence pretraining's readings, to 4 digits, as `out/RUN.json`.
 
     Raises:
         SjepaError: a run of other settings than its row's, or a file that is damaged.
@@ -198,12 +198,14 @@ def collect_curves(runs: Path = RUNS, out: Path = CURVES) -> list[str]:
             facts = json.loads(path.read_text())
             history = [{name: float(f"{line[name]:.4g}") for name in READINGS if name in line}
                        | {"epoch": line["epoch"]} for line in facts["history"]]
+            spent = {"device": facts["device"], "hours": round(facts["hours"], 4)}
         except (ValueError, KeyError, TypeError) as error:
             raise SjepaError(f"{path} is damaged ({error}): pretrain again") from error
         config = make_config(PretrainConfig, row.params)
         same_settings(facts["config"], config, path.parent)
         made.append(run)
-        _write(Path(out) / f"{run}.json", {"run": run, "dim": config.dim, "history": history})
+        _write(Path(out) / f"{run}.json",
+               {"run": run, "dim": config.dim} | spent | {"history": history})
     return made
 
 
@@ -213,7 +215,7 @@ def _write(path: Path, curve: dict) -> None:
 
 
 def read_curve(run: str, folder: Path = CURVES) -> dict | None:
-    """The collected readings of the pretraining `open-NAME`: `run`, `dim`, `history`; or None."""
+    """What was collected of the pretraining `run`, with its device and hours; or None."""
     path = Path(folder) / f"{run}.json"
     return json.loads(path.read_text()) if path.is_file() else None
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from sjepa.config import (
     FinetuneConfig,
     FuseConfig,
+    KnnConfig,
     LinearConfig,
     RetrievalConfig,
     SemiConfig,
@@ -163,6 +164,18 @@ def test_spread_by_hand():
 
 
 # ------------------------------------------------------------------ transfer
+
+
+def test_a_record_says_where_the_encoder_was_pretrained(quick, pretrained):
+    """If it was elsewhere; an untrained encoder was not."""
+    path = pretrained / "run.json"
+    facts = json.loads(path.read_text())
+    here = make_config(KnnConfig, quick)
+    assert "pretrained on" not in evaluate("knn", here)[0]["note"]
+    path.write_text(json.dumps(facts | {"device": "NVIDIA H200"}))
+    assert "pretrained on NVIDIA H200" in evaluate("knn", here)[0]["note"]
+    untrained = make_config(KnnConfig, quick | {"method": "random"})
+    assert "pretrained on" not in evaluate("knn", untrained)[0]["note"]
 
 
 def test_transfer_says_where_the_encoder_comes_from(quick, pretrained):

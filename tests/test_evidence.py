@@ -249,6 +249,7 @@ def test_curves_are_rounded_and_lie_beside_the_records(tmp_path, capsys):
     main(["curves", "--runs", str(tmp_path / "runs"), "--out", str(results / "curves")])
     assert "1 curves" in capsys.readouterr().out
     curve = read_curve("open-no-ema", results / "curves")
+    assert (curve["device"], curve["hours"]) == ("CPU", 1.0)
     assert curve["dim"] == 128 and [row["epoch"] for row in curve["history"]] == [1, 2]
     first = curve["history"][0]
     assert first["loss"] == 1.235 and first["momentum"] == 0.9877 and "lr" not in first
