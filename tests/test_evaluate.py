@@ -166,15 +166,15 @@ def test_spread_by_hand():
 # ------------------------------------------------------------------ transfer
 
 
-def test_a_record_says_where_the_encoder_was_pretrained(quick, pretrained):
+def test_a_record_says_where_the_encoder_was_pretrained(common, pretrained):
     """If it was elsewhere; an untrained encoder was not."""
     path = pretrained / "run.json"
     facts = json.loads(path.read_text())
-    here = make_config(KnnConfig, quick)
+    here = make_config(KnnConfig, common)
     assert "pretrained on" not in evaluate("knn", here)[0]["note"]
     path.write_text(json.dumps(facts | {"device": "NVIDIA H200"}))
     assert "pretrained on NVIDIA H200" in evaluate("knn", here)[0]["note"]
-    untrained = make_config(KnnConfig, quick | {"method": "random"})
+    untrained = make_config(KnnConfig, common | {"method": "random"})
     assert "pretrained on" not in evaluate("knn", untrained)[0]["note"]
 
 
