@@ -87,8 +87,9 @@ def make_record(protocol: str, bench: Bench, result: Result, part: str, metric: 
         notes.append(f"{bench.stream} stream")
     if "-from-" in full:
         notes.append(f"from {pretraining.split}")
-    if trained and bench.facts.get("device", common["device"]) != common["device"]:
-        notes.append(f"pretrained on {bench.facts['device']}")
+    origin = bench.facts.get("device", "")  # of a CPU with its threads, which are no other machine
+    if trained and origin and origin.partition(",")[0] != common["device"].partition(",")[0]:
+        notes.append(f"pretrained on {origin}")
     if len(right) > 1:
         each = ", ".join(f"{v:.2f}" for v in right.mean(1) * 100)
         notes.append(f"interval: mean ± one standard deviation over {len(right)} seeds ({each})")
