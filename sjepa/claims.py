@@ -21,6 +21,7 @@ from .evidence import (
     cell,
     cell_rows,
     compare,
+    fold_cell,
     ranking,
     read_curve,
     shown,
@@ -52,6 +53,18 @@ def difference_table(protocol: str, metric: str, records: list[dict]) -> Table:
                                               for w in ("latent", other))) for column in COLUMNS)]
              for other in others]
     return Table(["points", *(f"> {column}" for column in COLUMNS)], lines)
+
+
+def fold_table(records: list[dict]) -> Table:
+    """Kinder-Gator's five folds: mean ± deviation over folds."""
+    heads = {"58 classes": "top1", "42 classes": "top1-coarse", "58, joints": "top1-joints",
+             "42, joints": "top1-joints-coarse"}
+    lines = []
+    for what in ("untrained", "classical", "coordinates", "motion", "latent"):
+        metrics = (m.replace("-joints", "") if what == "classical" else m for m in heads.values())
+        lines.append([NAMES.get(what, what),
+                      *(shown(fold_cell(what, metric, records), 5, "folds") for metric in metrics)])
+    return Table(["encoder", *(f"> {head}" for head in heads)], lines)
 
 
 def settings_text(changed: dict) -> str:

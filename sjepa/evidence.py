@@ -23,7 +23,7 @@ from .paths import RESULTS, RUNS
 from .report import PROTOCOLS, evaluations, expected_id, row_record
 from .row import Row
 from .rows import rows
-from .rows_evidence import ABLATIONS, KINECT, SEEDS, TARGETS
+from .rows_evidence import ABLATIONS, FOLDS, KINECT, SEEDS, TARGETS
 
 #: Column of a table to the test clips that it is about, and what judges the predictions on them.
 COLUMNS = {
@@ -85,21 +85,40 @@ def cell(what: str, protocol: str, column: str, records: list[dict],
     return found
 
 
+def fold_cell(what: str, metric: str, records: list[dict]) -> dict[int, dict]:
+    """The records of the linear probe on Kinder-Gator's five folds, by fold.
+
+    Args:
+        what: a target, `untrained` or `classical`.
+        metric: `top1` or `top1-joints`, with `-coarse` after it for the 42 classes.
+        records: where to look.
+    """
+    run, end = f"open-{what if what in TARGETS else 'latent'}-seed0", BASELINES.get(what, "")
+    named, found = {record["id"]: record for record in records}, {}
+    for number, fold in enumerate(FOLDS, 1):
+        row = _rows()[f"{run}-linear-{fold.replace('/', '-')}" + (f"-{end}" if end else "")]
+        record = named.get(expected_id(row, fold, metric))
+        if record:
+            found[number] = record
+    return found
+
+
 def values(found: dict[int, dict]) -> np.ndarray:
     """`[n]` accuracies in percent of a cell, one a seed."""
     return np.array([record["value"] for record in found.values()])
 
 
-def shown(found: dict[int, dict], planned: int = 1) -> str | None:
-    """A cell as text: mean ± standard deviation over seeds, or a record and its interval.
+def shown(found: dict[int, dict], planned: int = 1, of: str = "seeds") -> str | None:
+    """A cell as text: mean ± standard deviation, or a record and its interval.
 
     Args:
-        found: records by seed.
+        found: records by seed, or by what else they differ in.
         planned: how many there should be; fewer are said.
+        of: what they differ in.
     """
     if not found:
         return None
-    few = "" if len(found) >= planned else f", {len(found)} of {planned} seeds"
+    few = "" if len(found) >= planned else f", {len(found)} of {planned} {of}"
     if len(found) == 1:
         return percent(next(iter(found.values()))) + few
     seen = values(found)

@@ -39,6 +39,8 @@ SEEDS = (0, 1, 2)
 #: 256 clips a step it would end after as few as 100 steps. The rate stays that of the large sets.
 _PROBE = {"linear": {"passes": 5, "batch_size": 32, "by_joint": True}, "knn": {"ks": [1, 5]}}
 _JUDGED = ("kindergator/xsub", "nwucla/xview", "hdm05/xsub")
+#: Every subject is tested once. The pool has half of them, unlabelled: records count their clips.
+FOLDS = tuple(f"kindergator/fold{k}" for k in range(1, 6))
 
 
 def evidence_rows() -> list[Row]:
@@ -66,6 +68,9 @@ def evidence_rows() -> list[Row]:
         for target in TARGETS:
             made += _few_labels(f"open-{target}-seed0", split, "sjepa")
         made += _few_labels("open-latent-seed0", split, "scratch")
+    for fold in FOLDS:
+        made += [_fold(f"open-{target}-seed0", fold) for target in TARGETS]
+        made += [_fold("open-latent-seed0", fold, method) for method in ("random", "classical")]
     return made
 
 
@@ -74,6 +79,11 @@ def _judge(run: str, splits, method: str = "sjepa", **params) -> list[Row]:
     return [evaluate_row(step, run, split, "evidence", method, f"{step}-{split.split('/')[0]}",
                          **_PROBE[step], **params)
             for split in splits for step in ("linear", "knn")]
+
+
+def _fold(run: str, fold: str, method: str = "sjepa") -> Row:
+    return evaluate_row("linear", run, fold, "evidence", method,
+                        f"linear-{fold.replace('/', '-')}", **_PROBE["linear"])
 
 
 def _few_labels(run: str, split: str, method: str) -> list[Row]:

@@ -18,6 +18,7 @@ from sjepa.claims import (
     claims_table,
     difference_table,
     ema_finding,
+    fold_table,
     measured_effect,
     surprises,
     target_table,
@@ -35,6 +36,7 @@ from sjepa.evidence import (
     cell_rows,
     collect_curves,
     compare,
+    fold_cell,
     main,
     missing,
     ranking,
@@ -86,6 +88,21 @@ def test_a_cell_is_found_under_the_name_that_the_run_writes():
     assert only["id"] == "nwucla-xview-clean-knn-sjepa-open-top1-k1-from-pool-all-no-ema"
     assert [r["id"] for r in made("untrained", column="HDM05", values=(1.0, 2.0))] == [
         "hdm05-xsub-linear-random-open", "hdm05-xsub-linear-random-open-evalseed1"]
+
+
+def test_folds_are_found_and_counted():
+    runs = {"latent": "open-latent-seed0-linear-kindergator-fold{}",
+            "untrained": "open-latent-seed0-linear-kindergator-fold{}-random"}
+    records = [record(ROWS[name.format(k)], f"kindergator/fold{k}", 10.0 * k, metric)
+               for what, name in runs.items() for k in (1, 3)
+               for metric in ("top1", "top1-coarse")]
+    records[0]["value"] = 50.0  # the first fold of latent alone
+    assert [r["value"] for r in fold_cell("latent", "top1", records).values()] == [50.0, 30.0]
+    assert list(fold_cell("untrained", "top1-coarse", records)) == [1, 3]
+    assert fold_cell("latent", "top1-joints", records) == fold_cell("motion", "top1", records) == {}
+    text = fold_table(records).text
+    assert "| latent (S-JEPA) | 40.0\N{NBSP}± 14.1, 2 of 5 folds | 20.0" in text
+    assert "| classical | not run |" in text
 
 
 def test_every_cell_finds_its_records_and_no_others():
