@@ -54,6 +54,13 @@ def test_bandai_faces_the_camera_in_the_pool(stores):
     assert np.array_equal(items["kindergator_clip0"], stores["kindergator"].clip(0))
 
 
+def test_a_member_turned_otherwise_is_another_job(stores, monkeypatch):
+    before = [job.stamp for job in pool.jobs(stores.__getitem__)]
+    monkeypatch.setitem(pool.MEMBERS, "bandai", pool.MEMBERS["bandai"]._replace(turn=(1, 1, 1)))
+    after = [job.stamp for job in pool.jobs(stores.__getitem__)]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, True]
+
+
 def test_a_turned_clip_is_known_by_its_name(stores, tmp_path):
     with StoreWriter(tmp_path / "pool", "pool", pool.classes()) as writer:
         for job in pool.jobs(stores.__getitem__):

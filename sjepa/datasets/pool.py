@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,31 +20,45 @@ from .items import Item
 from .splits import split
 from .store import Store
 
-#: Half a turn about the vertical: Bandai-Namco starts facing +z, before a camera one faces -z.
-TOWARDS_CAMERA = np.array([-1, 1, -1], np.float32)
-#: Member set to its module and the split whose training clips enter; None: every clip.
+
+class Member(NamedTuple):
+    """A set in the pool.
+
+    Attributes:
+        reader: its module.
+        split: whose training clips enter; None: every clip.
+        turn: what its positions are multiplied by, so that its people face the camera.
+    """
+
+    reader: ModuleType
+    split: str | None
+    turn: tuple[int, int, int] = (1, 1, 1)
+
+
 MEMBERS = {
-    "bandai": (bandai, None),
-    "kindergator": (kindergator, "kindergator/xsub"),
-    "nwucla": (nwucla, "nwucla/xview"),
+    # Its people start facing +z, before a camera they face -z: half a turn about the vertical.
+    "bandai": Member(bandai, None, (-1, 1, -1)),
+    "kindergator": Member(kindergator, "kindergator/xsub"),
+    "nwucla": Member(nwucla, "nwucla/xview"),
 }
 
 
 def classes() -> list[str]:
     """Class names of all members, each with its set's name before it."""
-    return [f"{name}: {each}" for name, (reader, _) in MEMBERS.items() for each in reader.CLASSES]
+    return [f"{name}: {each}" for name, member in MEMBERS.items()
+            for each in member.reader.CLASSES]
 
 
 def member_clips(name: str, store: Store) -> np.ndarray:
     """Indices of the clips of member `name` that enter the pool."""
-    part = MEMBERS[name][1]
+    part = MEMBERS[name].split
     return np.arange(len(store)) if part is None else split(part, store)[0]
 
 
 def _items(name: str, load: Callable[[str], Store]) -> list[Item]:
     store = load(name)
     first = classes().index(f"{name}: {store.classes[0]}")
-    turn = TOWARDS_CAMERA if name == "bandai" else np.float32(1)
+    turn = np.array(MEMBERS[name].turn, np.float32)
     return [
         Item(store.clip(i) * turn, first + int(store.labels[i]), f"{name}_{store.names[i]}",
              int(store.subjects[i]), int(store.views[i]), int(store.reps[i]), int(store.setups[i]))
@@ -51,6 +67,6 @@ def _items(name: str, load: Callable[[str], Store]) -> list[Item]:
 
 
 def jobs(load: Callable[[str], Store]) -> list[Job]:
-    """One job a member; `load(name)` opens its store."""
-    return [Job(partial(_items, name, load), (load(name).path / "store.json",), what=name)
-            for name in MEMBERS]
+    """One job a member; `load(name)` opens its store. Another turn makes another job."""
+    return [Job(partial(_items, name, load), (load(name).path / "store.json",),
+                what=f"{name}, times {member.turn}") for name, member in MEMBERS.items()]
