@@ -56,7 +56,7 @@ def test_bandai_faces_the_camera_in_the_pool(stores):
 
 def test_a_member_turned_otherwise_is_another_job(stores, monkeypatch):
     before = [job.stamp for job in pool.jobs(stores.__getitem__)]
-    monkeypatch.setitem(pool.MEMBERS, "bandai", pool.MEMBERS["bandai"]._replace(turn=(1, 1, 1)))
+    monkeypatch.setitem(pool.MEMBERS, "bandai", pool.Member(bandai, None))
     after = [job.stamp for job in pool.jobs(stores.__getitem__)]
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, True]
 

@@ -8,9 +8,9 @@ bodies are turned to where a camera stands, as the other members' are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from .splits import split
 from .store import Store
 
 
-class Member(NamedTuple):
+@dataclass(frozen=True)
+class Member:
     """A set in the pool.
 
     Attributes:
