@@ -37,9 +37,7 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, count, dim = x.shape
         qkv = self.qkv(x).view(batch, count, 3, self.heads, dim // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        out = attend(q, k, v)
-        return self.proj(out.transpose(1, 2).reshape(batch, count, dim))
+        return self.proj(attend(qkv).reshape(batch, count, dim))
 
 
 def drop_path(branch: torch.Tensor, rate: float) -> torch.Tensor:

@@ -113,11 +113,12 @@ def one_step(run):
     return run.scores, loss, torch.cat([p.grad.flatten() for p in run.model.parameters()])
 
 
-@pytest.mark.parametrize("precision, bound, slope", [("fp32", 1e-5, 1e-4), ("bf16", 1e-2, 0.05)])
+@pytest.mark.parametrize("precision, bound, slope", [("fp32", 1e-5, 1e-4), ("bf16", 1e-2, 0.12)])
 def test_a_compiled_step_equals_an_eager_one(config, graphs, precision, bound, slope):
     """Without stochastic depth, which draws for padded rows too, and dropout, which draws after.
 
-    Scores and loss to `bound`, the gradient to `slope` of its norm.
+    Scores and loss to `bound`, the gradient to `slope` of its norm. In bf16 either step's gradient
+    is 4 to 8 % from that in float32, and where blocks pay the two round otherwise.
     """
     eager = tuning(config, precision=precision)
     graph = tuning(config, precision=precision, compile="default")

@@ -27,9 +27,15 @@ def error(made, wanted):
 
 
 def qkv(rows=3, count=75, heads=4, width=16, dtype=torch.float32):
-    """Queries, keys and values as views of one packed tensor, as the encoder has them."""
+    """Queries, keys and values in one packed tensor `[B, N, 3, H, d]`, as the encoder has them."""
     made = torch.randn(rows, count, 3, heads, width, generator=torch.Generator().manual_seed(0))
-    return made.to(dtype).permute(2, 0, 3, 1, 4)
+    return made.to(dtype).requires_grad_()
+
+
+def fused(packed):
+    """PyTorch's kernel, as the reference: `[B, N, H, d]`."""
+    q, k, v = packed.permute(2, 0, 3, 1, 4)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
 
 def after(run, steps=3, size=8):
@@ -55,29 +61,56 @@ def gradient(run):
 # ------------------------------------------------------------------ attention
 
 
-@pytest.mark.parametrize("heads", [1, 5, 100])
-def test_blocks_equal_fused_attention(heads):
-    """In float32 to 1e-6: outputs and gradients, however many heads a block has."""
-    inputs = qkv().contiguous().requires_grad_()
-    out_grad = torch.randn(3, 4, 75, 16)
-    wanted = F.scaled_dot_product_attention(*inputs)
+@pytest.mark.parametrize("most", [1, 75**2, 3 * 75**2, 10 * 75**2, 10**9])
+def test_blocks_equal_fused_attention(most):
+    """In float32 to 1e-6: outputs and gradients, with one head a block, some, clips, or all."""
+    inputs, out_grad = qkv(), torch.randn(3, 75, 4, 16)
+    wanted = fused(inputs)
     (wanted_grad,) = torch.autograd.grad(wanted, inputs, out_grad)
-    made = InBlocks.apply(*(t.flatten(0, 1) for t in inputs), heads).view(3, 4, 75, 16)
+    made = InBlocks.apply(inputs, most)
     (grad,) = torch.autograd.grad(made, inputs, out_grad)
     torch.testing.assert_close(made, wanted, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(grad, wanted_grad, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("score", [-300.0, -100.0, -50.0, 50.0, 100.0, 300.0])
+def test_blocks_bear_scores_out_of_range(score):
+    """All scores of some rows near `score`, where exp overflows or vanishes; the others as usual.
+
+    The formula sees the same rows with the score taken away, which changes no softmax.
+    """
+    usual = qkv(heads=4).detach()
+    usual[..., 0] = 0
+    far = usual.clone()
+    far[1, :9, 0, 2, 0], far[1, :, 1, 2, 0] = 4 * score, 1.0  # q · k / √16 grows by `score`
+    far.requires_grad_(), usual.requires_grad_()
+    out_grad = torch.randn(3, 75, 4, 16)
+    wanted, made = fused(usual), InBlocks.apply(far, 2 * 75**2)
+    (wanted_grad,) = torch.autograd.grad(wanted, usual, out_grad)
+    (grad,) = torch.autograd.grad(made, far, out_grad)
+    torch.testing.assert_close(made, wanted, atol=1e-5 * abs(score) / 10, rtol=1e-4)
+    # Without the moved column, whose partner is not 0 in one and is in the other.
+    torch.testing.assert_close(grad[..., 1:], wanted_grad[..., 1:], atol=1e-5 * abs(score) / 10,
+                               rtol=1e-4)
+
+
+def test_blocks_pass_on_what_is_no_number():
+    """A diverged network must be seen in the loss, not hidden by the retry."""
+    inputs = qkv().detach()
+    inputs[1, 3, 0, 2, 0] = math.nan
+    made = InBlocks.apply(inputs, 10**9)
+    assert made[1, 3, 2].isnan().all() and made[0].isfinite().all()
+
+
 def test_half_attention_is_within_a_hundredth(monkeypatch):
     """Both ways to attend in bf16, against float32 on the same rounded inputs."""
-    inputs, out_grad = qkv(dtype=torch.bfloat16).contiguous(), torch.randn(3, 4, 75, 16)
-    exact = inputs.float().requires_grad_()
-    wanted = F.scaled_dot_product_attention(*exact)
+    half, out_grad = qkv(dtype=torch.bfloat16), torch.randn(3, 75, 4, 16)
+    exact = half.detach().float().requires_grad_()
+    wanted = fused(exact)
     (wanted_grad,) = torch.autograd.grad(wanted, exact, out_grad)
     for blocks in (True, False):
         monkeypatch.setattr(attention, "blocks_pay", lambda *_, yes=blocks: yes)
-        half = inputs.clone().requires_grad_()
-        made = attend(*half)
+        made = attend(half)
         (grad,) = torch.autograd.grad(made, half, out_grad.bfloat16())
         assert error(made, wanted) < 0.01 and error(grad, wanted_grad) < 0.01
 
