@@ -73,6 +73,22 @@ def test_a_turned_clip_is_known_by_its_name(stores, tmp_path):
     assert not leaked_between(pooled, kinect, stores["bandai"], every).any()
 
 
+def test_what_judges_a_recipe_was_not_pretrained_on(stores, tmp_path):
+    """`pool/val` is the pool less the test sides of the two validation splits, and no more."""
+    with StoreWriter(tmp_path / "pool", "pool", pool.classes()) as writer:
+        for job in pool.jobs(stores.__getitem__):
+            for item in job.read():
+                writer.add(**vars(item))
+    pooled = open_store(tmp_path / "pool")
+    search = set(pooled.names[split("pool/val", pooled)[0]])
+    assert search == {"bandai_clip0", "bandai_clip1", "kindergator_clip0", "nwucla_clip0"}
+    assert set(pooled.names[split("pool/kinect-val", pooled)[0]]) == {
+        name for name in search if not name.startswith("bandai")}
+    judged = {f"{name}_{clip}" for name in ("kindergator", "nwucla")
+              for clip in stores[name].names[split(f"{name}/val", stores[name])[1]]}
+    assert set(pooled.names) - search == judged
+
+
 def test_labels_and_names_tell_the_member(stores):
     names = pool.classes()
     items = [item for job in pool.jobs(stores.__getitem__) for item in job.read()]
