@@ -159,7 +159,7 @@ def cost_table(step: str, groups: str, records: list[dict]) -> Table | None:
     lines = [[
         f"{label(row, r)}, {METHODS[row.params['method']]}", ", ".join(map(str, r["seeds"])),
         r["epochs"], r["device"], f"{r['hours']:.2f}", f"{r['peak_bytes'] / 2**30:.1f}",
-        r["versions"]["torch"], f"`{r['commit']}`",
+        r["versions"]["torch"].split("+")[0], f"`{r['commit']}`",
     ] for row, r in found if r]
     head = ["run", "seeds", "> epochs", "hardware", "> hours", "> GiB", "torch", "commit"]
     return Table(head, lines) if lines else None
