@@ -19,12 +19,15 @@ SCORES = 3 * 2**19
 LEAST, MOST = 2.0**-60, 2.0**60
 
 
-def exponentials(q: torch.Tensor, k: torch.Tensor, top: torch.Tensor | None = None) -> torch.Tensor:
-    """exp(q kᵀ / √d), over 2^`top` `[H, N, 1]` if given, for heads `[H, N, d]`: `[H, N, N]`."""
-    scale = q.shape[-1] ** -0.5 * math.log2(math.e)  # in the product, before it is rounded to bf16
+def scores(q: torch.Tensor, k: torch.Tensor, top: torch.Tensor | None = None) -> torch.Tensor:
+    """q kᵀ / √d, less `top` `[H, N, 1]` if given, for heads `[H, N, d]`: `[H, N, N]`.
+
+    In units of log 2, so that `exp2` makes a softmax of them. Scaled within the product, before it
+    is rounded to bf16.
+    """
     beta, top = (0, q.new_zeros(())) if top is None else (-1, top)
-    scores = torch.baddbmm(top, q, k.transpose(1, 2), beta=beta, alpha=scale)
-    return torch.exp2(scores, out=scores)
+    scale = q.shape[-1] ** -0.5 * math.log2(math.e)
+    return torch.baddbmm(top, q, k.transpose(1, 2), beta=beta, alpha=scale)
 
 
 def _parts(qkv: torch.Tensor, most: int):
@@ -58,12 +61,11 @@ class InBlocks(torch.autograd.Function):
         ctx.most, ctx.tops = most, {}
         for number, (c, h) in enumerate(_parts(qkv, most)):
             q, k, v = map(_heads, qkv[c, :, :, h].unbind(2))
-            weights = exponentials(q, k)
+            weights = scores(q, k).exp2_()
             total = weights.sum(-1, keepdim=True, dtype=torch.float32)
             if not (total.amin() > LEAST and total.amax() < MOST):
-                largest = torch.bmm(q, k.transpose(1, 2)).amax(-1, keepdim=True)
-                ctx.tops[number] = largest * (size**-0.5 * math.log2(math.e))
-                weights = exponentials(q, k, ctx.tops[number])
+                ctx.tops[number] = scores(q, k).amax(-1, keepdim=True)
+                weights = scores(q, k, ctx.tops[number]).exp2_()
                 total = weights.sum(-1, keepdim=True, dtype=torch.float32)
             place, divisor = out[c, :, h].transpose(1, 2), sums[c, :, h].transpose(1, 2)
             divisor.copy_(total.view(divisor.shape))
@@ -77,7 +79,7 @@ class InBlocks(torch.autograd.Function):
         grads, scale, none = torch.empty_like(qkv), qkv.shape[-1] ** -0.5, qkv.new_zeros(())
         for number, (c, h) in enumerate(_parts(qkv, ctx.most)):
             q, k, v = map(_heads, qkv[c, :, :, h].unbind(2))
-            weights = exponentials(q, k, ctx.tops.get(number))
+            weights = scores(q, k, ctx.tops.get(number)).exp2_()
             over = grad[c, :, h] / sums[c, :, h]
             mean = _heads((over * out[c, :, h]).sum(-1, keepdim=True).to(qkv.dtype))
             over = _heads(over.to(qkv.dtype))

@@ -34,6 +34,16 @@ def stores(tmp_path):
     return made
 
 
+@pytest.fixture
+def pooled(stores, tmp_path):
+    """The pool of the three, as a store."""
+    with StoreWriter(tmp_path / "pool", "pool", pool.classes()) as writer:
+        for job in pool.jobs(stores.__getitem__):
+            for item in job.read():
+                writer.add(**vars(item))
+    return open_store(tmp_path / "pool")
+
+
 def test_no_test_clip_enters_the_pool(stores):
     items = [item for job in pool.jobs(stores.__getitem__) for item in job.read()]
     inside = {content_hash(item.clip) for item in items}
@@ -61,25 +71,16 @@ def test_a_member_turned_otherwise_is_another_job(stores, monkeypatch):
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, True]
 
 
-def test_a_turned_clip_is_known_by_its_name(stores, tmp_path):
-    with StoreWriter(tmp_path / "pool", "pool", pool.classes()) as writer:
-        for job in pool.jobs(stores.__getitem__):
-            for item in job.read():
-                writer.add(**vars(item))
-    pooled, every = open_store(tmp_path / "pool"), np.arange(2)
+def test_a_turned_clip_is_known_by_its_name(stores, pooled):
+    every = np.arange(2)
     assert leaked_between(pooled, np.arange(len(pooled)), stores["bandai"], every).all()
     kinect = split("pool/kinect", pooled)[0]
     assert len(kinect) == 4
     assert not leaked_between(pooled, kinect, stores["bandai"], every).any()
 
 
-def test_what_judges_a_recipe_was_not_pretrained_on(stores, tmp_path):
+def test_what_judges_a_recipe_was_not_pretrained_on(stores, pooled):
     """`pool/val` is the pool less the test sides of the two validation splits, and no more."""
-    with StoreWriter(tmp_path / "pool", "pool", pool.classes()) as writer:
-        for job in pool.jobs(stores.__getitem__):
-            for item in job.read():
-                writer.add(**vars(item))
-    pooled = open_store(tmp_path / "pool")
     search = set(pooled.names[split("pool/val", pooled)[0]])
     assert search == {"bandai_clip0", "bandai_clip1", "kindergator_clip0", "nwucla_clip0"}
     assert set(pooled.names[split("pool/kinect-val", pooled)[0]]) == {
@@ -107,14 +108,9 @@ def test_a_member_that_changed_changes_the_job(stores):
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, True, False]
 
 
-def test_the_pool_has_no_test_side(stores, tmp_path):
-    with StoreWriter(tmp_path / "pool", "pool", pool.classes()) as writer:
-        for job in pool.jobs(stores.__getitem__):
-            for item in job.read():
-                writer.add(**vars(item))
-    store = open_store(tmp_path / "pool")
-    train, test = split("pool/all", store)
-    assert len(train) == len(store) == 6 and len(test) == 0
+def test_the_pool_has_no_test_side(stores, pooled):
+    train, test = split("pool/all", pooled)
+    assert len(train) == len(pooled) == 6 and len(test) == 0
     with pytest.raises(SjepaError, match="not of the store"):
         split("pool/all", stores["bandai"])
 

@@ -21,8 +21,7 @@ NTU120_TRAIN = NTU60_TRAIN + (
 #: Kinder-Gator's five adults and five children, every other id of each sorted group.
 KINDERGATOR_TRAIN = (565, 604, 876, 921, 970, 103, 169, 337, 474, 644)
 KINDERGATOR_VALIDATION = (970, 474, 644)  # of those: one adult, two children
-NWUCLA_SEARCH = (1,)  # of the training views 1 and 2, the one that trains while a recipe is sought
-
+NWUCLA_VALIDATION = (2,)  # of the training views 1 and 2
 
 #: Bandai-Namco 2: active, elderly, exhausted and feminine train; masculine, normal and youthful are
 #: the styles never seen (numbers as in `sjepa.datasets.bandai`).
@@ -61,15 +60,15 @@ def _every(store: Store) -> np.ndarray:
     return np.ones(len(store), bool)
 
 
-def _of(member: str) -> Callable[[Store], np.ndarray]:
+def _of(store: Store, member: str) -> np.ndarray:
     """The clips of one member of the pool."""
-    return lambda store: np.char.startswith(store.names, f"{member}_")
+    return np.char.startswith(store.names, f"{member}_")
 
 
 def _for_search(store: Store) -> np.ndarray:
     """The pool without the test sides of `kindergator/val` and `nwucla/val`."""
-    return ~(_of("kindergator")(store) & np.isin(store.subjects, KINDERGATOR_VALIDATION)
-             | _of("nwucla")(store) & ~np.isin(store.views, NWUCLA_SEARCH))
+    return ~(_of(store, "kindergator") & np.isin(store.subjects, KINDERGATOR_VALIDATION)
+             | _of(store, "nwucla") & np.isin(store.views, NWUCLA_VALIDATION))
 
 
 def _all_but_fold(fold: int) -> Callable[[Store], np.ndarray]:
@@ -103,16 +102,18 @@ SPLITS = {
         lambda store: ~np.isin(store.subjects, KINDERGATOR_VALIDATION),
         takes=_subjects(KINDERGATOR_TRAIN),
     ),
-    "nwucla/val": Split(_views(NWUCLA_SEARCH), (516, 504), takes=_views((1, 2))),
+    "nwucla/val": Split(
+        lambda store: ~np.isin(store.views, NWUCLA_VALIDATION), (516, 504), takes=_views((1, 2)),
+    ),
     # For pretraining alone: every clip, and nothing to test on.
     "pool/all": Split(_every, (4_675, 0), tests=False),
     # Without the motion capture: the training clips of the two sets that are judged.
     "pool/kinect": Split(_every, (1_599, 0), tests=False,
-                         takes=lambda store: ~_of("bandai")(store)),
+                         takes=lambda store: ~_of(store, "bandai")),
     # The same two for choosing a recipe, which `kindergator/val` and `nwucla/val` then judge.
     "pool/val": Split(_every, (3_997, 0), tests=False, takes=_for_search),
     "pool/kinect-val": Split(_every, (921, 0), tests=False,
-                             takes=lambda store: _for_search(store) & ~_of("bandai")(store)),
+                             takes=lambda store: _for_search(store) & ~_of(store, "bandai")),
 }
 
 
