@@ -19,7 +19,8 @@ SCORES = 3 * 2**19
 LEAST, MOST = 2.0**-60, 2.0**60
 
 
-def scores(q: torch.Tensor, k: torch.Tensor, top: torch.Tensor | None = None) -> torch.Tensor:
+def scores(q: torch.Tensor, k: torch.Tensor, top: torch.Tensor | None = None,
+           out: torch.Tensor | None = None) -> torch.Tensor:
     """q kᵀ / √d, less `top` `[H, N, 1]` if given, for heads `[H, N, d]`: `[H, N, N]`.
 
     In units of log 2, so that `exp2` makes a softmax of them. Scaled within the product, before it
@@ -27,71 +28,74 @@ def scores(q: torch.Tensor, k: torch.Tensor, top: torch.Tensor | None = None) ->
     """
     beta, top = (0, q.new_zeros(())) if top is None else (-1, top)
     scale = q.shape[-1] ** -0.5 * math.log2(math.e)
-    return torch.baddbmm(top, q, k.transpose(1, 2), beta=beta, alpha=scale)
+    return torch.baddbmm(top, q, k.mT, beta=beta, alpha=scale, out=out)
 
 
-def _parts(qkv: torch.Tensor, most: int):
-    """Where the blocks lie: clips and heads, so that a block has at most `most` scores."""
-    clips, count, _, heads, _ = qkv.shape
-    some = min(heads, max(1, most // count**2))
-    many = max(1, most // (heads * count**2))
-    return [(slice(c, c + many), slice(h, h + some))
-            for c in range(0, clips, many) for h in range(0, heads, some)]
+def _blocks(heads: torch.Tensor, some: int, spaces: int = 1):
+    """`some` of the heads `[H, N, d]` at a time, each with room for its scores.
+
+    The room is the same for all blocks, `spaces` times `[some, N, N]`, so that it stays in the
+    cache.
+    """
+    count, tokens, _ = heads.shape
+    room = heads.new_empty(spaces, min(some, count), tokens, tokens)
+    for first in range(0, count, some):
+        yield slice(first, first + some), *room[:, : count - first]
 
 
-def _heads(x: torch.Tensor) -> torch.Tensor:
-    """`[B, N, H, d]` as `[B * H, N, d]`."""
-    return x.transpose(1, 2).flatten(0, 1)
+def _weigh(heads: torch.Tensor, tops: torch.Tensor | None, some: int):
+    """Values weighted by exponentials of the scores, `[H, N, d]`, and the weights' sums."""
+    q, k, v = heads
+    made, sums = torch.empty_like(v), v.new_empty(*v.shape[:2], 1, dtype=torch.float32)
+    for part, room in _blocks(q, some):
+        weights = scores(q[part], k[part], None if tops is None else tops[part], room).exp2_()
+        torch.sum(weights, -1, keepdim=True, dtype=torch.float32, out=sums[part])
+        torch.bmm(weights, v[part], out=made[part])
+    return made, sums
 
 
 class InBlocks(torch.autograd.Function):
-    """Attention of `qkv` `[B, N, 3, H, d]`, at most `most` scores at a time: `[B, N, H, d]`.
+    """Attention of `qkv` `[B, N, 3, H, d]`, about `most` scores at a time: `[B, N, H, d]`.
 
     A softmax does not change if all scores of a row are moved. Usually they are moved by their
     largest, so that no exponential overflows; to find it takes as long as both products. So the
-    exponentials are taken as they are, and only where a row's sum is out of range (scores beyond
+    exponentials are taken as they are, and only if a row's sum is out of range (scores beyond
     ±40) are they taken again the usual way. Sums and division are in float32.
     """
 
     @staticmethod
     def forward(ctx, qkv, most):
         clips, count, _, heads, size = qkv.shape
-        out = qkv.new_empty(clips, count, heads, size)
-        sums = qkv.new_empty(clips, count, heads, 1, dtype=torch.float32)
-        ctx.most, ctx.tops = most, {}
-        for number, (c, h) in enumerate(_parts(qkv, most)):
-            q, k, v = map(_heads, qkv[c, :, :, h].unbind(2))
-            weights = scores(q, k).exp2_()
-            total = weights.sum(-1, keepdim=True, dtype=torch.float32)
-            if not (total.amin() > LEAST and total.amax() < MOST):
-                ctx.tops[number] = scores(q, k).amax(-1, keepdim=True)
-                weights = scores(q, k, ctx.tops[number]).exp2_()
-                total = weights.sum(-1, keepdim=True, dtype=torch.float32)
-            place, divisor = out[c, :, h].transpose(1, 2), sums[c, :, h].transpose(1, 2)
-            divisor.copy_(total.view(divisor.shape))
-            torch.div(torch.bmm(weights, v).view(place.shape), divisor, out=place)
-        ctx.save_for_backward(qkv, out, sums)
+        by_head = qkv.permute(2, 0, 3, 1, 4).contiguous().flatten(1, 2)  # [3, B * H, N, d]
+        ctx.some, ctx.tops = max(1, most // count**2), None
+        made, sums = _weigh(by_head, None, ctx.some)
+        if not (sums.amin() > LEAST and sums.amax() < MOST):
+            q, k, _ = by_head
+            ctx.tops = torch.cat([scores(q[part], k[part], out=room).amax(-1, keepdim=True)
+                                  for part, room in _blocks(q, ctx.some)])
+            made, sums = _weigh(by_head, ctx.tops, ctx.some)
+        made, sums = (x.view(clips, heads, count, -1).transpose(1, 2) for x in (made, sums))
+        out = torch.div(made, sums, out=qkv.new_empty(clips, count, heads, size))
+        ctx.save_for_backward(by_head, out, sums)
         return out
 
     @staticmethod
     def backward(ctx, grad):
-        qkv, out, sums = ctx.saved_tensors
-        grads, scale, none = torch.empty_like(qkv), qkv.shape[-1] ** -0.5, qkv.new_zeros(())
-        for number, (c, h) in enumerate(_parts(qkv, ctx.most)):
-            q, k, v = map(_heads, qkv[c, :, :, h].unbind(2))
-            weights = scores(q, k, ctx.tops.get(number)).exp2_()
-            over = grad[c, :, h] / sums[c, :, h]
-            mean = _heads((over * out[c, :, h]).sum(-1, keepdim=True).to(qkv.dtype))
-            over = _heads(over.to(qkv.dtype))
-            of_v = torch.bmm(weights.transpose(1, 2), over)
+        by_head, out, sums = ctx.saved_tensors
+        (q, k, v), grads, scale = by_head, torch.empty_like(by_head), by_head.shape[-1] ** -0.5
+        over, none = grad / sums, grad.new_zeros(())
+        mean = (over * out).sum(-1, keepdim=True)
+        over, mean = (x.to(q.dtype).transpose(1, 2).flatten(0, 1) for x in (over, mean))
+        for part, weights, of_scores in _blocks(q, ctx.some, spaces=2):
+            scores(q[part], k[part], None if ctx.tops is None else ctx.tops[part], weights).exp2_()
+            torch.bmm(weights.mT, over[part], out=grads[2, part])
             # The derivative of a softmax: weights * (gradient - their mean gradient).
-            of_scores = weights.mul_(torch.baddbmm(mean, over, v.transpose(1, 2), beta=-1))
-            of_q = torch.baddbmm(none, of_scores, k, beta=0, alpha=scale)
-            of_k = torch.baddbmm(none, of_scores.transpose(1, 2), q, beta=0, alpha=scale)
-            place = grads[c, :, :, h].transpose(1, 3)  # [B, H, 3, N, d]
-            for index, made in enumerate((of_q, of_k, of_v)):
-                place[:, :, index] = made.view(place[:, :, index].shape)
-        return grads, None
+            torch.baddbmm(mean[part], over[part], v[part].mT, beta=-1, out=of_scores)
+            of_scores.mul_(weights)
+            torch.baddbmm(none, of_scores, k[part], beta=0, alpha=scale, out=grads[0, part])
+            torch.baddbmm(none, of_scores.mT, q[part], beta=0, alpha=scale, out=grads[1, part])
+        clips, count, heads, size = grad.shape
+        return grads.view(3, clips, heads, count, size).permute(1, 3, 0, 2, 4), None
 
 
 def blocks_pay(device: torch.device, dtype: torch.dtype) -> bool:
