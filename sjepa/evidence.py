@@ -75,8 +75,8 @@ def cell(what: str, protocol: str, column: str, records: list[dict],
     """The records of a cell by seed; see `cell_rows`. `metric` is the protocol's main one if empty.
     """
     part, judged = COLUMNS[column]
-    if what == "classical":  # its vectors are read in one way
-        metric = ""
+    if what == "classical":  # its vectors have no joints to put side by side
+        metric = metric.replace("-joints", "")
     named, found = {record["id"]: record for record in records}, {}
     for seed, row in cell_rows(what, protocol, column).items():
         record = named.get(expected_id(row, part, (metric or row.main_metric) + judged))

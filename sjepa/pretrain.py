@@ -271,9 +271,11 @@ def _loop(run: Pretraining, out: Path) -> None:
         bar.update()
         due = run.epoch % config.checkpoint_every == 0 or run.epoch == config.epochs
         if due and first:
-            print(f"epoch {run.epoch}/{config.epochs}  loss {row['loss']:.4f}  "
-                  f"entropy {row.get('entropy', math.nan):.3f}  "
-                  f"rank {row.get('rank', math.nan):.1f}  {run.seconds:.0f} s", flush=True)
+            # An epoch may be too short for a reading; reconstructions have no entropy.
+            read = [f"  {name} {row[name]:.{digits}f}"
+                    for name, digits in (("entropy", 3), ("rank", 1)) if name in row]
+            print(f"epoch {run.epoch}/{config.epochs}  loss {row['loss']:.4f}", *read,
+                  f"  {run.seconds:.0f} s", sep="", flush=True)
             for said in warnings(row, config.dim):
                 print(f"  warning: {said}", flush=True)
             save(run, out)
