@@ -58,7 +58,7 @@ class InBlocks(torch.autograd.Function):
     """Attention of `qkv` `[B, N, 3, H, d]`, about `most` scores at a time: `[B, N, H, d]`.
 
     A softmax does not change if all scores of a row are moved. Usually they are moved by their
-    largest, so that no exponential overflows; to find it takes as long as both products. So the
+    largest, so that no exponential overflows; to find it is one more pass over all scores. So the
     exponentials are taken as they are, and only if a row's sum is out of range (scores beyond
     ±40) are they taken again the usual way. Sums and division are in float32.
     """

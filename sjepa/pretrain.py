@@ -272,8 +272,7 @@ def _loop(run: Pretraining, out: Path) -> None:
         due = run.epoch % config.checkpoint_every == 0 or run.epoch == config.epochs
         if due and first:
             # An epoch may be too short for a reading; reconstructions have no entropy.
-            read = [f"  {name} {row[name]:.{digits}f}"
-                    for name, digits in (("entropy", 3), ("rank", 1)) if name in row]
+            read = [f"  {name} {row[name]:.4g}" for name in ("entropy", "rank") if name in row]
             print(f"epoch {run.epoch}/{config.epochs}  loss {row['loss']:.4f}", *read,
                   f"  {run.seconds:.0f} s", sep="", flush=True)
             for said in warnings(row, config.dim):
