@@ -23,7 +23,7 @@ from .paths import RESULTS, RUNS
 from .report import PROTOCOLS, evaluations, expected_id, row_record
 from .row import Row
 from .rows import rows
-from .rows_evidence import ABLATIONS, FOLDS, KINECT, SEEDS, TARGETS
+from .rows_evidence import FOLDS, SEEDS, TARGETS, run_name
 
 #: Column of a table to the test clips that it is about, and what judges the predictions on them.
 COLUMNS = {
@@ -53,7 +53,7 @@ def cell_rows(what: str, protocol: str, column: str) -> dict[int, Row]:
     """The rows behind a cell by seed; empty where nothing of the kind is planned.
 
     Args:
-        what: a target, a name of `ABLATIONS`, of `KINECT`, or of `BASELINES`.
+        what: a target, a name of `ABLATIONS`, `LARGER` or `KINECT`, `ALONE`, or of `BASELINES`.
         protocol: `linear`, `knn`, `finetune` or `semi` (10 % of the labels).
         column: of `COLUMNS`.
     """
@@ -61,9 +61,7 @@ def cell_rows(what: str, protocol: str, column: str) -> dict[int, Row]:
     label = "semi-10pct" if protocol == "semi" else protocol
     found = {}
     for seed in SEEDS:
-        target = what if what in TARGETS else "latent"
-        once = what in ABLATIONS or what in KINECT
-        run = f"open-{what}" if once else f"open-{target}-seed{seed}"
+        run = run_name("latent" if what in BASELINES else what, seed)
         row = _rows().get(f"{run}-{label}-{part.split('/')[0]}" + (f"-{end}" if end else ""))
         if row and row not in found.values():
             found[seed] = row
