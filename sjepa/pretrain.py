@@ -137,9 +137,9 @@ class Pretraining:
             group["lr"] = rate
         parts = self.micro_batches(index)
         loss, means = torch.zeros((), device=self.device), []
+        if self.compiled:  # not for each part: their gradients lie in the same graphs' memory
+            torch.compiler.cudagraph_mark_step_begin()
         for number, (inputs, weight, share) in enumerate(parts, 1):
-            if self.compiled:
-                torch.compiler.cudagraph_mark_step_begin()
             with parallel.averaging(self.network, now=number == len(parts)):
                 with autocast(self.device, self.dtype):
                     made = self.network(*inputs, weight)

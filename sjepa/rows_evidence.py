@@ -34,8 +34,9 @@ KINECT: dict[str, dict] = {
 }
 #: What more steps change, and what the paper's network and tokens do.
 LARGER: dict[str, dict] = {
-    "long": {"epochs": 300, "warmup_epochs": 15},
-    "long-coordinates": {"epochs": 300, "warmup_epochs": 15, "target": "coordinates"},
+    "long": {"epochs": 200, "warmup_epochs": 10},
+    "long-motion": {"epochs": 200, "warmup_epochs": 10, "target": "motion"},
+    "long-coordinates": {"epochs": 200, "warmup_epochs": 10, "target": "coordinates"},
     "full": {"dim": 256, "depth": 8, "heads": 8, "predictor_depth": 5, "frames": 120, "segment": 4},
 }
 ALONE = "nwucla-alone"

@@ -100,6 +100,9 @@ def paper_runs(samples_per_s: float) -> dict[str, float]:
 
 def measure(args, config: PretrainConfig) -> dict:
     """Both steps, in turn."""
+    if args.attention == "efficient":
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_cudnn_sdp(False)
     store = GeneratedStore(args.clips)
     ours = Ours(config, store)
     device, run = ours.run.device, ours.run
@@ -127,7 +130,7 @@ def measure(args, config: PretrainConfig) -> dict:
         "threads": torch.get_num_threads(), "clock": args.clock, "load_before": load,
         "preset": config.preset, "batch": args.batch,
         "precision": str(run.dtype).removeprefix("torch."),
-        "compile": config.compile if run.compiled else "none",
+        "compile": config.compile if run.compiled else "none", "attention": args.attention,
         "empty_bodies": config.empty_bodies, "accumulate": config.accumulate, "clips": args.clips,
         "steps": each * args.rounds, "rounds": args.rounds, "commit": commit(),
         "versions": versions(), "command": "python " + " ".join(sys.argv),
@@ -162,6 +165,8 @@ def parse(argv: list[str] | None):
     parser.add_argument("--no-compile", dest="compile", action="store_const", const="none")
     parser.add_argument("--empty-bodies", default=None)
     parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument("--attention", choices=("any", "efficient"), default="any",
+                        help="efficient: the one fused kernel that a T4 has, too")
     parser.add_argument("--threads", type=int, default=None, help="of the CPU")
     parser.add_argument("--clock", choices=CLOCKS, default="wall",
                         help="process: waiting for other work is left out; one thread of a CPU")
