@@ -57,12 +57,23 @@ class Ours:
         self.order = torch.Generator().manual_seed(1)
         self.rows = []
 
-    def __call__(self) -> None:
+    def draw(self) -> tuple[torch.Tensor, int]:
+        """A random batch, and its rows."""
         index = torch.randint(len(self.run.train), (self.run.batch,), generator=self.order)
         index = self.run.train[index]
-        self.rows.append(len(body_rows(self.run.data.present[index],
-                                       self.run.config.empty_bodies)[0]))
+        return index, len(body_rows(self.run.data.present[index], self.run.config.empty_bodies)[0])
+
+    def __call__(self) -> None:
+        index, rows = self.draw()
+        self.rows.append(rows)
         self.run.training_step(index)
+
+    def compile_all(self, draws: int = 2000) -> None:
+        """A step for every number of rows that occurs in so many batches: each is compiled once."""
+        batches = (self.draw() for _ in range(draws))
+        shapes = {rows + -rows % self.run.multiple: index for index, rows in batches}
+        for index in shapes.values():
+            self.run.training_step(index)
 
 
 class Plain:
@@ -106,7 +117,9 @@ def measure(args, config: PretrainConfig) -> dict:
     store = GeneratedStore(args.clips)
     ours = Ours(config, store)
     device, run = ours.run.device, ours.run
-    peak, plain = warm_up(ours, 10 if run.compiled else 2, device), {}
+    if run.compiled:
+        ours.compile_all()
+    peak, plain = warm_up(ours, 2, device), {}
     if not args.no_plain and parallel.world() == 1:
         plain = {batch: Plain(config, store, device, batch) for batch in args.plain_batch}
     plain_peak = [warm_up(step, 1, device) for step in plain.values()]
