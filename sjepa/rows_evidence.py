@@ -37,13 +37,12 @@ LARGER: dict[str, dict] = {
     "long": {"epochs": 200, "warmup_epochs": 10},
     "long-motion": {"epochs": 200, "warmup_epochs": 10, "target": "motion"},
     "long-coordinates": {"epochs": 200, "warmup_epochs": 10, "target": "coordinates"},
-    "long-kinect": {"split": "pool/kinect", "epochs": 600, "warmup_epochs": 30},
     "full": {"dim": 256, "depth": 8, "heads": 8, "predictor_depth": 5, "frames": 120, "segment": 4},
 }
 ALONE = "nwucla-alone"
 TARGETS = ("latent", "motion", "coordinates")
 SEEDS = (0, 1, 2, 3, 4)
-#: Of the runs on other data than the whole pool; ablations and larger runs have the first alone.
+#: Of fine-tuning, and of runs on less than the whole pool; all else but the targets has the first.
 FEWER = SEEDS[:3]
 #: A probe of 189 to 1,020 clips takes the lineage's batch for its smallest set, PKU-MMD II: with
 #: 256 clips a step it would end after as few as 100 steps. The rate stays that of the large sets.
@@ -71,8 +70,8 @@ def evidence_rows() -> list[Row]:
         made += [pretrain_row("pool/all", run, "evidence", preset="open", variant=name, **changed),
                  *_judge(run, _JUDGED[:2])]
     for name, changed in LARGER.items():
-        run, changed = run_name(name), {"split": "pool/all"} | changed
-        made += [pretrain_row(run=run, group="evidence", preset="open", variant=name, **changed),
+        run = run_name(name)
+        made += [pretrain_row("pool/all", run, "evidence", preset="open", variant=name, **changed),
                  *_judge(run, _JUDGED)]
     for seed in FEWER:
         for name, changed in KINECT.items():
@@ -88,9 +87,11 @@ def evidence_rows() -> list[Row]:
         made += _judge(run_name("latent", seed), _JUDGED, "random", seed=seed)
     made += _judge("open-latent-seed0", _JUDGED, "classical")
     for split in _JUDGED:
-        for target in TARGETS:
-            made += _few_labels(f"open-{target}-seed0", split, "sjepa")
-        made += _few_labels("open-latent-seed0", split, "scratch")
+        for seed in FEWER:
+            made += [_tuned(run_name(target, seed), split, "sjepa", seed) for target in TARGETS]
+            made.append(_tuned(run_name("latent", seed), split, "scratch", seed))
+        made += [_few_labels(run_name(target), split, "sjepa") for target in TARGETS]
+        made.append(_few_labels(run_name("latent"), split, "scratch"))
     for fold in FOLDS:
         made += [_fold(f"open-{target}-seed0", fold) for target in TARGETS]
         made += [_fold("open-latent-seed0", fold, method) for method in ("random", "classical")]
@@ -109,11 +110,13 @@ def _fold(run: str, fold: str, method: str = "sjepa") -> Row:
                         f"linear-{fold.replace('/', '-')}", **_PROBE["linear"])
 
 
-def _few_labels(run: str, split: str, method: str) -> list[Row]:
-    """Fine-tuning on a set, with all of its labels and with a tenth of them."""
-    name = split.split("/")[0]
-    return [
-        evaluate_row("finetune", run, split, "evidence", method, f"finetune-{name}", **OPEN_TUNE),
-        evaluate_row("semi", run, split, "evidence", method, f"semi-10pct-{name}", share=0.1,
-                     **OPEN_FEW),
-    ]
+def _tuned(run: str, split: str, method: str, seed: int) -> Row:
+    """Fine-tuning on a set with all of its labels."""
+    return evaluate_row("finetune", run, split, "evidence", method,
+                        f"finetune-{split.split('/')[0]}", **OPEN_TUNE, seed=seed)
+
+
+def _few_labels(run: str, split: str, method: str) -> Row:
+    """Fine-tuning with a tenth of them, drawn five times."""
+    return evaluate_row("semi", run, split, "evidence", method,
+                        f"semi-10pct-{split.split('/')[0]}", share=0.1, **OPEN_FEW)
