@@ -48,7 +48,16 @@ from sjepa.plots import MONITORS, monitor_panels
 from sjepa.records import read_records, write_record
 from sjepa.report import expected_id
 from sjepa.rows import rows
-from sjepa.rows_evidence import ABLATIONS, KINECT, SEEDS, TARGETS
+from sjepa.rows_evidence import (
+    ABLATIONS,
+    ALONE,
+    FEWER,
+    KINECT,
+    LARGER,
+    SEEDS,
+    TARGETS,
+    run_name,
+)
 
 matplotlib.use("agg")
 ROWS = rows("evidence,paper")
@@ -196,14 +205,15 @@ def test_without_records_everything_says_not_run_and_every_claim_has_its_rows(tm
 
 
 def test_tables_show_means_of_seeds_and_say_when_seeds_lack():
-    records = both("latent", 60.0, 62.0, 64.0) + both("motion", 50.0, 52.0) + both("untrained", 9.0)
+    records = both("motion", 50.0, 52.0) + both("untrained", 9.0)
+    records += both("latent", 60.0, 61.0, 62.0, 63.0, 64.0)
     lines = {line.split(" |")[0]: line for line in
              target_table("linear", "top1", records).text.splitlines()}
-    assert "62.0\N{NBSP}± 2.0 |" in lines["| latent (S-JEPA)"]
-    assert "51.0\N{NBSP}± 1.4, 2 of 3 seeds" in lines["| motion"]
-    assert "9.0 [7.0,\N{NBSP}11.0], 1 of 3 seeds" in lines["| untrained"]
+    assert "62.0\N{NBSP}± 1.6 |" in lines["| latent (S-JEPA)"]
+    assert "51.0\N{NBSP}± 1.4, 2 of 5 seeds" in lines["| motion"]
+    assert "9.0 [7.0,\N{NBSP}11.0], 1 of 5 seeds" in lines["| untrained"]
     assert lines["| latent (S-JEPA)"].count("not run") == 3  # 42 classes, all clips, HDM05
-    assert "± 2.0" not in target_table("knn", "top1-k1", records).text
+    assert "± 1.6" not in target_table("knn", "top1-k1", records).text
     assert shown({}) is None
 
 
@@ -346,7 +356,10 @@ def test_the_recipe_was_looked_for_on_validation_splits_alone():
 def test_runs_without_motion_capture_are_told_from_the_others():
     """Own folders, ids and split: such a run of motion is neither an ablation nor a seed."""
     found = {what: cell_rows(what, "linear", JUDGES[0]) for what in KINECT}
-    ids = {expected_id(each[0], "kindergator/xsub") for each in found.values()}
-    assert all(list(each) == [0] for each in found.values()) and len(ids) == len(KINECT)
+    assert all(tuple(each) == FEWER for each in found.values())
+    ids = {expected_id(row, "kindergator/xsub") for each in found.values() for row in each.values()}
+    assert len(ids) == len(KINECT) * len(FEWER)
     assert "kindergator-xsub-linear-motion-open-top1-from-pool-kinect-kinect-motion" in ids
-    assert not set(KINECT) & set(ABLATIONS)
+    names = [*TARGETS, *ABLATIONS, *LARGER, *KINECT, ALONE]
+    folders = {run_name(what, seed) for what in names for seed in SEEDS}
+    assert len(folders) == len(names) * len(SEEDS)
