@@ -334,10 +334,10 @@ def test_confusion_and_what_follows_from_it():
 
 
 def test_ids_of_shipped_records_follow_from_their_fields():
-    """Without a pretraining the seed is the evaluation's, and the id says so."""
+    """Untrained, the seed is the evaluation's; fine-tuning has that of its pretraining."""
     for r in read_records():
-        trained = r["method"] in ("sjepa", "motion", "coordinates")
-        seeds = (r["seeds"][0], 0) if trained else (0, r["seeds"][0])
+        trained, (first, *_) = r["method"] in ("sjepa", "motion", "coordinates"), r["seeds"]
+        seeds = (first, first if r["protocol"] == "finetune" else 0) if trained else (0, first)
         assert r["id"] == record_id(r["split"], r["protocol"], r["method"], r["preset"],
                                     r["metric"], *seeds)
 
