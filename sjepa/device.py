@@ -89,8 +89,8 @@ def cannot_compile(device: torch.device) -> str:
 def compile_modules(modules: Iterable[torch.nn.Module], mode: str, device: torch.device) -> bool:
     """Compile the forward pass of each module in place; True if they are now compiled.
 
-    Modules of one class share what is generated for a shape: the blocks of the paper's networks
-    were ready in half a minute on an H200, and the networks as a whole not in twice that.
+    Modules of one class share what is generated for a shape, so that blocks are ready sooner than
+    the networks made of them.
 
     Args:
         modules: what to compile.

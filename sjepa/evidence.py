@@ -91,7 +91,7 @@ def fold_cell(what: str, metric: str, records: list[dict]) -> dict[int, dict]:
         metric: `top1` or `top1-joints`, with `-coarse` after it for the 42 classes.
         records: where to look.
     """
-    run, end = f"open-{what if what in TARGETS else 'latent'}-seed0", BASELINES.get(what, "")
+    run, end = run_name("latent" if what in BASELINES else what), BASELINES.get(what, "")
     named, found = {record["id"]: record for record in records}, {}
     for number, fold in enumerate(FOLDS, 1):
         row = _rows()[f"{run}-linear-{fold.replace('/', '-')}" + (f"-{end}" if end else "")]

@@ -22,13 +22,7 @@ from .config import PretrainConfig, as_dict, load_params, make_config
 from .datasets import load_store
 from .datasets.splits import split
 from .datasets.store import Store
-from .device import (
-    autocast,
-    compile_modules,
-    keep_freed_memory,
-    pick_device,
-    pick_precision,
-)
+from .device import autocast, compile_modules, keep_freed_memory, pick_device, pick_precision
 from .diagnostics import latent_monitors, monitors, warnings
 from .encoder import Block
 from .errors import SjepaError

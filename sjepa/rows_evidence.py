@@ -85,7 +85,7 @@ def evidence_rows() -> list[Row]:
                  *_judge(run, ("nwucla/xview",))]
     for seed in SEEDS:
         made += _judge(run_name("latent", seed), _JUDGED, "random", seed=seed)
-    made += _judge("open-latent-seed0", _JUDGED, "classical")
+    made += _judge(run_name("latent"), _JUDGED, "classical")
     for split in _JUDGED:
         for seed in FEWER:
             made += [_tuned(run_name(target, seed), split, "sjepa", seed) for target in TARGETS]
@@ -93,8 +93,8 @@ def evidence_rows() -> list[Row]:
         made += [_few_labels(run_name(target), split, "sjepa") for target in TARGETS]
         made.append(_few_labels(run_name("latent"), split, "scratch"))
     for fold in FOLDS:
-        made += [_fold(f"open-{target}-seed0", fold) for target in TARGETS]
-        made += [_fold("open-latent-seed0", fold, method) for method in ("random", "classical")]
+        made += [_fold(run_name(target), fold) for target in TARGETS]
+        made += [_fold(run_name("latent"), fold, method) for method in ("random", "classical")]
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sjepa.datasets import mannequin
 from sjepa.datasets import synthetic as syn
 from sjepa.datasets.synthetic import (
     ACTIONS,
@@ -189,10 +190,10 @@ def test_left_handed_subjects_use_the_left_hand(name):
 
 def test_mirrored_poses_give_mirrored_bodies():
     rng = np.random.default_rng(0)
-    pose = syn.REST + 0.1 * rng.standard_normal((5, 1, syn.motions.WIDTH))
+    pose = syn.REST + 0.1 * rng.standard_normal((5, 1, mannequin.WIDTH))
     place = np.zeros((1, 3)), np.zeros(1)
     lengths = syn.body(6).lengths[None]
-    mirrored = syn.joint_positions(syn.motions.mirror(pose), lengths, *place)
+    mirrored = syn.joint_positions(mannequin.mirror(pose), lengths, *place)
     expected = (syn.joint_positions(pose, lengths, *place) * (-1, 1, 1))[:, :, flip_permutation()]
     np.testing.assert_allclose(mirrored, expected, atol=1e-9)
 

@@ -10,20 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .mannequin import (  # noqa: F401
-    CHANNELS,
-    ELBOW,
-    HANG,
-    PALM,
-    REST,
-    WIDTH,
-    Style,
-    mirror,
-)
+from .mannequin import CHANNELS, ELBOW, HANG, PALM, REST, Style
 
 _LOW_ELBOW = (0.6, -1.0, 0.2)  # for a hand in front of the face
-
-
 _BOTH = dict(hands="hand", palms="palm", elbows="elbow", feet="foot", toes="toe")
 
 

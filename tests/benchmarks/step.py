@@ -117,9 +117,8 @@ def measure(args, config: PretrainConfig) -> dict:
     store = GeneratedStore(args.clips)
     ours = Ours(config, store)
     device, run = ours.run.device, ours.run
-    if run.compiled:
-        ours.compile_all()
-    peak, plain = warm_up(ours, 2, device), {}
+    peak = warm_up(*((ours.compile_all, 1) if run.compiled else (ours, 2)), device)
+    plain = {}
     if not args.no_plain and parallel.world() == 1:
         plain = {batch: Plain(config, store, device, batch) for batch in args.plain_batch}
     plain_peak = [warm_up(step, 1, device) for step in plain.values()]
