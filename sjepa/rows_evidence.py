@@ -24,6 +24,9 @@ ABLATIONS: dict[str, dict] = {
     "tau-03": {"tau_t": 0.03},
     "rotation-03": {"view_rotation": 0.3},
     "translation-half": {"view_translation": 0.5},
+    "no-base-rotation": {"base_rotation": 0.0},
+    "clip-grad": {"clip_grad": 3.0},
+    "fp32": {"precision": "fp32"},
     "batch-64": {"batch_size": 64, "epochs": 25, "warmup_epochs": 1},
 }
 #: Each target without the motion capture, which is two thirds of the pool; as many steps.
