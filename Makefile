@@ -81,10 +81,10 @@ endif
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/prepare.py
-	$(BIN)/python tests/benchmarks/step.py --device cpu --batch 32 --accumulate 4 --steps 6 --plain-share 2 --profile \
+	$(BIN)/python tests/benchmarks/step.py --device cpu --batch 64 --accumulate 8 --steps 6 --profile \
 	  --json $(RESULTS)/bench-step-cpu.json
 	$(BIN)/python tests/benchmarks/step.py --device cpu --threads 1 --clock process --batch 16 --steps 6 \
-	  --plain-share 2 --profile --json $(RESULTS)/bench-step-cpu-1.json
+	  --profile --json $(RESULTS)/bench-step-cpu-1.json
 	$(BIN)/torchrun --nproc_per_node=2 tests/benchmarks/step.py --device cpu --threads 1 --batch 32 --steps 4 \
 	  --rounds 2 --json $(RESULTS)/bench-step-cpu-2.json
 	$(BIN)/python tests/benchmarks/grow.py --threads 1 --clock process --json $(RESULTS)/bench-grow-cpu.json
@@ -92,7 +92,7 @@ bench: $(STAMP)
 # A store of NTU60's size and 500 steps of the paper's batch, beside the plain step.
 bench-gpu: $(STAMP)
 	$(BIN)/python tests/benchmarks/step.py --device cuda --batch 256 --steps 500 --rounds 5 --clips 40091 \
-	  --plain-share 25 --profile --json $(RESULTS)/bench-step-gpu.json
+	  --profile --json $(RESULTS)/bench-step-gpu.json
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis build

@@ -108,7 +108,9 @@ def measured_effect(setting: str, records: list[dict]) -> str | None:
                         cell("latent", "linear", column, records)) for column in JUDGES]
         if set(changed) == {setting} and None not in gaps:
             before = getattr(make_config(PretrainConfig, {"preset": "open"}), setting)
-            said.append(f"{changed[setting]:g} for {before:g}: {gaps[0]}; {gaps[1]}")
+            now, was = (f"{x:g}" if isinstance(x, float) else "none" if x is None else str(x)
+                        for x in (changed[setting], before))
+            said.append(f"{now} for {was}: {gaps[0]}; {gaps[1]}")
     return "<br>".join(said) or None
 
 

@@ -48,6 +48,13 @@ def test_chapter_opens_in_colab_and_asserts(path):
     assert max(len(c.splitlines()) for c in code) <= 40
 
 
+def test_design_names_every_module():
+    named = set(re.findall(r"`sjepa\.(\w+)`", (ROOT / "book/design.md").read_text()))
+    there = {p.stem for p in (ROOT / "sjepa").iterdir() if p.suffix == ".py" or
+             (p / "__init__.py").is_file()} - {"__init__"}
+    assert there <= named
+
+
 def test_one_address_everywhere():
     found = set()
     for path in (ROOT / "README.md", ROOT / "CITATION.cff", *CHAPTERS):

@@ -323,7 +323,10 @@ def test_an_effect_is_that_of_one_setting_alone():
     records += both("rotation-03", 61.0)
     said = measured_effect("view_rotation", records)
     assert said.startswith("0.3 for 1: -1.0 [") and said.count("-1.0 [") == 2
-    assert measured_effect("clip_grad", records) is None
+    assert measured_effect("clip_grad", records) is measured_effect("precision", records) is None
+    records += both("clip-grad", 63.0) + both("fp32", 62.0)
+    assert measured_effect("clip_grad", records).startswith("3 for none: +1.0 [")
+    assert measured_effect("precision", records).startswith("fp32 for auto: +0.0 [")
 
 
 def test_panels_draw_what_was_read(tmp_path):

@@ -125,7 +125,7 @@ def measure(args, config: PretrainConfig) -> dict:
     turns, each, load = Turns(ours, plain, args.clock), args.steps // args.rounds, load_now()
     ours.rows = []
     for _ in range(args.rounds):
-        turns.take(each, args.plain_share)
+        turns.take(each, args.plain_steps)
     speed, made = turns.speeds("ours")[run.batch], turns.beside()
     if args.profile:
         made["profile"] = {"ours": profiled(ours, device)}
@@ -186,7 +186,7 @@ def parse(argv: list[str] | None):
     parser.add_argument("--no-plain", action="store_true", help="ours alone")
     parser.add_argument("--plain-batch", type=int, nargs="+", help="the best of them counts; "
                         "default: 1 2 4 on a CPU, where more is slower, and 32 on a GPU")
-    parser.add_argument("--plain-share", type=int, default=4, help="one plain step for so many")
+    parser.add_argument("--plain-steps", type=int, default=4, help="of each plain batch, a round")
     args = parser.parse_args(argv)
     args.rounds = min(args.rounds, args.steps)
     check_clock(args.clock, args.threads, args.device)

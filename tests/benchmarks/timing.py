@@ -93,14 +93,14 @@ class Turns:
         self.ours, self.plain, self.device, self.clock = ours, plain, ours.run.device, clock
         self.seconds: dict[tuple, list[float]] = {}
 
-    def take(self, each: int, share: int) -> None:
-        """One round: `each` steps of ours, one plain step for `share` of them."""
+    def take(self, each: int, plain: int) -> None:
+        """One round: `each` steps of ours, `plain` steps of each plain batch."""
         self._time(("ours", self.ours.run.batch), self.ours, each)
         for batch, step in self.plain.items():
             with usual_memory(self.device):
-                self._time(("plain", batch), step, max(1, each // share))
+                self._time(("plain", batch), step, plain)
             if self.device.type == "cpu":
-                self._time(("plain_kept", batch), step, max(1, each // share))
+                self._time(("plain_kept", batch), step, plain)
 
     def _time(self, name: tuple, step, count: int) -> None:
         took = timed(step, count, self.device, self.clock)
