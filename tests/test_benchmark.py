@@ -143,7 +143,10 @@ def test_command_line(tmp_path, capsys):
         assert made[plain_speed] == max(made[plain_speed.replace("samples_per_s", "by_batch")]
                                         .values())
     assert made["bodies_per_s"] == pytest.approx(1.18 * made["samples_per_s"])
-    assert made["peak_bytes"] > 0 and made["mfu"] is None and made["hours"] is None
+    assert made["peak_bytes"] > 0 and made["hours"] is None
+    assert 0 < made["mfu"] < 1 and 0 < made["plain_mfu"] < 1
+    assert made["mfu"] == pytest.approx(made["tflops"] / made["peak_tflops"])
+    assert made["peak_is"] == "one large product"
     assert len(made["step_seconds"]) == len(made["plain_step_seconds"]) == 2
     assert 1 <= made["rows_per_sample"] <= 1.5  # quick drops absent bodies
     for rows in made["profile"].values():

@@ -30,6 +30,7 @@ from timing import (  # noqa: E402
     Turns,
     check_clock,
     load_now,
+    product_rate,
     profiled,
     usual_memory,
     warm_up,
@@ -134,8 +135,9 @@ def measure(args, config: PretrainConfig) -> dict:
                 made["profile"]["plain"] = profiled(plain[made["plain_batch"]], device)
     if device.type == "cuda":  # on a CPU all share one process, in which ours ran first
         made["plain_peak_bytes"] = max(plain_peak, default=None)
-    return {"samples_per_s": speed} | made | work(
-        speed, statistics.mean(ours.rows) / args.batch, config, run
+    rows = statistics.mean(ours.rows) / args.batch
+    return {"samples_per_s": speed} | made | work(speed, rows, config, run) | kept_up(
+        rows * speed, made["plain_samples_per_s"], config, run, args.clock
     ) | {
         "peak_bytes": peak, "step_seconds": turns.seconds["ours", run.batch],
         "device": describe(device), "processes": parallel.world(),
@@ -152,14 +154,27 @@ def measure(args, config: PretrainConfig) -> dict:
 def work(speed: float, rows: float, config: PretrainConfig, run: Pretraining) -> dict:
     """What the speed means in operations and in hours; `rows` bodies are computed a sample."""
     flops = rows * costs.row_flops(config)
-    peak = costs.peak_flops(describe(run.device), run.dtype)
     return {
         "bodies_per_s": (1 + TWO_BODIES) * speed, "rows_per_sample": rows,
         "gflop_per_sample": flops / 1e9, "tflops": flops * speed / 1e12,
-        "mfu": flops * speed / peak / parallel.world() if peak else None,
         "epoch_seconds": costs.hours(*NTU60, speed) * 3600,
         "hours": paper_runs(speed) if config.preset == "paper" else None,
     }
+
+
+def kept_up(rows_per_s: float, plain: float | None, config: PretrainConfig, run: Pretraining,
+            clock: str) -> dict:
+    """The share of its peak that a device keeps up in a step, and on a CPU in the plain one.
+
+    A CPU's peak is measured; the plain step is held against that of float32, with both body slots.
+    """
+    sheet = costs.peak_flops(describe(run.device), run.dtype)
+    peak = sheet or product_rate(run.device, run.dtype, clock)
+    flops, usual = costs.row_flops(config), None
+    if plain and run.device.type == "cpu":
+        usual = 2 * flops * plain / product_rate(run.device, torch.float32, clock)
+    return {"mfu": rows_per_s * flops / peak / parallel.world(), "plain_mfu": usual,
+            "peak_tflops": peak / 1e12, "peak_is": "data sheet" if sheet else "one large product"}
 
 
 def parse(argv: list[str] | None):

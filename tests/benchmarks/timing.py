@@ -32,6 +32,16 @@ def _now(device: torch.device, clock: str) -> float:
     return CLOCKS[clock]()
 
 
+def product_rate(device: torch.device, dtype: torch.dtype, clock: str = "wall") -> float:
+    """Operations a second of one large matrix product, the best of ten: no step can keep up more.
+
+    Stands for the peak of a device that has no data sheet: of the CPU at hand, with its threads.
+    """
+    size = 2048
+    a, b = torch.randn(2, size, size, device=device).to(dtype)
+    return 2 * size**3 / min(timed(lambda: a @ b, 1, device, clock) for _ in range(10))
+
+
 def warm_up(step, count: int, device: torch.device) -> int:
     """Take `count` steps untimed; returns the peak memory of them (on a GPU), or so far."""
     if device.type == "cuda":
