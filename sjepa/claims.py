@@ -29,6 +29,7 @@ from .evidence import (
 )
 from .report import BAND, PROTOCOLS, cells
 from .rows_evidence import ABLATIONS, SEEDS
+from .settings import written
 
 NAMES = {"latent": "latent (S-JEPA)"}
 HOLDS, REVERSE, NOT_HERE = "holds", "the reverse", "not at this scale"
@@ -69,8 +70,7 @@ def fold_table(records: list[dict]) -> Table:
 
 def settings_text(changed: dict) -> str:
     """`name value` of each changed setting; a huge mask temperature is a random mask."""
-    return ", ".join(f"`{name}` {value:g}" if isinstance(value, float) else f"`{name}` {value}"
-                     for name, value in changed.items())
+    return ", ".join(f"`{name}` {written(value)}" for name, value in changed.items())
 
 
 def ablation_table(records: list[dict], protocol: str = "linear") -> Table:
@@ -108,9 +108,7 @@ def measured_effect(setting: str, records: list[dict]) -> str | None:
                         cell("latent", "linear", column, records)) for column in JUDGES]
         if set(changed) == {setting} and None not in gaps:
             before = getattr(make_config(PretrainConfig, {"preset": "open"}), setting)
-            now, was = (f"{x:g}" if isinstance(x, float) else "none" if x is None else str(x)
-                        for x in (changed[setting], before))
-            said.append(f"{now} for {was}: {gaps[0]}; {gaps[1]}")
+            said.append(f"{written(changed[setting])} for {written(before)}: {gaps[0]}; {gaps[1]}")
     return "<br>".join(said) or None
 
 

@@ -25,6 +25,11 @@ def setting(default, source: str, why: str):
     return field(default=default, metadata={"source": source, "why": why})
 
 
+def written(value) -> str:
+    """A setting's value, as pages show it."""
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def checked(config):
     """The configuration `config` itself.
 
