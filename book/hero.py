@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from sjepa.animation import animate
-from sjepa.datasets import synthetic
+from sjepa import synthetic
 from sjepa.encoder import patchify
 from sjepa.masking import motion_aware_mask
+from sjepa.show.animation import animate
 
 SEED, SECONDS = 3, 4.0
 

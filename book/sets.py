@@ -16,11 +16,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from sjepa.datasets import load_store, synthetic
-from sjepa.datasets.kindergator import CHILDREN
+from sjepa import synthetic
+from sjepa.datasets import load_store
+from sjepa.datasets.layouts import LAYOUTS, face_camera
 from sjepa.datasets.origins import ORIGINS
-from sjepa.plots import BLUE, GREY, ORANGE, bare, draw_skeleton, project
-from sjepa.skeleton import LAYOUTS, face_camera
+from sjepa.datasets.sources.kindergator import CHILDREN
+from sjepa.show.plots import BLUE, GREY, ORANGE, bare, draw_skeleton, project
 
 SECONDS, FPS = 3.0, 12
 COLOURS = 24

@@ -1,20 +1,25 @@
-"""Checkpoints of a pretraining: written whole or not at all, continued only by the same run."""
+"""What a run leaves behind: checkpoints that only the same run continues, and its `result.json`."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import json
 import os
+import platform
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-from .config import as_dict
-from .device import describe, peak_bytes
-from .errors import SjepaError
+from sjepa.config import ROOT, as_dict
+from sjepa.errors import SjepaError
 
-#: Settings that may differ when a run goes on: where and how it computes, not what.
-FREE = {"out", "device", "checkpoint_every", "monitor_every", "compile", "accumulate"}
+#: Settings that say where and at what pace a run computes, not what.
+FREE = {"out", "run", "device", "checkpoint_every", "monitor_every", "compile", "accumulate",
+        "workers"}
 
 
 def save_atomically(write, path: Path) -> None:
@@ -27,8 +32,107 @@ def save_atomically(write, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+# ---------------------------------------------------------------- result.json
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says in the project's own repository; None without git or outside of it."""
+    try:
+        top = subprocess.run(["git", "-C", ROOT, "rev-parse", "--show-toplevel"],
+                             capture_output=True, text=True, check=True).stdout.strip()
+        if Path(top).resolve() != ROOT:
+            return None  # a copy of the package inside somebody else's repository
+        return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True,
+                              check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def commit() -> tuple[str, bool | None]:
+    """The commit that runs, and whether code differs from it; `unknown`, None outside git.
+
+    Code is what a run computes with: the package, the notebooks of the full runs and the pins.
+    """
+    named = _git("rev-parse", "--short", "HEAD")
+    if not named:
+        return "unknown", None
+    changed = _git("status", "--porcelain", "--", "sjepa", "notebooks/full/*.ipynb",
+                   "constraints.txt")
+    return named, bool(changed)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on; a package that is not installed is named so."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "numpy", "sjepa"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def what_counts(settings: dict) -> dict:
+    """Settings without those that say where and at what pace a run computes."""
+    return {name: value for name, value in sorted(settings.items()) if name not in FREE}
+
+
+def settings_hash(settings: dict) -> str:
+    """Twelve hex digits that name a set of settings."""
+    text = json.dumps(what_counts(settings), sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def write_result(folder: Path, step: str, settings: dict, stages: dict[str, dict],
+                 readings: list[dict] | None = None, **facts) -> Path:
+    """Write `folder/result.json`, all that is ever published of a run.
+
+    Args:
+        folder: of the run; its last part is the run's name.
+        step: `pretrain`, or a protocol.
+        settings: every setting, resolved: the device's precision and not `auto`.
+        stages: `pretrain` and `evaluate` apart, each with `seconds`, `device`, `peak_bytes`.
+        readings: one mapping a number: `split`, `protocol`, `method`, `metric`, `value`, `low`,
+            `high`, `n`, `right`.
+        facts: what else is known: `dataset`, `split`, `method`, `preset`, `seed`, `pretraining`
+            (name and settings of the run behind it), `command`, `note`, `clips`.
+    """
+    named, changed = commit()
+    result = {
+        "run": folder.name, "step": step, **facts, "settings": settings,
+        "hash": settings_hash(settings | {"step": step, "behind": settings_hash(
+            (facts.get("pretraining") or {}).get("settings", {}))}),
+        "readings": readings or [], "stages": stages, "commit": named, "dirty": changed,
+        "versions": versions(), "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "result.json"
+    save_atomically(lambda partial: partial.write_text(json.dumps(result, indent=1) + "\n"), path)
+    return path
+
+
+def read_result(folder: str | Path) -> dict:
+    """The result of a finished run.
+
+    Raises:
+        SjepaError: the folder holds none, or a damaged one.
+    """
+    path = Path(folder) / "result.json"
+    if not path.is_file():
+        raise SjepaError(f"{folder} holds no finished run (result.json): run it first, or give "
+                         "another folder")
+    try:
+        result = json.loads(path.read_text())
+        return {name: result[name] for name in ("run", "step", "settings", "stages")} | result
+    except (ValueError, KeyError, TypeError) as error:
+        raise SjepaError(f"{path} is damaged ({error}): run it again") from error
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
 def save(run, out: Path) -> None:
-    """Write the checkpoint `last.pt`; after the last epoch first the target's weights.
+    """Write the checkpoint `last.pt`; after the last epoch first the weights and the result.
 
     Args:
         run: a `sjepa.pretrain.Pretraining`.
@@ -36,14 +140,11 @@ def save(run, out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     if run.epoch == run.config.epochs:
-        facts = {"config": as_dict(run.config), "hours": run.seconds / 3600,
-                 "device": describe(run.device), "peak_bytes": peak_bytes(run.device),
-                 "history": run.history}
-        save_atomically(lambda p: p.write_text(json.dumps(facts)), out / "run.json")
         weights = run.model.target.encoder.state_dict()
         weights = {name: value.contiguous().cpu() for name, value in weights.items()}
         shape = {k: str(v) for k, v in run.model.encoder.shape.items()}
         save_atomically(lambda p: save_file(weights, p, shape), out / "target.safetensors")
+        write_result(out, "pretrain", run.settings, {"pretrain": run.stage}, **run.facts)
     save_atomically(lambda p: torch.save(run.state(), p), out / "last.pt")
 
 

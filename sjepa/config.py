@@ -1,101 +1,172 @@
-"""Every setting of a run by name, with where its default comes from and why.
+"""Every setting of a run by name: its default, where that comes from, and what it may be.
 
-What a setting's source means is told in `sjepa.settings`; the evaluation protocols' settings are
-in `sjepa.config_evaluate`.
+`source` says how far a default can be trusted: `authors` (their page), `readers` (people who read
+the PDF and cite its sections), `lineage` (MAMP's code, which the method follows), `guess` (nobody
+says; the Deviations page lists these), `ours` (this project's machinery). The protocols' settings
+are in `sjepa.protocols.config`.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import types
 import typing
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib import import_module
 from pathlib import Path
 
 import yaml
 
-from .config_evaluate import (
-    FinetuneConfig,
-    FuseConfig,
-    KnnConfig,
-    LinearConfig,
-    RetrievalConfig,
-    SemiConfig,
-    TransferConfig,
-)
-from .errors import SjepaError
-from .settings import checked, setting
-from .streams import STREAMS
+from sjepa.errors import SjepaError
+
+#: The project's folder: a checkout's root, or where the installed package lies.
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "book" / "results"
+RUNS = ROOT / "runs"
+
+
+def data_dir() -> Path:
+    """The folder that holds stores and open data: `$SJEPA_DATA`, else `data/` of the project."""
+    return Path(os.environ.get("SJEPA_DATA") or ROOT / "data").expanduser()
+
+
+def setting(default, source: str, why: str, within: str = "",
+            choices: Sequence[str] | Callable[[], Sequence[str]] = ()):
+    """A field that carries its provenance, its reason and its range.
+
+    Args:
+        default: its value.
+        source: see the module's docstring.
+        why: its reason.
+        within: an interval, `(0, 1]` for instance; of a tuple, for each item.
+        choices: the values it may have, or a function that lists them.
+    """
+    return field(default=default, metadata={"source": source, "why": why, "within": within,
+                                            "choices": choices})
+
+
+def registered(module: str, table: str) -> Callable[[], list[str]]:
+    """The names in a registry, looked up when a value is checked: others may add to it."""
+    return lambda: list(getattr(import_module(f"sjepa.{module}"), table))
+
+
+def written(value) -> str:
+    """A setting's value, as pages show it."""
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
+STREAMS = ("joint", "bone", "motion")
+COMPILE = ("auto", "none", "default", "reduce-overhead", "max-autotune")
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
     """Pretraining, with the paper's values as defaults. `PRESETS` holds the smaller versions."""
 
-    preset: str = setting("paper", "ours", "which set of defaults the rest starts from")
+    preset: str = setting(
+        "paper", "ours", "which set of defaults the rest starts from", choices=lambda: list(PRESETS)
+    )
     dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
     split: str = setting("synthetic/xsub", "ours", "only the training part of it is ever read")
     out: str = setting("", "ours", "folder of the run; empty: runs/PRESET-SPLIT-SEED")
     variant: str = setting("", "ours", "name of an ablation, in the ids of its records")
-    seed: int = setting(0, "ours", "weights, order, crops, views and masks follow from it")
-    device: str = setting("auto", "ours", "auto, cpu, cuda")
-    precision: str = setting("auto", "guess", "bf16 where the hardware has it; the paper is silent")
-    compile: str = setting("auto", "ours", "torch.compile: auto (on a GPU), none, or its mode")
+    seed: int = setting(
+        0, "ours", "weights, order, crops, views and masks follow from it", "[0, inf)"
+    )
+    device: str = setting("auto", "ours", "auto, cpu, cuda", choices=DEVICES)
+    precision: str = setting(
+        "auto", "guess", "bf16 where the hardware has it; the paper is silent", choices=PRECISIONS
+    )
+    compile: str = setting(
+        "auto", "ours", "torch.compile: auto (on a GPU), none, or its mode", choices=COMPILE
+    )
 
-    dim: int = setting(256, "readers", "width of a token")
-    depth: int = setting(8, "readers", "blocks of the encoder")
-    heads: int = setting(8, "readers", "attention heads")
-    frames: int = setting(120, "readers", "frames a clip is resized to")
-    segment: int = setting(4, "readers", "frames a token covers")
-    predictor_depth: int = setting(5, "readers", "blocks of the predictor (paper's table 7)")
+    encoder: str = setting(
+        "vit", "readers", "the backbone", choices=registered("encoder", "ENCODERS")
+    )
+    dim: int = setting(256, "readers", "width of a token", "[1, inf)")
+    depth: int = setting(8, "readers", "blocks of the encoder", "[1, inf)")
+    heads: int = setting(8, "readers", "attention heads", "[1, inf)")
+    frames: int = setting(120, "readers", "frames a clip is resized to", "[1, inf)")
+    segment: int = setting(4, "readers", "frames a token covers", "[1, inf)")
+    predictor_depth: int = setting(
+        5, "readers", "blocks of the predictor (paper's table 7)", "[1, inf)"
+    )
 
-    crop: float = setting(0.5, "readers", "shortest random crop, as a share of the clip")
+    crop: float = setting(0.5, "readers", "shortest random crop, as a share of the clip", "(0, 1]")
     base_rotation: float = setting(
-        0.3, "guess", "rad; the lineage rotates each clip, nobody says whether S-JEPA still does"
+        0.3, "guess", "rad; the lineage rotates each clip, nobody says whether S-JEPA still does",
+        "[0, inf)"
     )
     view_rotation: float = setting(
-        0.3, "guess", "rad about the body's vertical axis; the range is unpublished: the lineage's"
+        0.3, "guess", "rad about the body's vertical axis; the range is unpublished: the lineage's",
+        "[0, inf)"
     )
     view_translation: float = setting(
-        0.1, "guess", "m an axis; range unpublished: more than sensor noise, less than a step"
+        0.1, "guess", "m an axis; range unpublished: more than sensor noise, less than a step",
+        "[0, inf)"
     )
-    view_flip: float = setting(0.5, "guess", "probability of a mirrored view; unpublished")
+    view_flip: float = setting(
+        0.5, "guess", "probability of a mirrored view; unpublished", "[0, 1]"
+    )
     stream: str = setting(
-        "joint", "readers", "joint, or bone or motion as the literature compares; made after views"
+        "joint", "readers", "joint, or bone or motion as the literature compares; made after views",
+        choices=STREAMS
     )
-    mask_ratio: float = setting(0.9, "readers", "share of tokens to predict")
-    mask_tau: float = setting(0.8, "lineage", "0.8 on NTU60 and PKU-MMD, 0.75 on NTU120")
+    mask: str = setting(
+        "motion-aware", "readers", "how the tokens to predict are drawn",
+        choices=registered("masking", "MASKS")
+    )
+    mask_ratio: float = setting(0.9, "readers", "share of tokens to predict", "(0, 1)")
+    mask_tau: float = setting(
+        0.8, "lineage", "0.8 on NTU60 and PKU-MMD, 0.75 on NTU120", "(0, inf)"
+    )
     empty_bodies: str = setting(
         "weighted", "lineage", "it trains on absent second bodies too; one row stands for all of "
-        "them: the same expected loss and gradient, 41 % fewer rows on NTU60. all: a row for each"
+        "them: the same expected loss and gradient, 41 % fewer rows on NTU60. all: a row for each",
+        choices=("all", "weighted", "drop")
     )
 
     target: str = setting(
-        "latent", "readers", "latent; motion or coordinates are what the paper argues against"
+        "latent", "readers", "latent; motion or coordinates are what the paper argues against",
+        choices=registered("model", "TARGETS")
     )
     mask_at: str = setting(
-        "output", "readers", "of the target encoder; input: it sees the masked tokens alone"
+        "output", "readers", "of the target encoder; input: it sees the masked tokens alone",
+        choices=("output", "input")
     )
-    loss: str = setting("cross-entropy", "readers", "or mse, one of the paper's ablations")
-    tau_p: float = setting(0.1, "readers", "temperature of the prediction")
-    tau_t: float = setting(0.06, "readers", "temperature of the target")
-    center_beta: float = setting(0.9, "readers", "momentum of the centre")
+    loss: str = setting(
+        "cross-entropy", "readers", "or mse, one of the paper's ablations",
+        choices=("cross-entropy", "mse")
+    )
+    tau_p: float = setting(0.1, "readers", "temperature of the prediction", "(0, inf)")
+    tau_t: float = setting(0.06, "readers", "temperature of the target", "(0, inf)")
+    center_beta: float = setting(0.9, "readers", "momentum of the centre", "[0, 1]")
     ema_start: float | None = setting(
-        0.9999, "readers", "first momentum of the target; empty: 1 - 20 / steps, for short runs"
+        0.9999, "readers", "first momentum of the target; empty: 1 - 20 / steps, for short runs",
+        "[0, 1]"
     )
-    ema_end: float = setting(1.0, "readers", "last momentum of the target")
+    ema_end: float = setting(1.0, "readers", "last momentum of the target", "[0, 1]")
 
-    epochs: int = setting(1200, "readers", "passes over the training clips")
-    batch_size: int = setting(256, "readers", "clips a step")
-    lr: float = setting(1e-3, "readers", "peak learning rate, not scaled by the batch")
-    lr_end: float = setting(5e-4, "readers", "learning rate at the end of the cosine")
-    warmup_epochs: float = setting(20, "readers", "linear warm-up from 0")
-    weight_decay: float = setting(0.05, "readers", "not on biases and norms (lineage's grouping)")
-    clip_grad: float | None = setting(None, "guess", "the paper is silent: no clipping")
-    accumulate: int = setting(1, "ours", "micro-batches a step, where memory is short")
+    epochs: int = setting(1200, "readers", "passes over the training clips", "[1, inf)")
+    batch_size: int = setting(256, "readers", "clips a step", "[1, inf)")
+    lr: float = setting(1e-3, "readers", "peak learning rate, not scaled by the batch", "(0, inf)")
+    lr_end: float = setting(5e-4, "readers", "learning rate at the end of the cosine", "[0, inf)")
+    warmup_epochs: float = setting(20, "readers", "linear warm-up from 0", "[0, inf)")
+    weight_decay: float = setting(
+        0.05, "readers", "not on biases and norms (lineage's grouping)", "[0, inf)"
+    )
+    clip_grad: float | None = setting(None, "guess", "the paper is silent: no clipping", "(0, inf)")
+    accumulate: int = setting(1, "ours", "micro-batches a step, where memory is short", "[1, inf)")
 
-    checkpoint_every: int = setting(10, "ours", "epochs between checkpoints")
-    monitor_every: int = setting(10, "ours", "steps between readings of the collapse monitors")
+    checkpoint_every: int = setting(10, "ours", "epochs between checkpoints", "[1, inf)")
+    monitor_every: int = setting(
+        10, "ours", "steps between readings of the collapse monitors", "[1, inf)"
+    )
 
 
 #: `quick` learns the built-in data in minutes on two CPU cores; `small` is for the open sets on a
@@ -116,25 +187,6 @@ PRESETS: dict[str, dict] = {
 PRESETS["open"] = PRESETS["small"] | dict(
     view_rotation=1.0, view_flip=0.0, batch_size=256, checkpoint_every=25,
 )
-
-_CHOICES = {
-    "preset": tuple(PRESETS),
-    "device": ("auto", "cpu", "cuda"),
-    "precision": ("auto", "fp32", "tf32", "bf16", "fp16"),
-    "compile": ("auto", "none", "default", "reduce-overhead", "max-autotune"),
-    "empty_bodies": ("all", "weighted", "drop"),
-    "stream": STREAMS,
-    "target": ("latent", "motion", "coordinates"),
-    "mask_at": ("output", "input"),
-    "loss": ("cross-entropy", "mse"),
-}
-
-
-CONFIGS = {
-    "pretrain": PretrainConfig, "linear": LinearConfig, "knn": KnnConfig,
-    "retrieval": RetrievalConfig, "finetune": FinetuneConfig, "semi": SemiConfig,
-    "transfer": TransferConfig, "fuse": FuseConfig,
-}
 
 
 def _number(value):
@@ -159,10 +211,44 @@ def _typed(cls, name: str, value):
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         wanted = " or ".join("empty" if t is type(None) else t.__name__ for t in allowed)
         raise SjepaError(f"parameter {name} = {value!r}: expected {wanted}")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        choices = ", ".join(_CHOICES[name])
-        raise SjepaError(f"parameter {name} = {value!r}: expected one of {choices}")
     return value
+
+
+def _check(name: str, value, metadata: dict) -> None:
+    """Refuse a value that is none of its setting's choices or outside its interval."""
+    choices, within = metadata["choices"], metadata["within"]
+    choices = choices() if callable(choices) else choices
+    if choices and value not in choices:
+        raise SjepaError(f"parameter {name} = {value!r}: expected one of {', '.join(choices)}")
+    if within and value is not None:
+        low, high = map(float, within[1:-1].split(","))
+        for number in value if isinstance(value, tuple) else (value,):
+            above = low < number or (within[0] == "[" and number == low)
+            below = number < high or (within[-1] == "]" and number == high)
+            if not (above and below and type(number) in (int, float)):
+                raise SjepaError(f"parameter {name} = {value!r}: expected {_in_words(within)}")
+
+
+def _in_words(within: str) -> str:
+    """An interval as a reader says it: `[1, inf)` is «at least 1»."""
+    low, high = within[1:-1].split(", ")
+    start = f"at least {low}" if within[0] == "[" else f"above {low}"
+    if high == "inf":
+        return f"a number, {start}"
+    return f"a number, {start}, {'at most' if within[-1] == ']' else 'below'} {high}"
+
+
+def checked(config):
+    """The configuration `config` itself.
+
+    Raises:
+        SjepaError: a value outside its setting's range; the sentence names both.
+    """
+    for each in fields(config):
+        _check(each.name, getattr(config, each.name), each.metadata)
+    if hasattr(config, "check"):
+        config.check()
+    return config
 
 
 def make_config(cls, params: dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import os
 import platform
@@ -12,7 +11,7 @@ from collections.abc import Iterable
 
 import torch
 
-from .errors import SjepaError
+from sjepa.errors import SjepaError
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -28,18 +27,8 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def _bf16_pays(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if not torch.backends.mkldnn.is_available():
-        return False
-    if platform.machine().lower() in ("x86_64", "amd64"):  # others: what oneDNN says of itself
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 where the hardware multiplies it, else fp16 on a GPU and fp32 on a CPU.
+    """`auto` is fp32 on a CPU; on a GPU bf16 where its hardware multiplies it, else fp16.
 
     `tf32` stores float32 and lets an Ampere or later GPU multiply its first 10 bits.
 
@@ -47,7 +36,9 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
         SjepaError: fp16 was asked for on a CPU.
     """
     if name == "auto":
-        name = "bf16" if _bf16_pays(device) else "fp16" if device.type == "cuda" else "fp32"
+        name = "fp32"
+        if device.type == "cuda":
+            name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if name == "fp16" and device.type == "cpu":
         raise SjepaError("precision = fp16 needs a GPU: set precision to auto, bf16 or fp32")
     tf32 = name == "tf32" and device.type == "cuda"
@@ -109,28 +100,6 @@ def compile_modules(modules: Iterable[torch.nn.Module], mode: str, device: torch
     for module in modules:
         module.compile(mode="default" if mode == "auto" else mode, dynamic=False)
     return True
-
-
-#: Of glibc's `mallopt`. The second values are where its own adaptation ends.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
-_KEEP = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0}
-_RETURN = {_TRIM_THRESHOLD: 2**26, _MMAP_THRESHOLD: 2**25, _MMAP_MAX: 2**16}
-
-
-def keep_freed_memory(yes: bool = True) -> None:
-    """Keep the memory of freed tensors on the CPU for the next ones, or return it to the kernel.
-
-    glibc returns large blocks when they are freed. A training step frees what the next step wants
-    again, and the kernel fills each page with zeros before it gives it back: a large part of a
-    step's time. PyTorch keeps a GPU's memory in the same way. Other C libraries are left alone.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL(None)
-    for option, value in (_KEEP if yes else _RETURN).items():
-        libc.mallopt(option, value)
-    if not yes:
-        libc.malloc_trim(0)
 
 
 def describe(device: torch.device) -> str:

@@ -11,8 +11,7 @@ import math
 
 import torch
 
-from .model import Pass
-from .target import sharpen
+from sjepa.target import sharpen
 
 
 def effective_rank(features: torch.Tensor) -> torch.Tensor:
@@ -45,12 +44,12 @@ def position_share(latents: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def monitors(made: Pass, center: torch.Tensor, tau_t: float = 0.06,
+def monitors(made, center: torch.Tensor, tau_t: float = 0.06,
              weight: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
     """Readings of one forward pass, as scalars on its device (no synchronisation).
 
     Args:
-        made: the pass.
+        made: the pass, a `sjepa.model.StepOutput`.
         center: `[D]`, as it was in that pass.
         tau_t: temperature of the target.
         weight: `[B]` how many equal rows each row stands for, as in the loss; entropy and kl

@@ -13,14 +13,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .checkpoint import save_atomically
-from .command import main_with_errors
-from .datasets.origins import ORIGINS, Archive, Origin
-from .datasets.store import file_hash
-from .errors import SjepaError
-from .fetch import Unreachable, fetch
-from .paths import data_dir
-from .unpack import unpack
+from sjepa.checkpoint import save_atomically
+from sjepa.config import data_dir
+from sjepa.datasets.fetch import Unreachable, fetch
+from sjepa.datasets.origins import ORIGINS, Archive, Origin
+from sjepa.datasets.store import file_hash
+from sjepa.datasets.unpack import unpack
+from sjepa.errors import SjepaError, main_with_errors
 
 _ROOM = 3  # times the expected bytes an archive may unpack to
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .config import PretrainConfig, make_config
-from .datasets.lineage import center_on_spine
-from .datasets.store import DeviceStore
-from .encoder import Encoder
-from .errors import SjepaError
-from .motion import check_clip
-from .pretrained import load_pretrained
-from .protocols.features import extract
+from sjepa.clips import DeviceStore
+from sjepa.config import PretrainConfig, make_config
+from sjepa.datasets.motion import check_clip
+from sjepa.datasets.sources.mamp_cleaning import center_on_spine
+from sjepa.encoder import Encoder
+from sjepa.errors import SjepaError
+from sjepa.pretrained import load_pretrained
+from sjepa.protocols.features import extract
 
 DEFAULT = "open-small"
 
@@ -36,7 +36,7 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | Encoder | None = No
         encoder: a name or path for `load_pretrained`, or an encoder, which stays on its device;
             None: the encoder `open-small`.
         bodies: body slots of each clip, filled up with absent ones; None: as each clip has them.
-        stream: what the encoder was trained on (`sjepa.streams`); None: what its card says, and
+        stream: what the encoder was trained on (`sjepa.inputs`); None: what its card says, and
             joints for an encoder without one.
         center: move each clip so that its first body's spine begins at the origin, as in every
             store but PKU-MMD's; False for an encoder that was trained on that.

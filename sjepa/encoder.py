@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from .attention import attend
-from .device import in_float32
-from .errors import SjepaError
+from sjepa.device import in_float32
+from sjepa.errors import SjepaError
 
 
 def patchify(x: torch.Tensor, segment: int = 4) -> torch.Tensor:
@@ -26,7 +26,7 @@ def take(tokens: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, fused: see `sjepa.attention`."""
+    """Multi-head self-attention by PyTorch's fused kernels."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -37,7 +37,9 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, count, dim = x.shape
         qkv = self.qkv(x).view(batch, count, 3, self.heads, dim // self.heads)
-        return self.proj(attend(qkv).reshape(batch, count, dim))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v)  # [B, heads, N, dim / heads]
+        return self.proj(attended.transpose(1, 2).reshape(batch, count, dim))
 
 
 def drop_path(branch: torch.Tensor, rate: float) -> torch.Tensor:
@@ -132,6 +134,12 @@ class Encoder(nn.Module):
         """N, the tokens of a clip."""
         return self.frames // self.segment * self.joints
 
+    def parameter_layers(self) -> list[list[nn.Parameter]]:
+        """Parameters by depth, for layer-wise learning rates: tokens, each block, last norm."""
+        first = [*self.embed.parameters(), *self.positions.parameters()]
+        return [first, *(list(block.parameters()) for block in self.blocks),
+                list(self.norm.parameters())]
+
     def set_drop_path(self, rate: float) -> None:
         """Stochastic depth in training: 0 in the first block, growing linearly to `rate`."""
         for block, own in zip(self.blocks, torch.linspace(0, rate, self.depth), strict=True):
@@ -163,3 +171,14 @@ class Encoder(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
         return self.norm(tokens)
+
+
+#: Backbones by name: a class with the arguments of `Encoder`, which must have `dim`, `joints`,
+#: `frames`, `segment`, `shape`, `forward(x, keep)`, `parameter_layers()` and `set_drop_path(rate)`.
+ENCODERS: dict[str, type[nn.Module]] = {"vit": Encoder}
+
+
+def make_encoder(config, skeleton) -> nn.Module:
+    """The encoder that a configuration names, for the joints of a skeleton."""
+    return ENCODERS[config.encoder](config.dim, config.depth, config.heads, len(skeleton),
+                                    config.frames, config.segment)

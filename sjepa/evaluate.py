@@ -8,21 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from .command import main_with_errors
-from .config import CONFIGS, load_params, make_config
-from .config_evaluate import EvaluateConfig
-from .datasets import load_store
-from .datasets.kindergator import COARSE_OF_CLASS
-from .datasets.splits import leaked_between, reported_parts, split
-from .device import describe, peak_bytes
-from .errors import SjepaError
-from .fusion import late_fusion
-from .paths import RUNS
-from .protocols.bench import Bench, Reading, Result
-from .protocols.frozen import run_knn, run_linear, run_retrieval
-from .protocols.scores import Predictions, save_predictions
-from .protocols.tuned import run_finetune, run_semi, run_transfer
-from .records import paper_value, publish, record_id, summary
+from sjepa.config import RUNS, load_params, make_config
+from sjepa.datasets import load_store
+from sjepa.datasets.sources.kindergator import COARSE_OF_CLASS
+from sjepa.datasets.splits import leaked_between, reported_parts, split
+from sjepa.device import describe, peak_bytes
+from sjepa.errors import SjepaError, main_with_errors
+from sjepa.protocols.config import CONFIGS, EvaluateConfig
+from sjepa.protocols.context import Bench, Reading, Result
+from sjepa.protocols.frozen import run_knn, run_linear, run_retrieval
+from sjepa.protocols.fusion import late_fusion
+from sjepa.protocols.scores import Predictions, save_predictions
+from sjepa.protocols.tuned import run_finetune, run_semi, run_transfer
+from sjepa.study.records import paper_value, publish, record_id, summary
 
 PROTOCOLS = {
     "linear": run_linear, "knn": run_knn, "retrieval": run_retrieval,

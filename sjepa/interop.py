@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import torch
 
-from .datasets.feeder_npz import export_npz
-from .datasets.feeder_npz import read as read_npz
-from .encoder import Encoder
-from .errors import SjepaError
+from sjepa.datasets.formats.feeder_npz import export_npz
+from sjepa.datasets.formats.feeder_npz import read as read_npz
+from sjepa.encoder import Encoder
+from sjepa.errors import SjepaError
 
 __all__ = ["encoder_from_mamp", "export_npz", "read_npz"]
 

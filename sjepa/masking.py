@@ -59,3 +59,12 @@ def motion_aware_mask(
     score = logits - exponential.clamp(min=1e-30).log()  # -log(Exp(1)) is Gumbel(0, 1)
     order = score.argsort(dim=1)
     return order[:, :kept].sort(1).values, order[:, kept:].sort(1).values
+
+
+def masked_by_motion(tokens: torch.Tensor, config, generator=None):
+    """The paper's mask, with the ratio and the temperature of a configuration."""
+    return motion_aware_mask(tokens, config.mask_ratio, config.mask_tau, generator)
+
+
+#: Masks by name: `mask(tokens, config, generator)` → `(keep, masked)`, as `motion_aware_mask`.
+MASKS = {"motion-aware": masked_by_motion}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .encoder import Block, Positions, init_linear, take
+from sjepa.encoder import Block, Positions, init_linear, take
 
 
 class Predictor(nn.Module):

@@ -12,16 +12,15 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
-from .checkpoint import save_atomically
-from .command import main_with_errors
-from .datasets import SOURCES, load_store, prepare_store
-from .datasets.catalogue import store_path
-from .datasets.counts import count_report
-from .datasets.feeder_npz import export_npz
-from .datasets.options import CHOICES, PrepareConfig, PrepareRun
-from .datasets.splits import SPLITS
-from .datasets.store import Store, open_store
-from .errors import SjepaError
+from sjepa.checkpoint import save_atomically
+from sjepa.datasets import SOURCES, load_store, prepare_store
+from sjepa.datasets.catalogue import store_path
+from sjepa.datasets.counts import count_report
+from sjepa.datasets.formats.feeder_npz import export_npz
+from sjepa.datasets.options import CHOICES, PrepareConfig, PrepareRun
+from sjepa.datasets.splits import SPLITS
+from sjepa.datasets.store import Store, open_store
+from sjepa.errors import SjepaError, main_with_errors
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

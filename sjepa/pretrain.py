@@ -13,22 +13,18 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import parallel
-from .baselines import Reconstruction
-from .batch import draw, make_batch, pad_rows
-from .checkpoint import resume, save
-from .command import main_with_errors
-from .config import PretrainConfig, as_dict, load_params, make_config
-from .datasets import load_store
-from .datasets.splits import split
-from .datasets.store import Store
-from .device import autocast, compile_modules, keep_freed_memory, pick_device, pick_precision
-from .diagnostics import latent_monitors, monitors, warnings
-from .encoder import Block
-from .errors import SjepaError
-from .model import SJEPA, Pass
-from .paths import RUNS
-from .target import ema_momentum, latent_cross_entropy
+from sjepa import parallel
+from sjepa.checkpoint import resume, save
+from sjepa.config import RUNS, PretrainConfig, as_dict, load_params, make_config
+from sjepa.datasets import load_store
+from sjepa.datasets.splits import split
+from sjepa.datasets.store import Store
+from sjepa.device import autocast, compile_modules, pick_device, pick_precision
+from sjepa.diagnostics import warnings
+from sjepa.encoder import Block
+from sjepa.errors import SjepaError, main_with_errors
+from sjepa.inputs import draw, make_batch, pad_rows
+from sjepa.model import TARGETS, Step
 
 
 def learning_rate(epoch: float, config: PretrainConfig) -> float:
@@ -40,18 +36,13 @@ def learning_rate(epoch: float, config: PretrainConfig) -> float:
     return config.lr_end + (config.lr - config.lr_end) * (1 + math.cos(math.pi * share)) / 2
 
 
-def parameter_groups(model: SJEPA, weight_decay: float) -> list[dict]:
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
     """Weight decay on matrices and position tables, none on biases and norms (lineage)."""
     trained = [p for p in model.parameters() if p.requires_grad]
     return [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def forward(model: SJEPA, x: torch.Tensor, weight, config: PretrainConfig, generator) -> Pass:
-    """View, mask and predict one batch of joints `x` `[R, T, V, 3]`."""
-    return model(*draw(x, config, generator), weight)
 
 
 class Pretraining:
@@ -65,14 +56,12 @@ class Pretraining:
     def __init__(self, config: PretrainConfig, store: Store):
         self.config, self.store = config, store
         self.device = pick_device(config.device)
-        if self.device.type == "cpu":
-            keep_freed_memory()
         self.dtype = pick_precision(config.precision, self.device)
         self.data = store.to(self.device)
         self.train = torch.from_numpy(split(config.split, store)[0])
         torch.manual_seed(config.seed)
-        network = SJEPA if config.target == "latent" else Reconstruction
-        self.model = network(config).to(self.device)
+        self.skeleton = self.data.skeleton
+        self.model = TARGETS[config.target](config, self.skeleton).to(self.device)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, config.weight_decay), lr=config.lr, betas=(0.9, 0.95),
@@ -88,14 +77,12 @@ class Pretraining:
         self.multiple = self.parts * max(1, round(self.batch**0.5 / self.parts))
         blocks = (module for module in self.model.modules() if isinstance(module, Block))
         self.compiled = compile_modules(blocks, config.compile, self.device)
-        if self.compiled and config.target == "latent":
-            self.model.cross_entropy = torch.compile(latent_cross_entropy, dynamic=False)
+        if self.compiled and hasattr(self.model, "cross_entropy"):
+            self.model.cross_entropy = torch.compile(self.model.cross_entropy, dynamic=False)
         self.network = parallel.shared(self.model)
         self.steps_per_epoch = len(self.train) // self.batch  # the last, smaller batch is dropped
         self.steps = self.steps_per_epoch * config.epochs
-        self.ema_start = config.ema_start
-        if self.ema_start is None:  # the target's memory is then 5 % of the run, as in the paper
-            self.ema_start = max(0.0, 1 - 20 / self.steps)
+        self.after: dict[str, float] = {}  # readings of the last step's end
         self.epoch, self.step, self.seconds, self.history = 0, 0, 0.0, []
 
     def micro_batches(self, index: torch.Tensor) -> list[tuple]:
@@ -106,7 +93,7 @@ class Pretraining:
             and its share of the loss of the whole batch.
         """
         x, weight = make_batch(self.data, index, self.config, self.generator)
-        rows = draw(x, self.config, self.generator)
+        rows = draw(x, self.config, self.generator, self.skeleton)
         if self.compiled:  # every new number of rows is compiled anew: allow few
             rows, weight = pad_rows(rows, weight, self.multiple)
         counts = torch.ones(len(x), device=self.device) if weight is None else weight
@@ -146,32 +133,18 @@ class Pretraining:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad)
         readings = {"loss": parallel.summed(loss)}
         if self.step % config.monitor_every == 0 and parallel.rank() == 0:
-            readings |= self.monitors(made, parts[-1])
+            (x, *_), weight, _ = parts[-1]
+            with autocast(self.device, self.dtype):
+                readings |= model.monitors(made, x, weight)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        model.target.update(model.encoder, self.momentum)
-        if config.target == "latent":
-            _, weights, shares = zip(*parts, strict=True)
-            weight = None if weight is None else torch.cat(weights)
-            model.target.update_center(torch.cat(means), weight, sum(shares))
+        _, weights, shares = zip(*parts, strict=True)
+        weight = None if weights[0] is None else torch.cat(weights)
+        self.after = model.after_step(
+            Step(self.step, self.steps, torch.cat(means), weight, sum(shares)))
         self.step += 1
         return readings
-
-    @property
-    def momentum(self) -> float:
-        """Momentum of the target encoder at this step; 0 where it is but a copy."""
-        if self.config.target != "latent":
-            return 0.0
-        return ema_momentum(self.step, self.steps, self.ema_start, self.config.ema_end)
-
-    def monitors(self, made: Pass, part: tuple) -> dict[str, torch.Tensor]:
-        """The collapse monitors of the pass over one micro-batch."""
-        (x, *_), weight, _ = part
-        if self.config.target == "latent":
-            return monitors(made, self.model.target.center, self.config.tau_t, weight)
-        with autocast(self.device, self.dtype):
-            return latent_monitors(self.model.target(x))
 
     def run_epoch(self) -> dict[str, float]:
         """One pass over the training clips in a fresh order; returns the mean readings."""
@@ -185,7 +158,7 @@ class Pretraining:
         self.epoch += 1
         self.seconds += time.perf_counter() - begun
         rate = learning_rate(self.step / self.steps_per_epoch, self.config)
-        row = {"epoch": self.epoch, **row, "lr": rate, "momentum": self.momentum}
+        row = {"epoch": self.epoch, **row, "lr": rate, **self.after}
         if not math.isfinite(row["loss"]):
             raise SjepaError(f"the loss is {row['loss']} in epoch {self.epoch}: "
                              "lower lr, set clip_grad to 3.0, or use precision fp32")

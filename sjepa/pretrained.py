@@ -15,13 +15,12 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from .checkpoint import FREE, save_atomically
-from .command import main_with_errors
-from .datasets.origins import ORIGINS
-from .datasets.pool import MEMBERS
-from .encoder import Encoder
-from .errors import SjepaError
-from .protocols.features import load_encoder, read_encoder
+from sjepa.checkpoint import FREE, save_atomically
+from sjepa.datasets.origins import ORIGINS
+from sjepa.datasets.sources.pool import MEMBERS
+from sjepa.encoder import Encoder
+from sjepa.errors import SjepaError, main_with_errors
+from sjepa.protocols.features import load_encoder, read_encoder
 
 #: Folder of the encoders that come with the package, a file each.
 WEIGHTS = Path(__file__).resolve().parent / "weights"

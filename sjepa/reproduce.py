@@ -1,6 +1,6 @@
 """The quick reproduction: `python -m sjepa.reproduce quick`, minutes on two CPU cores.
 
-Every quick row of `sjepa.rows`, one after the other: pretrains the `quick` preset on the built-in
+Every quick row of `sjepa.study.rows`, one after the other: pretrains the `quick` preset on the built-in
 data, judges it and its untrained twin by every protocol, and writes the records. What is up to
 date is not run again; a change of the code starts it afresh.
 """
@@ -13,16 +13,16 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from .command import main_with_errors
-from .evaluate import evaluate
-from .fusion import late_fusion
-from .paths import RESULTS, ROOT, RUNS
-from .prepare import prepare
-from .pretrain import pretrain
-from .records import read_records
-from .report import PROTOCOLS, row_record, write_report
-from .row import Row
-from .rows import load_row, rows
+from sjepa.config import RESULTS, ROOT, RUNS
+from sjepa.errors import main_with_errors
+from sjepa.evaluate import evaluate
+from sjepa.prepare import prepare
+from sjepa.pretrain import pretrain
+from sjepa.protocols.fusion import late_fusion
+from sjepa.study.records import read_records
+from sjepa.study.row import Row
+from sjepa.study.rows import load_row, rows
+from sjepa.study.tables import PROTOCOLS, row_record, write_report
 
 QUICK = RUNS / "quick"
 #: An empty file for each row that ran to its end, here and in the Snakefile.

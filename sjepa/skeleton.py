@@ -1,19 +1,15 @@
-"""Joint layouts: names, bones, left/right pairs, and the way from other layouts onto NTU-25.
+"""Skeletons: joints, bones, left and right, and the spine that a view turns a body about.
 
-The reference layout is the 25 joints of Kinect v2 as NTU RGB+D stores them, counted from 0 here
-(the owners count from 1). Positions are metres in the camera frame: y up, z away from the camera,
-and a person who faces the camera has the left hand at the smaller x.
+The reference is the 25 joints of Kinect v2 as NTU RGB+D stores them, counted from 0 here (the owners
+count from 1). Positions are metres in the camera frame: y up, z away from the camera, and a person
+who faces the camera has the left hand at the smaller x.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 
-import numpy as np
-
-from .errors import SjepaError
+from sjepa.errors import SjepaError
 
 NTU_JOINTS = (
     "spine base", "spine mid", "neck", "head",
@@ -53,195 +49,94 @@ NTU_CHAINS = {
 SPINE_BASE, SPINE_MID, SPINE_SHOULDER = 0, 1, 20
 
 
-def flip_permutation() -> tuple[int, ...]:
-    """Joint order after a mirror: left takes the place of right and the other way round."""
-    order = list(range(len(NTU_JOINTS)))
-    for left, right in NTU_FLIP_PAIRS:
-        order[left], order[right] = right, left
-    return tuple(order)
-
-
-def face_camera(clip: np.ndarray) -> np.ndarray:
-    """A clip `[T, M, 25, 3]`, turned about the vertical until body 1 faces us in the first frame.
-
-    For recordings without a camera: motion capture knows no front.
-    """
-    left, right = NTU_JOINTS.index("left hip"), NTU_JOINTS.index("right hip")
-    x, _, z = clip[0, 0, right] - clip[0, 0, left]  # has to point along +x
-    cos, sin = np.array([x, z]) / np.hypot(x, z)
-    turn = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], clip.dtype)
-    return clip @ turn
-
-
-def standing_height(body: np.ndarray) -> float:
-    """How tall a body `[T, 25, 3]` is from head to ankles with its bones in one line, in metres.
-
-    The median over the frames in which it was seen, whatever the pose; 0 if there is none.
-    """
-    there = body[(body != 0).any((1, 2))]
-    if not len(there):
-        return 0.0
-    trunk, *legs = (np.linalg.norm(np.diff(there[:, list(chain)], axis=1), axis=-1).sum(1)
-                    for chain in ((0, 1, 20, 2, 3), (12, 13, 14), (16, 17, 18)))
-    return float(np.median(trunk + sum(legs) / 2))
-
 
 @dataclass(frozen=True)
-class Layout:
-    """A joint layout and its linear map onto NTU-25.
+class Skeleton:
+    """What the method needs to know of a body; joint numbers are places in `joints`.
 
     Attributes:
         name: short name, as stores record it.
-        joints: joint names.
-        parents: the joint that each one hangs on, -1 for the root; `joints` lists parents first.
-        to_ntu25: `[25, J]` float32, rows sum to 1; `x25 = to_ntu25 @ x` for `x` `[..., J, 3]`.
-        measured: `[25]` bool, False where the NTU joint is derived and not measured.
+        joints: V joint names.
+        parents: the joint that each one hangs on, -1 for the root.
+        bones: `(child, parent)` pairs of the bone stream.
+        flip_pairs: `(left, right)` pairs that change places in a mirror.
+        spine: base and shoulder of the spine: a view turns a body about the line between them.
+        center: the joint whose first position is a clip's origin.
+        planar: True for image skeletons, whose third channel is a confidence and no coordinate.
     """
 
     name: str
     joints: tuple[str, ...]
     parents: tuple[int, ...]
-    to_ntu25: np.ndarray
-    measured: np.ndarray
+    bones: tuple[tuple[int, int], ...]
+    flip_pairs: tuple[tuple[int, int], ...]
+    spine: tuple[int, int]
+    center: int
+    planar: bool = False
 
-    def map(self, x: np.ndarray) -> np.ndarray:
-        """Positions `[T, J, 3]` of this layout → `[T, 25, 3]` float32."""
-        return np.einsum("kj,tjc->tkc", self.to_ntu25, x.astype(np.float32))
+    def __post_init__(self):
+        count = len(self.joints)
+        named = [*self.spine, self.center, *sum(map(tuple, (*self.bones, *self.flip_pairs)), ())]
+        if len(self.parents) != count or not all(0 <= joint < count for joint in named):
+            raise SjepaError(f"skeleton {self.name!r}: expected a parent for each of its {count} "
+                             f"joints, and bones, pairs and spine from 0 to {count - 1}")
 
-    def order(self, joints: Sequence[str], parents: Sequence[int], where: str) -> list[int]:
-        """Where the layout's joints stand in a file that may list the same skeleton otherwise.
+    def __len__(self) -> int:
+        return len(self.joints)
 
-        Args:
-            joints, parents: the file's skeleton, as the attributes of a layout.
-            where: the file, for the message.
+    @property
+    def flip_permutation(self) -> tuple[int, ...]:
+        """Joint order after a mirror: left takes the place of right and the other way round."""
+        order = list(range(len(self)))
+        for left, right in self.flip_pairs:
+            order[left], order[right] = right, left
+        return tuple(order)
+
+    def as_dict(self) -> dict:
+        """Plain values, for a store's description."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Skeleton:
+        """The skeleton that `as_dict` described.
 
         Raises:
-            SjepaError: it is another skeleton; the sentence names one difference.
+            SjepaError: an entry is missing or unknown.
         """
-        wanted, found = _parents(self.joints, self.parents), _parents(joints, parents)
-        for joint in [*self.joints, *joints]:
-            expected, there = (each.get(joint, "no such joint") for each in (wanted, found))
-            if expected != there:
-                raise SjepaError(f"{where}: expected the skeleton {self.name}, in which the "
-                                 f"parent of {joint!r} is: {expected}; found: {there}")
-        return [list(joints).index(joint) for joint in self.joints]
+        def tuples(value):
+            return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value
+
+        try:
+            return cls(**{name: tuples(value) for name, value in values.items()})
+        except TypeError as error:
+            raise SjepaError(f"not a skeleton ({error}): expected the entries of "
+                             "sjepa.skeleton.Skeleton") from error
 
 
-def _parents(joints: Sequence[str], parents: Sequence[int]) -> dict[str, str]:
-    """Each joint's parent by name."""
-    return {joint: joints[above] if above >= 0 else "none, it is the root"
-            for joint, above in zip(joints, parents, strict=True)}
+NTU25 = Skeleton("ntu25", NTU_JOINTS, NTU_PARENTS, NTU_BONES, NTU_FLIP_PAIRS,
+                 (SPINE_BASE, SPINE_SHOULDER), SPINE_MID)
 
 
-def _ntu25() -> Layout:
-    matrix = np.eye(25, dtype=np.float32)
-    return Layout("ntu25", NTU_JOINTS, NTU_PARENTS, matrix, np.ones(25, bool))
-
-
-def _kinect20() -> Layout:
+def _kinect20() -> Skeleton:
     """Kinect v1. Its order is NTU's first 20 with the shoulder centre in the place of the neck."""
     joints = tuple("spine shoulder" if k == 2 else NTU_JOINTS[k] for k in range(20))
     parents = (-1, 0, 1, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
-    matrix = np.zeros((25, 20), np.float32)
-    for k in range(20):
-        matrix[k, k] = 1
-    matrix[2, 2:4] = 0.67, 0.33  # neck: a third of the way from shoulder centre to head
-    matrix[20, 2] = 1
-    for tip, thumb, hand, wrist in ((21, 22, 7, 6), (23, 24, 11, 10)):
-        matrix[tip, hand], matrix[tip, wrist] = 2, -1  # as far past the hand as the wrist is before
-        matrix[thumb, hand] = 1
-    measured = np.ones(25, bool)
-    measured[[2, 21, 22, 23, 24]] = False
-    return Layout("kinect20", joints, parents, matrix, measured)
+    # Bones hang on the shoulder centre as NTU's do on the spine shoulder.
+    bones = tuple((k, parent) for k, parent in
+                  ((0, 1), (1, 2), (3, 2), *((k, parents[k]) for k in range(4, 20))))
+    return Skeleton("kinect20", joints, parents, bones, NTU_FLIP_PAIRS[:8], (0, 2), 1)
 
 
-def _from_sources(name: str, joints: Sequence[str], parents: Sequence[int],
-                  ntu25: Sequence[str | dict]) -> Layout:
-    """A layout from what stands for each of NTU's 25: a joint, measured, or joints and weights."""
-    matrix = np.zeros((25, len(joints)), np.float32)
-    for row, source in zip(matrix, ntu25, strict=True):
-        for joint, weight in ({source: 1} if isinstance(source, str) else source).items():
-            row[joints.index(joint)] = weight
-    measured = np.array([isinstance(source, str) for source in ntu25])
-    return Layout(name, tuple(joints), tuple(parents), matrix, measured)
+def _coco17() -> Skeleton:
+    """COCO's 17 keypoints: x and y in the image, turned y up, and a confidence."""
+    parts = "eye ear shoulder elbow wrist hip knee ankle".split()
+    joints = ("nose", *(f"{side} {part}" for part in parts for side in ("left", "right")))
+    parents = (-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
+    bones = tuple((k, parent) for k, parent in enumerate(parents) if parent >= 0)
+    pairs = tuple((k, k + 1) for k in range(1, 17, 2))
+    return Skeleton("coco17", joints, parents, bones, pairs, (11, 5), 0, planar=True)
 
 
-def _from_chains(name: str, chains: Sequence[str], ntu25: Sequence[str | dict]) -> Layout:
-    """As `_from_sources`; each chain begins at the root or at a joint of an earlier chain."""
-    tree = {chains[0].split()[0]: ""}
-    for chain in chains:
-        tree |= {child: parent for parent, child in pairwise(chain.split())}
-    joints = list(tree)
-    parents = [joints.index(parent) if parent else -1 for parent in tree.values()]
-    return _from_sources(name, joints, parents, ntu25)
-
-
-def _hdm31() -> Layout:
-    """The root and 30 bones of HDM05 (and of CMU's recordings); a point is the END of its bone."""
-    legs = [f"root {s}hipjoint {s}femur {s}tibia {s}foot {s}toes" for s in "lr"]
-    spine = "root lowerback upperback thorax lowerneck upperneck head"
-    arms = [(f"thorax {s}clavicle {s}humerus {s}radius {s}wrist {s}hand {s}fingers",
-             f"{s}wrist {s}thumb") for s in "lr"]
-    ntu25 = (
-        "root upperback lowerneck head "
-        "lclavicle lhumerus lradius lhand rclavicle rhumerus rradius rhand "
-        "lhipjoint lfemur ltibia lfoot rhipjoint rfemur rtibia rfoot "
-        "thorax lfingers lthumb rfingers rthumb"
-    )
-    return _from_chains("hdm31", [*legs, spine, *arms[0], *arms[1]], ntu25.split())
-
-
-def _bandai21() -> Layout:
-    """Bandai-Namco's motion capture without its extra root; Hand is where NTU has the wrist."""
-    arms = [f"Chest Shoulder_{s} UpperArm_{s} LowerArm_{s} Hand_{s}" for s in "LR"]
-    legs = [f"Hips UpperLeg_{s} LowerLeg_{s} Foot_{s} Toes_{s}" for s in "LR"]
-
-    def beyond(side: str, share: float) -> dict[str, float]:
-        """Past the wrist by a share of the forearm."""
-        return {f"Hand_{side}": 1 + share, f"LowerArm_{side}": -share}
-
-    ntu25: list[str | dict] = ["Hips", "Chest", {"Neck": 0.5, "Head": 0.5}]
-    ntu25 += [{"Head": 2.5, "Neck": -1.5}]
-    for side, arm in zip("LR", arms, strict=True):
-        ntu25 += [*arm.split()[2:], beyond(side, 0.3)]
-    ntu25 += [*legs[0].split()[1:], *legs[1].split()[1:], "Neck"]
-    ntu25 += [beyond(side, share) for side in "LR" for share in (0.7, 0.3)]
-    return _from_chains("bandai21", ["Hips Spine Chest Neck Head", *arms, *legs], ntu25)
-
-
-def _mediapipe33() -> Layout:
-    """MediaPipe Pose's landmarks in its order (BlazePose's topology), turned to y up.
-
-    The parents are its connections; shoulders and mouth, which it ties to no face, hang on the
-    nose. Pinky and index are the knuckles: the palm lies before them and the tips behind.
-    Source: developers.google.com/mediapipe, Pose Landmarker.
-    """
-    pairs = "ear mouth shoulder elbow wrist pinky index thumb hip knee ankle heel toe".split()
-    joints = ["nose"]
-    joints += [f"{side} {part}" for side in ("left", "right")
-               for part in ("inner eye", "eye", "outer eye")]
-    joints += [f"{side} {part}" for part in pairs for side in ("left", "right")]
-    parents = (-1, 0, 1, 2, 0, 4, 5, 3, 6, 0, 0, 0, 0, 11, 12, 13, 14, 15, 16, 15, 16, 15, 16,
-               11, 12, 23, 24, 25, 26, 27, 28, 27, 28)
-
-    def middle(**shares: float) -> dict[str, float]:
-        """Weights of points half-way between left and right."""
-        return {f"{side} {part}": share / 2 for part, share in shares.items()
-                for side in ("left", "right")}
-
-    ntu25: list[str | dict] = [middle(hip=1), middle(hip=0.5, shoulder=0.5),
-                               middle(shoulder=0.67, ear=0.33), middle(ear=1)]
-    for side in ("left", "right"):  # a palm half-way from the wrist to the knuckles
-        ntu25 += [f"{side} shoulder", f"{side} elbow", f"{side} wrist",
-                  {f"{side} wrist": 0.5, f"{side} pinky": 0.25, f"{side} index": 0.25}]
-    ntu25 += [f"{side} {part}" for side in ("left", "right")
-              for part in ("hip", "knee", "ankle", "toe")]
-    ntu25 += [middle(shoulder=1)]
-    for side in ("left", "right"):  # tips as far behind the knuckles as the palm is before them
-        ntu25 += [{f"{side} wrist": -0.5, f"{side} pinky": 0.75, f"{side} index": 0.75},
-                  f"{side} thumb"]
-    return _from_sources("mediapipe33", joints, parents, ntu25)
-
-
-LAYOUTS = {layout.name: layout for layout in (
-    _ntu25(), _kinect20(), _hdm31(), _bandai21(), _mediapipe33())}
+KINECT20, COCO17 = _kinect20(), _coco17()
+#: Skeletons known by name; a store may carry any other.
+SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, COCO17)}

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from sjepa import synthetic
 from sjepa.checkpoint import save
 from sjepa.config import PretrainConfig, make_config
-from sjepa.datasets import synthetic
-from sjepa.datasets.lineage import center_on_spine
+from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.datasets.store import open_store
 from sjepa.datasets.writer import StoreWriter
 from sjepa.pretrain import Pretraining
-from sjepa.protocols import bench
+from sjepa.protocols import context as bench
 
 torch.set_num_threads(2)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from sjepa.config import ROOT, data_dir
 from sjepa.errors import SjepaError
-from sjepa.paths import ROOT, data_dir
 
 fuzz = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -1,5 +1,13 @@
-"""Data sets: one reader a source, one store for all of them."""
+"""Data sets: from the owners' files to one store for all of them."""
 
-from .catalogue import SOURCES, load_store, prepare_store
+from importlib import import_module
 
-__all__ = ["SOURCES", "load_store", "prepare_store"]
+_HOME = {"load_store": "catalogue", "prepare_store": "catalogue", "SOURCES": "catalogue"}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str):
+    """The names above when they are first asked for: readers load only where they are used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..errors import SjepaError
-from .items import Item, LeftOut
-from .writer import Interrupted, StoreWriter
+from sjepa.datasets.items import Item, LeftOut
+from sjepa.datasets.writer import Interrupted, StoreWriter
+from sjepa.errors import SjepaError
 
 _CHUNK = 16  # jobs that travel to a process together
 _AHEAD = 4  # chunks a process that are read before they are needed: bounds the memory

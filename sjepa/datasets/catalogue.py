@@ -14,30 +14,20 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ..errors import SjepaError
-from ..paths import ROOT, data_dir
-from . import (
-    bandai,
-    camera,
-    converted,
-    feeder_npz,
-    hdm05,
-    kindergator,
-    mannequin,
-    motions,
-    ntu_clips,
-    nwucla,
-    pku,
-    pool,
-    synthetic,
-)
-from .building import Job, build
-from .items import Item
-from .lineage import center_on_spine
-from .options import PrepareConfig, check_options
-from .store import OldStore, Store, open_store
-from .text import walk_files
-from .writer import StoreWriter
+from sjepa import synthetic
+from sjepa.config import ROOT, data_dir
+from sjepa.datasets.building import Job, build
+from sjepa.datasets.formats import converted, feeder_npz
+from sjepa.datasets.items import Item
+from sjepa.datasets.options import PrepareConfig, check_options
+from sjepa.datasets.sources import bandai, hdm05, kindergator, ntu_clips, nwucla, pku, pool
+from sjepa.datasets.sources.mamp_cleaning import center_on_spine
+from sjepa.datasets.store import OldStore, Store, open_store
+from sjepa.datasets.text import walk_files
+from sjepa.datasets.writer import StoreWriter
+from sjepa.errors import SjepaError
+from sjepa.synthetic import actions as motions
+from sjepa.synthetic import camera, mannequin
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..errors import SjepaError
-from .ntu_names import missing_from
-from .origins import CONTENT, content_fingerprint
-from .splits import SPLITS, split
-from .store import Store
+from sjepa.datasets.origins import CONTENT, content_fingerprint
+from sjepa.datasets.sources.ntu_names import missing_from
+from sjepa.datasets.splits import SPLITS, split
+from sjepa.datasets.store import Store
+from sjepa.errors import SjepaError
 
 #: Usable clips: of NTU as the owners' lists of names have them, of PKU-MMD as secondary sources say
 #: (no public list confirms them), of the open sets as this project counted them.

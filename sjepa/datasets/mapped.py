@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import SjepaError
-from ..skeleton import LAYOUTS
-from .lineage import center_on_spine
+from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.sources.mamp_cleaning import center_on_spine
+from sjepa.errors import SjepaError
 
 
 def mapped_clip(path: Path, layout: str, positions: np.ndarray) -> np.ndarray:

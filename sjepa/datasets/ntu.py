@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.ntu_careful import SkeletonFormatError, read_careful
-from sjepa.datasets.ntu_text import (
+from sjepa.datasets.sources.ntu_careful import SkeletonFormatError, read_careful
+from sjepa.datasets.sources.ntu_text import (
     JOINTS,
     MAX_BODIES,
     MAX_FRAMES,

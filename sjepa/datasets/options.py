@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import SjepaError
-from ..settings import setting
+from sjepa.config import setting
+from sjepa.errors import SjepaError
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .store import Store
+from sjepa.datasets.store import Store
 
 
 @dataclass(frozen=True)

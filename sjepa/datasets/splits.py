@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import SjepaError
-from .store import Store, content_hash
-from .synthetic import TRAIN_SUBJECTS, TRAIN_VIEWS
+from sjepa.datasets.store import Store, content_hash
+from sjepa.errors import SjepaError
+from sjepa.synthetic import TRAIN_SUBJECTS, TRAIN_VIEWS
 
 #: NTU60 cross-subject training performers (owners' list).
 NTU60_TRAIN = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
@@ -24,7 +24,7 @@ KINDERGATOR_VALIDATION = (970, 474, 644)  # of those: one adult, two children
 NWUCLA_VALIDATION = (2,)  # of the training views 1 and 2
 
 #: Bandai-Namco 2: active, elderly, exhausted and feminine train; masculine, normal and youthful are
-#: the styles never seen (numbers as in `sjepa.datasets.bandai`).
+#: the styles never seen (numbers as in `sjepa.datasets.sources.bandai`).
 BANDAI_STYLES = (0, 4, 5, 6)
 
 #: Pretrained on the first, judged on the second (paper's table of transfer; target PKU-MMD II).

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import SjepaError
+from sjepa.clips import DeviceStore
+from sjepa.errors import SjepaError
 
 VERSION = 2
 COLUMNS = ("labels", "subjects", "views", "reps", "setups")
@@ -105,20 +106,6 @@ class Store:
         )
 
 
-@dataclass
-class DeviceStore:
-    """The arrays of a store that training needs, as tensors on one device."""
-
-    frames: torch.Tensor  # [F, 25, 3] float32
-    offsets: torch.Tensor  # [N, M] int64, -1 where the body is absent
-    lengths: torch.Tensor  # [N] int64
-    labels: torch.Tensor  # [N] int64
-
-    def __post_init__(self):
-        #: `[N, M]` bool on the host: which bodies are there, known without asking the device.
-        self.present = (self.offsets >= 0).cpu()
-
-
 def open_store(path: str | Path, verify: bool = False) -> Store:
     """Open a store.
 
@@ -145,7 +132,7 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
                        "prepare the store again")
     if layout != "ntu25":
         raise StoreError(f"{path} has the joint layout {layout!r}, the encoder needs 'ntu25': "
-                         "map it with sjepa.skeleton.LAYOUTS and prepare the store again")
+                         "map it with sjepa.datasets.layouts.LAYOUTS and prepare the store again")
     try:
         frames = np.load(path / "frames.npy", mmap_mode="r")
         index = dict(np.load(path / "index.npz"))

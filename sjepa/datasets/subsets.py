@@ -25,13 +25,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..command import main_with_errors
-from ..errors import SjepaError
-from .catalogue import load_store
-from .ntu import parse_name
-from .ntu_names import published_names
-from .splits import SPLITS, split
-from .store import Store
+from sjepa.datasets.catalogue import load_store
+from sjepa.datasets.ntu import parse_name
+from sjepa.datasets.sources.ntu_names import published_names
+from sjepa.datasets.splits import SPLITS, split
+from sjepa.datasets.store import Store
+from sjepa.errors import SjepaError, main_with_errors
 
 
 def rank_key(seed: int, name: str) -> str:

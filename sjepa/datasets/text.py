@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..errors import SjepaError
+from sjepa.errors import SjepaError
 
 MAX_BYTES = 1 << 27  # 128 MiB: twenty minutes of 60 joints at 30 Hz; the longest file has 3 MiB
 MAX_LINES = 1 << 22  # 19 minutes of ASF/AMC at 120 Hz; a line costs memory even if it is empty

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .items import Item, LeftOut
-from .store import COLUMNS, VERSION, StoreError, file_hash
+from sjepa.datasets.items import Item, LeftOut
+from sjepa.datasets.store import COLUMNS, VERSION, StoreError, file_hash
 
 _ROW = (*COLUMNS, "names", "offsets", "lengths", "scales")
 _HEADER = 128  # bytes: numpy pads the header so that the first axis can grow in place

@@ -11,8 +11,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from ..datasets.store import Store
-from ..skeleton import NTU_JOINTS, SPINE_BASE, SPINE_SHOULDER
+from sjepa.datasets.store import Store
+from sjepa.skeleton import NTU_JOINTS, SPINE_BASE, SPINE_SHOULDER
 
 FRAMES = 20  # a clip is resampled to so many poses
 C = 0.01  # inverse strength of the regression's penalty

@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from ..encoder import Encoder, init_linear
-from .features import encode_bodies
+from sjepa.encoder import Encoder, init_linear
+from sjepa.protocols.features import encode_bodies
 
 
 class ActionHead(nn.Module):

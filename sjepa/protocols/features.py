@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..config import PretrainConfig, make_config
-from ..datasets.store import DeviceStore
-from ..device import autocast
-from ..encoder import Encoder
-from ..errors import SjepaError
-from ..streams import to_stream
-from ..views import base_rotation, center_crop, seen, train_crop
+from sjepa.clips import DeviceStore, center_crop, train_crop
+from sjepa.config import PretrainConfig, make_config
+from sjepa.device import autocast
+from sjepa.encoder import Encoder
+from sjepa.errors import SjepaError
+from sjepa.inputs import to_stream
+from sjepa.views import base_rotation, seen
 
 
 def load_encoder(run: str | Path) -> tuple[Encoder, dict]:
@@ -151,7 +151,7 @@ def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop:
         crop: share of the clip, at test time.
         rotation: None at test time (central crop, no rotation); a number: the training
             augmentation, a random crop and a base rotation of up to this many radians.
-        stream: what is made of the joints, see `sjepa.streams`.
+        stream: what is made of the joints, see `sjepa.inputs`.
         generator: source of the augmentation's randomness.
 
     Returns:

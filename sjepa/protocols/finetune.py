@@ -20,16 +20,17 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..checkpoint import same_settings, save_atomically
-from ..config import FinetuneConfig, as_dict
-from ..device import autocast, compile_modules, peak_bytes
-from ..encoder import Encoder
-from ..errors import SjepaError
-from ..pretrain import learning_rate
-from .bench import Bench
-from .classifier import Classifier
-from .features import network_input
-from .layer_decay import layer_decay_groups
+from sjepa.checkpoint import same_settings, save_atomically
+from sjepa.config import as_dict
+from sjepa.device import autocast, compile_modules, peak_bytes
+from sjepa.encoder import Encoder
+from sjepa.errors import SjepaError
+from sjepa.pretrain import learning_rate
+from sjepa.protocols.classifier import Classifier
+from sjepa.protocols.config import FinetuneConfig
+from sjepa.protocols.context import Bench
+from sjepa.protocols.features import network_input
+from sjepa.protocols.layer_decay import layer_decay_groups
 
 
 def weights_hash(encoder: Encoder) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from ..config import KnnConfig, LinearConfig, RetrievalConfig
-from .bench import Bench, Reading, Result, reading, set_up
-from .classical import logistic_regression
-from .knn import knn, recall
-from .linear import linear_probe
+from sjepa.protocols.classical import logistic_regression
+from sjepa.protocols.config import KnnConfig, LinearConfig, RetrievalConfig
+from sjepa.protocols.context import Bench, Reading, Result, reading, set_up
+from sjepa.protocols.knn import knn, recall
+from sjepa.protocols.linear import linear_probe
 
 
 def probe(bench: Bench, config: LinearConfig) -> dict[str, Reading]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checkpoint import save_atomically
-from ..errors import SjepaError
+from sjepa.checkpoint import save_atomically
+from sjepa.errors import SjepaError
 
 
 @dataclass

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import FinetuneConfig, LinearConfig, SemiConfig, TransferConfig
-from ..datasets.subsets import labelled_subset, write_list
-from ..errors import SjepaError
-from .bench import Bench, Reading, Result, reading, set_up, starting_encoder
-from .finetune import FineTuning, fine_tune
-from .frozen import probe
+from sjepa.datasets.subsets import labelled_subset, write_list
+from sjepa.errors import SjepaError
+from sjepa.protocols.config import FinetuneConfig, LinearConfig, SemiConfig, TransferConfig
+from sjepa.protocols.context import Bench, Reading, Result, reading, set_up, starting_encoder
+from sjepa.protocols.finetune import FineTuning, fine_tune
+from sjepa.protocols.frozen import probe
 
 
 def percent_name(share: float) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sjepa.datasets.store import DeviceStore
+from sjepa.clips import DeviceStore
 
 TWO_BODIES = 0.18  # of NTU60's clips
 

@@ -30,12 +30,12 @@ from timing import (  # noqa: E402
     warm_up,
 )
 
-from sjepa import attention, costs  # noqa: E402
 from sjepa.checkpoint import save_atomically  # noqa: E402
-from sjepa.command import main_with_errors  # noqa: E402
 from sjepa.config import PretrainConfig, make_config  # noqa: E402
 from sjepa.device import describe  # noqa: E402
-from sjepa.records import commit, versions  # noqa: E402
+from sjepa.errors import main_with_errors  # noqa: E402
+from sjepa.study import flops as costs  # noqa: E402
+from sjepa.study.records import commit, versions  # noqa: E402
 
 #: What grows, and the settings of each row.
 GRID = {

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from sjepa.skeleton import SPINE_BASE, SPINE_SHOULDER, flip_permutation
+from sjepa.skeleton import NTU25, SPINE_BASE, SPINE_SHOULDER
 
 # ---------------------------------------------------------------- data, one clip at a time
 
@@ -53,7 +53,7 @@ def view(body: np.ndarray, angle: float, shift: np.ndarray, mirrored: bool) -> n
     moved = (body - base) @ turn.T.astype(np.float32) + base + shift
     moved = np.where(seen[:, None, None], moved, body).astype(np.float32)
     if mirrored:
-        moved = moved[:, list(flip_permutation())] * np.array([-1, 1, 1], np.float32)
+        moved = moved[:, list(NTU25.flip_permutation)] * np.array([-1, 1, 1], np.float32)
     return moved
 
 

@@ -28,18 +28,17 @@ import torch
 from tqdm import tqdm
 
 from sjepa.checkpoint import save_atomically
-from sjepa.command import main_with_errors
+from sjepa.config import RESULTS
 from sjepa.datasets import prepare_store
 from sjepa.datasets.counts import USABLE
-from sjepa.datasets.lineage import clip_from_skeleton
 from sjepa.datasets.ntu import read_skeleton, write_skeleton
-from sjepa.datasets.ntu_names import published_names
+from sjepa.datasets.sources.mamp_cleaning import clip_from_skeleton
+from sjepa.datasets.sources.ntu_names import published_names
 from sjepa.datasets.store import open_store
 from sjepa.datasets.writer import StoreWriter
 from sjepa.device import describe
-from sjepa.errors import SjepaError
-from sjepa.paths import RESULTS
-from sjepa.records import commit, versions
+from sjepa.errors import SjepaError, main_with_errors
+from sjepa.study.records import commit, versions
 
 FRAMES = 80  # mean length of NTU's clips; the shortest have about 30 frames, the longest 300
 TWO_BODIES = 0.18  # share of NTU60's clips, 11 of whose 60 actions take two people

@@ -36,16 +36,16 @@ from timing import (  # noqa: E402
     warm_up,
 )
 
-from sjepa import costs, parallel  # noqa: E402
+from sjepa import parallel  # noqa: E402
 from sjepa.checkpoint import save_atomically  # noqa: E402
-from sjepa.command import main_with_errors  # noqa: E402
-from sjepa.config import PretrainConfig, load_params, make_config  # noqa: E402
+from sjepa.config import ROOT, PretrainConfig, load_params, make_config  # noqa: E402
 from sjepa.datasets.splits import SPLITS  # noqa: E402
 from sjepa.device import describe, pick_device  # noqa: E402
-from sjepa.paths import ROOT  # noqa: E402
+from sjepa.errors import main_with_errors  # noqa: E402
+from sjepa.inputs import body_rows  # noqa: E402
 from sjepa.pretrain import Pretraining  # noqa: E402
-from sjepa.records import commit, versions  # noqa: E402
-from sjepa.views import body_rows  # noqa: E402
+from sjepa.study import flops as costs  # noqa: E402
+from sjepa.study.records import commit, versions  # noqa: E402
 
 NTU60 = 40_091, 1  # training clips of its cross-subject protocol, one epoch
 

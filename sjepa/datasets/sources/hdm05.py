@@ -1,0 +1,95 @@
+"""HDM05, the eleven classes of the cross-subject protocol, as ASF/AMC files at 120 Hz.
+
+One `HDM_ACTOR_CLASS_TAKE_120.amc` a clip, and one `HDM_ACTOR.asf` an actor in some folder near it.
+The public copy's folders `train` and `test` are not read: the actor tells (bd, bk and dg train;
+Ofli et al. 2014). Every fourth frame is taken, 30 Hz.
+Source: resources.mpi-inf.mpg.de/HDM05 (CC BY-SA 3.0).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
+from sjepa.datasets.items import Item, LeftOut
+from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.mapped import mapped_clip
+from sjepa.datasets.text import find_files, parse_name
+from sjepa.errors import SjepaError
+
+CLASSES = [
+    "depositFloorR", "elbowToKnee1RepsLelbowStart", "grabHighR", "hopBothLegs1hops",
+    "jogLeftCircle4StepsRstart", "kickLFront1Reps", "lieDownFloor", "rotateArmsBothBackward1Reps",
+    "sneak2StepsLStart", "squat1Reps", "throwBasketball",
+]
+#: A clip's subject is the place here.
+ACTORS = ["bd", "bk", "dg", "mm", "tr"]
+EVERY = 4  # of 120 frames a second
+_LIKE = "HDM_mm_depositFloorR_019_120.amc"
+_NAME = re.compile(rf"HDM_({'|'.join(ACTORS)})_([A-Za-z0-9]+)_([0-9]{{3}})_120")
+
+
+def files(raw: Path) -> list[Path]:
+    """The AMC files below `raw`, by name.
+
+    Raises:
+        SjepaError: a name off the scheme, an unknown actor, or a name that stands twice.
+    """
+    return find_files(raw, "*.amc", _NAME, _LIKE)
+
+
+@cache
+def _skeleton_near(folder: Path, name: str) -> Path | None:
+    above = [up / name for up in (folder, *folder.parents[:2])]
+    # The public copy holds an actor's skeleton in one of the class folders only.
+    near = above + sorted(folder.parent.glob(f"*/{name}"))
+    return next((path for path in near if path.is_file()), None)
+
+
+def skeleton_file(path: Path) -> Path:
+    """The skeleton of the actor of an AMC file: beside it, one or two folders up, or in a folder
+    beside its own.
+
+    Raises:
+        SjepaError: there is none, or the name of `path` is off the scheme.
+    """
+    name = f"HDM_{parse_name(path, _NAME, _LIKE)[0]}.asf"
+    found = _skeleton_near(path.absolute().parent, name)
+    if found is None:
+        raise SjepaError(f"{path} needs its actor's skeleton {name}, beside it, above it or in a "
+                         "folder beside its own: get it from the same place")
+    return found
+
+
+def job_files(path: Path) -> tuple[Path, ...]:
+    """What a clip is read from: its motion and its actor's skeleton."""
+    return path, skeleton_file(path)
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """Positions `[T, 31, 3]` float64 in metres at 30 Hz, joints as in `LAYOUTS["hdm31"]`.
+
+    Raises:
+        SjepaError: no skeleton, another one, or a file off the grammar.
+    """
+    where = skeleton_file(path)
+    skeleton = read_asf(where)
+    order = LAYOUTS["hdm31"].order(skeleton.joints, skeleton.parents, str(where))
+    return joint_positions(skeleton, read_amc(path, skeleton)[::EVERY])[:, order]
+
+
+def read(path: Path) -> list[Item | LeftOut]:
+    """The file's clip: subject is the actor's place in `ACTORS`, rep the take.
+
+    Raises:
+        SjepaError: as `read_clip`, or a name off the scheme.
+    """
+    actor, action, take = parse_name(path, _NAME, _LIKE)
+    if action not in CLASSES:
+        return [LeftOut(path.stem, f"{action} is none of the protocol's eleven classes")]
+    clip = mapped_clip(path, "hdm31", read_clip(path))
+    return [Item(clip, CLASSES.index(action), path.stem, ACTORS.index(actor), rep=int(take))]

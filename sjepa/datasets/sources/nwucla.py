@@ -1,0 +1,76 @@
+"""Northwestern-UCLA Multiview Action3D, in the JSON release that skeleton projects share.
+
+One file a clip, `aAA_sSS_eEE_vVV.json` (action, subject, repetition, view), with `skeletons`
+`[T, 20, 3]` metres in Kinect v1 order and `label`, dense, from 1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from sjepa.datasets.items import Item
+from sjepa.datasets.mapped import mapped_clip
+from sjepa.datasets.text import MAX_NUMBER, find_files, parse_name
+from sjepa.errors import SjepaError
+
+CLASSES = [
+    "pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down",
+    "stand up", "donning", "doffing", "throw", "carry",
+]
+#: The owners' numbers of these classes.
+ACTIONS = [1, 2, 3, 4, 5, 6, 8, 9, 11, 12]
+MAX_BYTES = 1 << 22  # 4 MiB; the longest clip has 0.3
+_LIKE = "a01_s01_e00_v01.json"
+_NAME = re.compile(
+    rf"a({'|'.join(f'{k:02d}' for k in ACTIONS)})_s([0-9]{{2}})_e([0-9]{{2}})_v(0[123])"
+)
+
+
+def files(raw: Path) -> list[Path]:
+    """The clips below `raw`, by name; JSON files of other names may lie beside them.
+
+    Raises:
+        SjepaError: a name like a clip's that is off the scheme, or one that stands twice.
+    """
+    return find_files(raw, "a[0-9]*.json", _NAME, _LIKE)
+
+
+def read_clip(path: Path) -> tuple[np.ndarray, int]:
+    """One clip: positions `[T, 20, 3]` float32 in metres, and its class from 0.
+
+    Raises:
+        SjepaError: the file is not such a clip; the sentence says what is wrong.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES >> 20} MiB")
+        data = json.loads(path.read_bytes())
+        clip, label = np.array(data["skeletons"]), data["label"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SjepaError(f"{path} is no NW-UCLA clip ({error!r}): get it again") from error
+    if clip.dtype.kind not in "if" or clip.ndim != 3 or clip.shape[1:] != (20, 3) or not len(clip):
+        raise SjepaError(f"{path} is no NW-UCLA clip: expected skeletons [T, 20, 3] of numbers, "
+                         f"found {list(clip.shape)} of {clip.dtype}")
+    if not (np.abs(clip) <= MAX_NUMBER).all():
+        raise SjepaError(f"{path}: expected finite positions in metres, found NaN or huge ones")
+    if label not in range(1, len(CLASSES) + 1):
+        raise SjepaError(f"{path}: label {str(label)[:40]}, expected 1 to {len(CLASSES)}")
+    return clip.astype(np.float32), int(label) - 1
+
+
+def read(path: Path) -> list[Item]:
+    """One file's clip, mapped onto NTU-25, with the spine's middle in the first frame as origin.
+
+    Raises:
+        SjepaError: as `read_clip`, or a label that is not that of the name.
+    """
+    action, subject, rep, view = map(int, parse_name(path, _NAME, _LIKE))
+    clip, label = read_clip(path)
+    if label != ACTIONS.index(action):
+        raise SjepaError(f"{path}: label {label + 1}, expected {ACTIONS.index(action) + 1}, which "
+                         "the name says")
+    return [Item(mapped_clip(path, "kinect20", clip), label, path.stem, subject, view, rep)]

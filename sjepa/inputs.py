@@ -1,0 +1,152 @@
+"""From clip numbers to one batch of network input, all of it on the device.
+
+A network sees joints, or a stream made of them: bones or motion. A stream is made last, from joints
+that were cropped, rotated and viewed, because these are motions of joints. The mask is drawn from
+the joints, so that one rule hides tokens in every stream.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from sjepa.clips import DeviceStore, train_crop
+from sjepa.config import PretrainConfig
+from sjepa.encoder import patchify
+from sjepa.masking import MASKS
+from sjepa.skeleton import NTU25, Skeleton
+from sjepa.views import base_rotation, geometric_view, seen
+
+
+def bones(x: torch.Tensor, skeleton: Skeleton = NTU25) -> torch.Tensor:
+    """Child minus parent along the skeleton's bones; a joint that is no child is zero.
+
+    Args:
+        x: joints `[..., T, V, 3]` metres; frames in which a body was not seen are zero.
+
+    Returns:
+        `[..., T, V, 3]`, each bone at the index of its child joint; unseen frames stay zero.
+    """
+    child, parent = (list(ends) for ends in zip(*skeleton.bones, strict=True))
+    out = torch.zeros_like(x)
+    out[..., child, :] = x[..., child, :] - x[..., parent, :]
+    return out
+
+
+def motion(x: torch.Tensor) -> torch.Tensor:
+    """Each frame's step to the next, `x[t + 1] - x[t]`; the last frame is zero.
+
+    The step between a seen and an unseen frame is zero too: a body that is lost did not jump to
+    the origin.
+
+    Args:
+        x: joints `[..., T, V, 3]` metres.
+    """
+    there = seen(x)
+    both = (there[..., 1:] & there[..., :-1])[..., None, None]
+    step = (x[..., 1:, :, :] - x[..., :-1, :, :]) * both
+    return torch.cat((step, torch.zeros_like(x[..., :1, :, :])), -3)
+
+
+def to_stream(x: torch.Tensor, stream: str = "joint",
+              skeleton: Skeleton = NTU25) -> torch.Tensor:
+    """Joints `[..., T, V, 3]` as `stream`: one of `sjepa.config.STREAMS`, of the same shape.
+
+    Absent bodies stay zero. Lineage: the feeders of MAMP and of the works before it.
+    """
+    if stream == "bone":
+        return bones(x, skeleton)
+    return motion(x) if stream == "motion" else x
+
+
+def body_rows(present: torch.Tensor,
+              empty: str = "all") -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Which body slots of a batch to compute, and how many slots each of them stands for.
+
+    Args:
+        present: `[B, M]` bool on the host, the bodies that are there.
+        empty: what becomes of absent bodies. `all` keeps a row for each, as the lineage does;
+            `weighted` lets one row of zeros stand for all of them; `drop` leaves them out.
+
+    Returns:
+        `[R]` indices into the flattened slots, and their weights `[R]` (None: one each).
+    """
+    slots = present.flatten()
+    rows = torch.arange(len(slots)) if empty == "all" else slots.nonzero()[:, 0]
+    weight = None
+    if empty == "weighted" and len(rows) < len(slots):
+        first = (~slots).to(torch.uint8).argmax().view(1)
+        weight = torch.ones(len(rows) + 1)
+        weight[-1] = len(slots) - len(rows)
+        rows = torch.cat((rows, first))
+    return rows, weight
+
+
+def fold_bodies(x: torch.Tensor, empty: str = "all") -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Fold bodies into the batch: `[B, M, T, V, 3]` to rows `[R, T, V, 3]`.
+
+    Who is there is read off the clips, for which the host has to wait for the device; pretraining
+    takes it from the store instead.
+
+    Args:
+        x: clips with their body slots.
+        empty: see `body_rows`.
+
+    Returns:
+        The rows, and `[R]` how many rows each stands for (None: one each).
+    """
+    present = seen(x.flatten(0, 1)).any(1).view(x.shape[:2])
+    rows, weight = body_rows(present.cpu(), empty)
+    return x.flatten(0, 1)[rows.to(x.device)], None if weight is None else weight.to(x.device)
+
+
+def make_batch(store: DeviceStore, index: torch.Tensor, config: PretrainConfig, generator):
+    """Clips to network input: crop and resize, base rotation, bodies folded into the batch.
+
+    Which bodies are there is known on the host, so that nothing here waits for the device.
+
+    Returns:
+        `x` `[R, T, V, 3]` and the rows' weights `[R]` or None.
+    """
+    device = store.frames.device
+    rows, weight = body_rows(store.present[index], config.empty_bodies)
+    index, rows = index.to(device, non_blocking=True), rows.to(device, non_blocking=True)
+    x = train_crop(store, index, config.frames, config.crop, generator=generator)
+    x = base_rotation(x, config.base_rotation, generator, store.skeleton).flatten(0, 1)[rows]
+    return x, None if weight is None else weight.to(device, non_blocking=True)
+
+
+def draw(x: torch.Tensor, config: PretrainConfig, generator,
+         skeleton: Skeleton = NTU25) -> tuple[torch.Tensor, ...]:
+    """The model's inputs for a batch of joints `x` `[R, T, V, 3]`: a view and a mask of each row.
+
+    The mask is drawn from the joints themselves; the networks see `config.stream` of them.
+
+    Returns:
+        `x` and `view` `[R, T, V, 3]`, `keep` `[R, K]`, `masked` `[R, N - K]`.
+    """
+    view = geometric_view(x, config.view_rotation, config.view_translation, config.view_flip,
+                          generator, skeleton)
+    tokens = patchify(x, config.segment)
+    keep, masked = MASKS[config.mask](tokens, config, generator)
+    x, view = (to_stream(joints, config.stream, skeleton) for joints in (x, view))
+    return x, view, keep, masked
+
+
+def pad_rows(rows: tuple, weight: torch.Tensor | None, multiple: int) -> tuple[list, torch.Tensor]:
+    """Bring the rows of a batch up to a `multiple`, so that few different shapes occur.
+
+    Rows are repeated with weight 0: no weighted sum notices them.
+
+    Args:
+        rows: tensors of `[R, ...]` each.
+        weight: `[R]` how many rows each stands for; None: one each.
+        multiple: of this many rows.
+
+    Returns:
+        The tensors, and the weights `[R']`.
+    """
+    count, at = len(rows[0]), rows[0].device
+    padded = torch.arange(count + -count % multiple, device=at)
+    weight = torch.ones(count, device=at) if weight is None else weight
+    weight = torch.where(padded < count, weight[padded % count], 0.0)
+    return [each[padded % count] for each in rows], weight

@@ -1,0 +1,1 @@
+"""Pictures and tables for chapters and pages."""

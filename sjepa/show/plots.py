@@ -1,0 +1,229 @@
+"""Pictures in one style: skeletons, filmstrips, masks, curves. Colour-blind safe (Okabe and Ito).
+
+Left limbs are blue, right limbs orange, the torso grey, in every picture of the book.
+"""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+from sjepa.skeleton import NTU_CHAINS, NTU_JOINTS
+
+GREY, BLUE, ORANGE = "#6b7280", "#0072b2", "#d55e00"
+GREEN, PURPLE, YELLOW, SKY = "#009e73", "#b5548c", "#c99700", "#56b4e9"
+PALETTE = [BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY]
+PART_COLOURS = {
+    "torso": GREY, "left arm": BLUE, "left leg": BLUE, "right arm": ORANGE, "right leg": ORANGE,
+}
+#: Joints in the order in which pictures list them, part by part and from the trunk outwards.
+PART_ORDER = (
+    0, 1, 20, 2, 3, 4, 5, 6, 7, 21, 22, 8, 9, 10, 11, 23, 24, 12, 13, 14, 15, 16, 17, 18, 19,
+)
+PART_BOUNDS = {"torso": (0, 5), "left arm": (5, 11), "right arm": (11, 17), "left leg": (17, 21),
+               "right leg": (21, 25)}
+
+
+def joint_colour(joint: int) -> str:
+    """The colour of a joint: that of its side."""
+    name = NTU_JOINTS[joint]
+    return BLUE if name.startswith("left") else ORANGE if name.startswith("right") else GREY
+
+
+def use_style() -> None:
+    """The look of all figures."""
+    sns.set_theme(style="ticks", palette=PALETTE, font_scale=0.9)
+    plt.rcParams.update({
+        "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
+        "axes.titlesize": "medium", "axes.titleweight": "bold", "legend.frameon": False,
+        "savefig.bbox": "tight", "figure.constrained_layout.use": True,
+    })
+
+
+def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float = 0.5) -> None:
+    """The paper's cells, one a line: how far the reproduced figure lies from the paper's.
+
+    Args:
+        ax: matplotlib axes.
+        cells: protocol, what it is judged on, the paper's figure, the record or None.
+        band: points within which a re-run counts as a replication.
+    """
+    ax.axvspan(-band, band, color=GREY, alpha=0.2, lw=0)
+    ax.axvline(0, color=GREY, lw=0.8)
+    for at, (_, _, paper, record) in enumerate(cells):
+        if record is None:
+            ax.plot(0, at, "o", mec=GREY, mfc="white")
+            continue
+        low, high = record["interval"]
+        ax.plot([low - paper, high - paper], [at, at], color=BLUE, lw=1.5)
+        ax.plot(record["value"] - paper, at, "o", color=BLUE)
+    ax.set_yticks(range(len(cells)), [f"{protocol}, {name}: {paper:.1f}"
+                                      for protocol, name, paper, _ in cells])
+    ax.set(xlabel="points from the paper's figure", ylim=(len(cells) - 0.5, -0.5))
+    reach = max(3 * band, *(abs(x) for x in ax.get_xlim()))
+    ax.set_xlim(-reach, reach)
+
+
+def gain_chart(ax, gains: list[tuple[str, str, dict, dict]]) -> None:
+    """Accuracies of S-JEPA (filled) and of its baseline (hollow), a line each, with intervals.
+
+    Args:
+        ax: matplotlib axes.
+        gains: protocol, what it is judged on, S-JEPA's record, the baseline's.
+    """
+    for at, (_, _, *pair) in enumerate(gains):
+        for record, colour, fill, shift in zip(pair, (BLUE, GREY), (BLUE, "white"), (-0.12, 0.12),
+                                               strict=True):
+            ax.plot(record["interval"], [at + shift] * 2, color=colour, lw=1.5)
+            ax.plot(record["value"], at + shift, "o", mec=colour, mfc=fill)
+    ax.set_yticks(range(len(gains)), [f"{protocol}, {name}" for protocol, name, *_ in gains])
+    ax.set(xlabel="%, on test clips", xlim=(0, 100), ylim=(len(gains) - 0.5, -0.5))
+
+
+def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
+    """Positions `[..., 3]` to picture coordinates `[..., 2]`, turned by `yaw` radians.
+
+    Yaw 0 is what the camera sees: its picture shows the left hand of a person who faces it on the
+    right, as a photograph does. x runs to the camera's left, so that the picture negates it.
+    """
+    x = -(np.cos(yaw) * pose[..., 0] + np.sin(yaw) * pose[..., 2])
+    return np.stack((x, pose[..., 1]), -1)
+
+
+def draw_skeleton(ax, pose: np.ndarray, masked: np.ndarray | None = None, yaw: float = 0.0,
+                  shift: float = 0.0, alpha: float = 1.0, size: float = 14) -> None:
+    """Draw one body.
+
+    Args:
+        ax: matplotlib axes.
+        pose: `[25, 3]` metres.
+        masked: `[25]` bool; masked joints are drawn hollow, their bones faint.
+        yaw: turn about the vertical, radians.
+        shift: sideways, metres.
+        alpha: opacity.
+        size: of the joint dots, points squared.
+    """
+    flat = project(pose, yaw) + (shift, 0)
+    hidden = np.zeros(25, bool) if masked is None else np.asarray(masked, bool)
+    for part, chains in NTU_CHAINS.items():
+        for chain in chains:
+            for a, b in zip(chain[:-1], chain[1:], strict=True):
+                faint = 0.25 if hidden[a] or hidden[b] else 1.0
+                ax.plot(*flat[[a, b]].T, color=PART_COLOURS[part], lw=1.8, alpha=alpha * faint,
+                        solid_capstyle="round")
+    colours = np.array([joint_colour(k) for k in range(25)])
+    ax.scatter(*flat.T, s=size, zorder=3, alpha=alpha, linewidths=0.8, edgecolors=colours,
+               facecolors=np.where(hidden, "white", colours))
+
+
+def bare(ax) -> None:
+    """Equal scales and no frame: for skeletons."""
+    ax.set_aspect("equal")
+    ax.axis("off")
+
+
+def filmstrip(clip: np.ndarray, frames: int = 8, yaw: float = 0.0, title: str = "", ax=None):
+    """Evenly spaced frames of a clip side by side.
+
+    Args:
+        clip: `[T, M, 25, 3]` metres.
+        frames: how many.
+        yaw: turn about the vertical, radians.
+        title: above the strip.
+        ax: axes, or None for a new figure.
+
+    Returns:
+        The axes.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(9, 2.4))
+    clip = np.asarray(clip)
+    width = np.ptp(project(clip[clip.any((2, 3))], yaw)[..., 0]) + 0.25
+    for k, t in enumerate(np.linspace(0, len(clip) - 1, frames).round().astype(int)):
+        for body in clip[t]:
+            if body.any():
+                draw_skeleton(ax, body, yaw=yaw, shift=k * max(width, 0.7), size=7)
+    ax.set_title(title, loc="left")
+    bare(ax)
+    return ax
+
+
+def mask_grid(ax, masked: np.ndarray, segments: int, values: np.ndarray | None = None) -> None:
+    """A mask (or any value a token) as joints against segments, joints grouped by body part.
+
+    Args:
+        ax: matplotlib axes.
+        masked: token indices that are masked, or None to show `values` alone.
+        segments: S.
+        values: `[S * 25]` numbers shown as shades.
+    """
+    order = list(PART_ORDER)
+    if values is None:
+        grid = np.zeros(segments * 25)
+        grid[np.asarray(masked)] = 1
+        shades = sns.light_palette(BLUE, as_cmap=True)
+    else:
+        grid, shades = np.asarray(values), "mako_r"
+    ax.imshow(grid.reshape(segments, 25).T[order], cmap=shades, aspect="auto",
+              interpolation="nearest")
+    bounds = list(PART_BOUNDS.values())
+    ax.set_yticks([(a + b - 1) / 2 for a, b in bounds], list(PART_BOUNDS))
+    for _, end in bounds[:-1]:
+        ax.axhline(end - 0.5, color="white", lw=1.5)
+    ax.tick_params(length=0)
+    ax.set_xlabel("segment")
+
+
+def curves(ax, history: list[dict], *names: str, label: str = "", **look) -> None:
+    """Readings of a run's history against its epochs; epochs without a reading are left out.
+
+    Args:
+        ax: matplotlib axes.
+        history: a row an epoch.
+        names: of readings, a line each.
+        label: of the lines; empty: the reading's name.
+        look: matplotlib's line properties.
+    """
+    for name in names:
+        rows = [(row["epoch"], row[name]) for row in history if name in row]
+        ax.plot(*zip(*rows, strict=True), label=label or name.replace("_", " "), **look)
+    ax.set_xlabel("epoch")
+
+
+#: The readings that tell the three kinds of collapse apart.
+MONITORS = ("entropy", "rank", "std_clips", "position_share")
+
+
+def monitor_panels(axes, baselines: list[dict], ablations: list[dict]) -> None:
+    """Small multiples of the collapse monitors: ablations in colour, the baseline's seeds in grey.
+
+    Args:
+        axes: one for each of `MONITORS`.
+        baselines: curves, see `sjepa.study.evidence.read_curve`.
+        ablations: likewise.
+    """
+    for ax, name in zip(axes, MONITORS, strict=True):
+        for curve in baselines:
+            first = "baseline" if curve is baselines[0] else "_"
+            curves(ax, curve["history"], name, label=first, color=GREY, lw=1)
+        for curve, colour in zip(ablations, PALETTE, strict=False):
+            known = any(name in row for row in curve["history"])
+            curves(ax, curve["history"] if known else [], name, color=colour,
+                   label=curve["run"].removeprefix("open-"))
+        ax.set_title(name.replace("_", " "), loc="left")
+
+
+def confusion_map(ax, matrix: np.ndarray, classes) -> None:
+    """A confusion matrix as shares of the true class, so that large classes do not drown small.
+
+    Args:
+        ax: matplotlib axes.
+        matrix: `[classes, classes]` counts, row = true class; a row without clips stays empty.
+        classes: their names.
+    """
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    sns.heatmap(shares, cmap="mako_r", vmin=0, vmax=1, square=True, ax=ax, xticklabels=classes,
+                yticklabels=classes, cbar_kws={"label": "share of the true class", "shrink": 0.7})
+    ax.tick_params(labelsize=7, length=0)
+    ax.set(xlabel="predicted", ylabel="true")

@@ -1,0 +1,52 @@
+"""What pretraining costs: operations counted from the shapes, peaks of devices, hours of a run."""
+
+from __future__ import annotations
+
+import torch
+
+from sjepa.config import PretrainConfig
+
+#: Dense half-precision peaks in FLOP/s (bf16, where the device has it; products of half-precision
+#: numbers summed in float32, no sparsity), by a part of the device's name. From NVIDIA's data
+#: sheets (H200, H100 SXM, PCIe and NVL, A100, L20, T4) and its white paper on Ada (RTX 4090).
+PEAKS = {
+    "H200": 989.5e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989.5e12, "A100": 312e12,
+    "L20": 119.5e12, "RTX 4090": 165.2e12, "T4": 65e12,
+}
+
+
+def block_flops(tokens: int, dim: int) -> int:
+    """Operations of one transformer block's forward pass on one row, two a multiply-add.
+
+    24 n d² in the linear layers (queries, keys and values 6, projection 2, network 16) and 4 n² d
+    in attention.
+    """
+    return 24 * tokens * dim**2 + 4 * tokens**2 * dim
+
+
+def row_flops(config: PretrainConfig) -> int:
+    """Operations of one training step for one body.
+
+    Matrix products only. A backward pass counts twice its forward pass, whatever an implementation
+    computes anew; the target encoder has none, and neither have the coordinates.
+    """
+    dim, tokens = config.dim, config.frames // config.segment * 25
+    seen = round(tokens * (1 - config.mask_ratio))
+    embed = 2 * tokens * 3 * config.segment * dim
+    encoder = config.depth * block_flops(seen, dim)
+    ends = 2 * tokens * dim**2  # the predictor's entry on the seen tokens, its exit on the rest
+    predictor = ends + config.predictor_depth * block_flops(tokens, dim)
+    target = embed + config.depth * block_flops(tokens, dim)
+    return 2 * embed + 3 * (encoder + predictor) + target
+
+
+def peak_flops(device: str, dtype: torch.dtype) -> float | None:
+    """The peak of a device, named as PyTorch names it, in half precision; None if not known."""
+    if dtype == torch.float32 or (dtype == torch.bfloat16 and "T4" in device):
+        return None
+    return next((peak for name, peak in PEAKS.items() if name in device), None)
+
+
+def hours(clips: int, epochs: int, samples_per_s: float, batch: int = 256) -> float:
+    """Hours of a pretraining; the last, smaller batch of an epoch is dropped."""
+    return clips // batch * batch * epochs / samples_per_s / 3600

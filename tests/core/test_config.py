@@ -1,0 +1,101 @@
+"""Settings: presets, provenance, and what happens to a wrong name, type or choice."""
+
+import shlex
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from sjepa.config import (
+    PRESETS,
+    PretrainConfig,
+    load_params,
+    make_config,
+    notebook_params,
+    papermill_command,
+)
+from sjepa.errors import SjepaError
+from sjepa.protocols.config import CONFIGS, LinearConfig
+
+
+def test_every_setting_states_source_and_reason():
+    for cls in CONFIGS.values():
+        for f in fields(cls):
+            assert f.metadata["source"] in {"authors", "readers", "lineage", "guess", "ours"}, f
+            assert len(f.metadata["why"]) > 5, f.name
+
+
+def test_presets_name_known_settings_and_keep_the_method():
+    method = ("mask_ratio", "mask_tau", "tau_p", "tau_t", "center_beta", "view_translation",
+              "view_flip", "weight_decay", "lr", "lr_end")
+    for name in PRESETS:
+        config = make_config(PretrainConfig, {"preset": name})
+        kept = [m for m in method if (name, m) != ("open", "view_flip")]  # its classes have sides
+        assert all(getattr(config, m) == getattr(PretrainConfig(), m) for m in kept)
+
+
+def test_parameters_override_the_preset():
+    config = make_config(PretrainConfig, {"preset": "quick", "dim": 32, "lr": "5e-4"})
+    assert config.dim == 32 and config.lr == 5e-4 and config.depth == PRESETS["quick"]["depth"]
+
+
+@pytest.mark.parametrize("params, said", [
+    ({"epoch": 3}, "unknown parameter 'epoch': did you mean epochs"),
+    ({"colour": 3}, "unknown parameter 'colour': known"),
+    ({"epochs": "many"}, "epochs = 'many': expected int"),
+    ({"epochs": 1.5}, "epochs = 1.5: expected int"),
+    ({"epochs": True}, "epochs = True: expected int"),
+    ({"lr": "fast"}, "lr = 'fast': expected float"),
+    ({"preset": "papr"}, "expected one of paper, quick, small"),
+    ({"empty_bodies": "no"}, "expected one of all, weighted, drop"),
+    ({"epochs": 0}, "epochs = 0: expected at least 1"),
+    ({"mask_ratio": 1.0}, "expected between 0 and 1"),
+])
+def test_wrong_parameters_are_refused_in_words(params, said):
+    with pytest.raises(SjepaError, match=said):
+        make_config(PretrainConfig, params)
+
+
+def test_notebooks_refuse_what_papermill_lets_pass():
+    cell = {"preset": "quick", "seed": 1, "_dh": [], "In": [], "make_config": make_config}
+    assert notebook_params(PretrainConfig, cell).seed == 1
+    with pytest.raises(SjepaError, match="did you mean epochs"):
+        notebook_params(PretrainConfig, cell | {"epoch": 400})
+
+
+def test_parameter_files(tmp_path):
+    with pytest.raises(SjepaError, match="no parameter file at"):
+        load_params(tmp_path / "none.yaml")
+    (tmp_path / "a.yaml").write_text("just words")
+    with pytest.raises(SjepaError, match="expected lines"):
+        load_params(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("a: [")
+    with pytest.raises(SjepaError, match="is not YAML"):
+        load_params(tmp_path / "a.yaml")
+
+
+def test_the_command_repeats_the_run():
+    config = make_config(LinearConfig, {"run": "runs/x", "passes": 4})
+    said = papermill_command("linear", config)
+    named = dict(zip(said.split()[4::3], said.split()[5::3], strict=True))
+    assert make_config(LinearConfig, {k: type(getattr(config, k))(v) for k, v in named.items()}) \
+        == config
+    config = make_config(LinearConfig, {"more_lrs": [0.3, 1e-5]})
+    *_, flag, value = shlex.split(papermill_command("linear", config))
+    assert flag == "-y" and make_config(LinearConfig, yaml.safe_load(value)) == config
+
+
+def test_further_learning_rates_are_numbers_each_once():
+    assert make_config(LinearConfig, {"more_lrs": [1, "3e-1"]}).more_lrs == (1.0, 0.3)
+    for value, said in (
+        (0.3, "more_lrs = 0.3: expected tuple"),
+        ([0], r"more_lrs = \[0.0\]: expected numbers above 0"),
+        (["fast"], r"more_lrs = \['fast'\]: expected numbers above 0"),
+        ([True], r"more_lrs = \[True\]: expected numbers above 0"),
+        (["nan"], "expected numbers above 0"), (["inf"], "expected numbers above 0"),
+        ([0.1], r"more_lrs = \[0.1\]: expected each once, and lr = 0.1 not among them"),
+        ([0.3, 0.3], r"more_lrs = \[0.3, 0.3\]: expected each once"),
+        ([0.30000001, 0.3], "expected each once"),  # both would be the metric top1-lr0.3
+    ):
+        with pytest.raises(SjepaError, match=said):
+            make_config(LinearConfig, {"more_lrs": value})

@@ -1,0 +1,140 @@
+"""Features of clips at hand: those of evaluation, each clip by itself, bad input in words."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import sjepa
+from sjepa.datasets.store import open_store
+from sjepa.datasets.writer import StoreWriter
+from sjepa.embedding import embed
+from sjepa.encoder import Encoder
+from sjepa.errors import SjepaError
+from sjepa.protocols.features import extract, load_encoder
+
+
+@pytest.fixture(scope="module")
+def encoder(pretrained_once):
+    return load_encoder(pretrained_once)[0]
+
+
+@pytest.fixture(scope="module")
+def some(store):
+    """Indices of clips with one body and with two."""
+    pairs = store.offsets[:, 1] >= 0
+    return np.concatenate([np.flatnonzero(pairs)[:4], np.flatnonzero(~pairs)[::5]])
+
+
+def test_features_are_those_of_evaluation(store, encoder, some):
+    wanted = extract(encoder, store.to("cpu"), some).numpy()
+    made = embed([store.clip(i) for i in some], encoder)
+    assert made.dtype == np.float32 and len(some) > 8 and len(set(store.lengths[some])) > 4
+    np.testing.assert_array_equal(made, wanted)
+
+
+def test_features_are_those_of_evaluation_from_int16_too(store, encoder, some, tmp_path):
+    with StoreWriter(tmp_path / "small", "synthetic", store.classes, dtype="int16") as writer:
+        for i in some:
+            writer.add(store.clip(i), label=0, name=str(store.names[i]))
+    small = open_store(tmp_path / "small")
+    wanted = extract(encoder, small.to("cpu"), np.arange(len(small))).numpy()
+    np.testing.assert_array_equal(embed([small.clip(i) for i in range(len(small))], encoder),
+                                  wanted)
+
+
+@pytest.mark.parametrize("stream", ["bone", "motion"])
+def test_streams_are_those_of_evaluation(store, encoder, some, stream):
+    wanted = extract(encoder, store.to("cpu"), some, stream=stream).numpy()
+    made = embed([store.clip(i) for i in some], encoder, stream=stream)
+    np.testing.assert_array_equal(made, wanted)
+
+
+def test_a_clip_has_its_feature_in_any_company(store, encoder, some):
+    clips = [store.clip(i) if k % 2 else store.clip(i)[:, 0] for k, i in enumerate(some)]
+    together = embed(clips, encoder, batch=3)
+    for clip, feature in zip(clips, together, strict=True):
+        np.testing.assert_allclose(embed([clip], encoder)[0], feature, atol=1e-5)
+
+
+def test_an_absent_body_takes_part_as_in_evaluation(store, encoder, some):
+    alone = store.clip(some[-1])[:, 0]
+    assert not store.clip(some[-1])[:, 1].any()
+    wanted = extract(encoder, store.to("cpu"), some[-1:]).numpy()
+    np.testing.assert_allclose(embed([alone], encoder, bodies=2), wanted, atol=1e-6)
+    assert np.abs(embed([alone], encoder) - wanted).max() > 1e-3
+
+
+def test_where_a_clip_stands_does_not_matter_unless_it_is_said_to(store, encoder, some):
+    clip = store.clip(some[-1])[:, :1]
+    away = clip + np.float32([0.5, 1, 3])
+    np.testing.assert_allclose(embed([away], encoder), embed([clip], encoder), atol=1e-4)
+    moved = embed([away], encoder, center=False) - embed([clip], encoder, center=False)
+    assert np.abs(moved).max() > 1e-2
+
+
+def test_an_encoder_is_found_by_the_folder_of_its_run(store, encoder, pretrained_once, some):
+    clips = [store.clip(some[0])]
+    np.testing.assert_array_equal(sjepa.embed(clips, pretrained_once), embed(clips, encoder))
+
+
+def test_gradients_and_inputs_are_left_alone(store, some):
+    encoder = Encoder(32, 1, 4, frames=32, segment=8)
+    clip = store.clip(some[0])[:, 0] + np.float32(2)
+    before = clip.copy()
+    assert isinstance(embed([clip, torch.from_numpy(clip)], encoder), np.ndarray)
+    np.testing.assert_array_equal(clip, before)
+    assert all(p.requires_grad and p.grad is None for p in encoder.parameters())
+
+
+def changed(clip, at, value):
+    clip = clip.copy()
+    clip[at] = value
+    return clip
+
+
+BAD = {
+    "NaN": (lambda x: changed(x, (7, 0, 3, 1), np.nan), "frame 7 is NaN or infinite"),
+    "infinite": (lambda x: changed(x, (0, 0, 3, 1), np.inf), "frame 0 is NaN or infinite"),
+    "joints": (lambda x: x[:, :, :20], r"expected \[T, 25, 3\] .* found \[\d+, \d, 20, 3\]"),
+    "flat": (lambda x: x.reshape(len(x), -1), "expected"),
+    "no frames": (lambda x: x[:0], "has no frames"),
+    "nobody": (lambda x: 0 * x, "nobody is in the clip"),
+    "first absent": (lambda x: np.stack([0 * x[:, 0], x[:, 0]], 1), "its first body is absent"),
+    "centimetres": (lambda x: 100 * x, "would be 1[0-9]{2} m tall.* divide centimetres by 100"),
+    "kilometres": (lambda x: x / 1000, "the unit is not metres"),
+    "words": (lambda x: [["a"]], "is no array of numbers"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_clips_are_named_by_their_place(store, encoder, some, fault):
+    change, said = BAD[fault]
+    clip = store.clip(some[-1])
+    with pytest.raises(SjepaError, match=f"clip 1.*{said}"):
+        embed([clip, change(clip)], encoder)
+
+
+@pytest.mark.parametrize("clips, more, said", [
+    (np.zeros((4, 25, 3)), {}, r"clips is one array \[4, 25, 3\]: give a list"),
+    (torch.zeros(4, 1, 25, 3), {}, r"give a list, \[clip\] for one"),
+    ([], {}, "clips is empty"),
+    ([np.eye(25, 3)[None, None].repeat(2, 1) / 4], {"bodies": 1}, "more than bodies = 1"),
+    ([np.zeros((4, 25, 3))], {"encoder": "no-such"}, "no pretrained encoder 'no-such'"),
+    ([np.zeros((4, 25, 3))], {"encoder": Encoder(8, 1, 1, joints=17)}, "takes 17 joints"),
+])
+def test_bad_arguments_in_words(encoder, clips, more, said):
+    with pytest.raises(SjepaError, match=said):
+        embed(clips, **{"encoder": encoder} | more)
+
+
+def test_the_package_gives_its_three_functions_without_loading_torch_for_its_name():
+    code = ("import sys, sjepa; assert 'torch' not in sys.modules; "
+            "from sjepa import embed, load_pretrained, read_motion; "
+            "import sjepa.embedding, sjepa.pretrained, sjepa.datasets.motion; "
+            "assert sjepa.embed is embed is sjepa.embedding.embed and callable(sjepa.read_motion)")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    with pytest.raises(AttributeError, match="no attribute 'embedd'"):
+        _ = sjepa.embedd

@@ -1,0 +1,95 @@
+"""Two processes give the run of one: under `torchrun`, on the CPU, through the command line."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from sjepa import parallel
+from sjepa.checkpoint import save
+from sjepa.config import ROOT, as_dict
+from sjepa.errors import SjepaError
+from sjepa.pretrain import Pretraining, pretrain
+
+DRIVER = """
+import sys
+from sjepa import pretrain
+from sjepa.errors import main_with_errors
+from sjepa.datasets.store import open_store
+pretrain.load_store = lambda name: open_store({store!r})
+main_with_errors(lambda: pretrain.main(sys.argv[1:]))
+"""
+
+
+def torchrun(processes, config, store, folder):
+    """`torchrun` the command line on the small store, as a user would on the built-in one."""
+    (folder / "driver.py").write_text(DRIVER.format(store=str(store.path)))
+    (folder / "params.yaml").write_text(yaml.safe_dump(as_dict(config)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node",
+               str(processes), str(folder / "driver.py"), "--params", str(folder / "params.yaml")]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+
+
+def test_two_processes_continue_the_run_of_one(store, tiny, tmp_path):
+    """One process takes an epoch, two the next three, in two parts each; one alone takes all four.
+
+    Bounds: losses 1e-6, weights 1e-5 and a ten-thousandth, after twelve steps. Biases of keys are
+    left out: their gradient is rounding alone, which AdamW brings to full size.
+    """
+    config = dataclasses.replace(tiny, batch_size=12, out=str(tmp_path / "run"))
+    alone, first = Pretraining(config, store), Pretraining(config, store)
+    assert alone.steps_per_epoch >= 3
+    first.run_epoch()
+    save(first, tmp_path / "run")
+    done = torchrun(2, dataclasses.replace(config, accumulate=2), store, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n").count(str(tmp_path / "run")) == 1  # one process prints
+    while alone.epoch < config.epochs:
+        alone.run_epoch()
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert state["step"] == alone.step and torch.equal(state["generator"],
+                                                       alone.generator.get_state())
+    for mine, theirs in zip(alone.history, state["history"], strict=True):
+        assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-6)
+        assert {"entropy", "rank"} <= theirs.keys()
+    for name, value in alone.model.state_dict().items():
+        if not name.endswith("qkv.bias"):
+            torch.testing.assert_close(state["model"][name], value, atol=1e-5, rtol=1e-4,
+                                       msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_a_notebook_launches_two_processes(store, tiny, tmp_path, monkeypatch):
+    """As book/batch.md has it; one epoch, bounds as above."""
+    shutil.copytree(store.path, tmp_path / "nwucla")  # a name that is not made anew from code
+    monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    config = dataclasses.replace(tiny, dataset="nwucla", epochs=1, out=str(tmp_path / "run"))
+    alone = Pretraining(config, store)
+    alone.run_epoch()
+    two = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, rdzv_backend="c10d",
+                       rdzv_endpoint="localhost:0")
+    elastic_launch(two, pretrain)(config)
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert state["history"][0]["loss"] == pytest.approx(alone.history[0]["loss"], rel=1e-6)
+    for name, value in alone.model.state_dict().items():
+        if not name.endswith("qkv.bias"):
+            torch.testing.assert_close(state["model"][name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_alone_nothing_is_shared(store, tiny):
+    run = Pretraining(tiny, store)
+    assert run.network is run.model and (parallel.world(), parallel.rank()) == (1, 0)
+    value = torch.ones(3)
+    assert parallel.summed(value) is value
+
+
+def test_too_few_clips_to_share_are_refused(store, tiny):
+    with pytest.raises(SjepaError, match="8 clips a step cannot be shared by 1 process"):
+        Pretraining(dataclasses.replace(tiny, accumulate=9), store)

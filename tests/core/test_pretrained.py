@@ -1,0 +1,148 @@
+"""Encoders by name: shipped, exported or of a run; their cards; faults in words."""
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from sjepa import pretrained
+from sjepa.config import ROOT
+from sjepa.encoder import Encoder
+from sjepa.errors import SjepaError
+from sjepa.pretrained import export, load_pretrained, make_card, shipped
+from sjepa.protocols.features import load_encoder
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """An empty folder of shipped encoders."""
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def same(one, other) -> bool:
+    pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
+    return one.shape == other.shape and all(
+        a == b and torch.equal(x, y) and x.dtype == y.dtype for (a, x), (b, y) in pairs)
+
+
+def test_run_and_export_and_shipped_name_are_one_encoder(pretrained_once, weights):
+    wanted, facts = load_encoder(pretrained_once)
+    card = export(pretrained_once, weights / "tiny.safetensors")
+    assert shipped() == ["tiny"]
+    for name in ("tiny", weights / "tiny.safetensors", str(pretrained_once)):
+        encoder, found = load_pretrained(name)
+        assert same(encoder, wanted) and not encoder.training
+        assert not any(p.requires_grad for p in encoder.parameters())
+        assert found["recipe"] == card["recipe"] and found["data"] == card["data"]
+    assert card["recipe"]["dim"] == facts["config"]["dim"] == 32
+    assert list(weights.iterdir()) == [weights / "tiny.safetensors"]  # no half-written neighbour
+
+
+def test_the_card_says_data_terms_and_recipe_and_no_place(pretrained_once, weights):
+    out = weights / "a.safetensors"
+    card = export(pretrained_once, out, ["bandai", "nwucla"], "non-commercial research only")
+    assert load_pretrained("a")[1] == card
+    assert [each["set"] for each in card["data"]] == ["bandai", "nwucla"]
+    assert card["data"][0]["licence"] == "CC BY-NC 4.0" and "Kobayashi" in card["data"][0]["cite"]
+    assert card["licence"] == "non-commercial research only" and card["name"] == "a"
+    assert not {"out", "device"} & set(card["recipe"])
+    assert str(pretrained_once) not in json.dumps(card) and str(ROOT) not in json.dumps(card)
+
+
+def test_the_pool_is_bound_by_all_its_members(pretrained_once):
+    _, facts = load_encoder(pretrained_once)
+    of_pool = facts | {"config": facts["config"] | {"dataset": "pool"}}
+    for card in (make_card(of_pool, "a"), make_card(facts, "a", ["pool"])):
+        assert [each["set"] for each in card["data"]] == ["bandai", "kindergator", "nwucla"]
+    assert make_card(facts, "a")["data"][0]["licence"].startswith("MIT")
+
+
+def test_data_of_unknown_terms_is_not_exported(pretrained_once, weights):
+    with pytest.raises(SjepaError, match="terms of the data set 'mine' are not known.*--data"):
+        export(pretrained_once, weights / "a.safetensors", ["mine"])
+    with pytest.raises(SjepaError, match="expected a file NAME.safetensors"):
+        export(pretrained_once, weights / "a.bin")
+    assert not weights.exists()
+
+
+def test_unknown_names_say_what_there_is(weights, pretrained_once):
+    with pytest.raises(SjepaError, match="'open': this copy comes with none; or give the folder"):
+        load_pretrained("open")
+    export(pretrained_once, weights / "tiny.safetensors")
+    with pytest.raises(SjepaError, match="comes with tiny; or"):
+        load_pretrained("open")
+    with pytest.raises(SjepaError, match="holds no finished pretraining"):
+        load_pretrained(weights)
+
+
+def rewritten(path, change):
+    """The file with changed weights and metadata."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    weights, metadata = change(load_file(path), metadata)
+    save_file(weights, path, metadata)
+
+
+FAULTS = {
+    "another depth": (lambda w, m: (w, m | {"depth": "3"}), "does not fit the shape"),
+    "another width": (lambda w, m: (w, m | {"dim": "64"}), "does not fit the shape"),
+    "no heads": (lambda w, m: (w, m | {"heads": "0"}), "does not fit the shape"),
+    "a weight gone": (lambda w, m: (dict(list(w.items())[1:]), m), "does not fit the shape"),
+    "no whole segments": (lambda w, m: (w, m | {"frames": "33"}), "does not fit the shape"),
+    "a word": (lambda w, m: (w, m | {"dim": "wide"}), "another architecture"),
+    "no shape": (lambda w, m: (w, {"card": m["card"]}), "another architecture"),
+    "more than a shape": (lambda w, m: (w, m | {"layers": "2"}), "another architecture"),
+    "no card": (lambda w, m: (w, {k: v for k, v in m.items() if k != "card"}), "has no card"),
+    "half a card": (lambda w, m: (w, m | {"card": '{"name": "a"}'}), "has no card"),
+    "no JSON": (lambda w, m: (w, m | {"card": "{"}), "has no card"),
+    "a list": (lambda w, m: (w, m | {"card": "[]"}), "has no card"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_named_with_the_file(pretrained_once, weights, fault):
+    path = weights / "tiny.safetensors"
+    export(pretrained_once, path)
+    change, said = FAULTS[fault]
+    rewritten(path, change)
+    with pytest.raises(SjepaError, match=said) as caught:
+        load_pretrained("tiny")
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", [0, 7, 200, -1])
+def test_files_that_were_cut_are_named(pretrained_once, weights, cut):
+    path = weights / "tiny.safetensors"
+    export(pretrained_once, path)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(SjepaError, match="tiny.safetensors is damaged"):
+        load_pretrained("tiny")
+
+
+def test_the_command_line_exports(pretrained_once, weights, capsys):
+    out = weights / "tiny.safetensors"
+    pretrained.main(["export", str(pretrained_once), str(out), "--data", "hdm05", "synthetic",
+                     "--licence", "CC BY-SA 3.0"])
+    assert capsys.readouterr().out == (
+        f"{out}: CC BY-SA 3.0; trained on hdm05 (CC BY-SA 3.0); synthetic (MIT, procedurally "
+        "generated, no human data)\n")
+    assert load_pretrained("tiny")[1]["licence"] == "CC BY-SA 3.0"
+
+
+def test_half_precision_weights_are_computed_in_float32(pretrained_once, weights):
+    path = weights / "tiny.safetensors"
+    export(pretrained_once, path)
+    rewritten(path, lambda w, m: ({k: v.half() for k, v in w.items()}, m))
+    assert {p.dtype for p in load_pretrained("tiny")[0].parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", shipped() or [pytest.param("", marks=pytest.mark.skip(
+    reason="no weights come with this copy"))])
+def test_what_is_shipped_loads_and_states_its_terms(name):
+    encoder, card = load_pretrained(name)
+    assert isinstance(encoder, Encoder) and encoder.joints == 25 and card["name"] == name
+    assert card["licence"] and all(each["licence"] != "not stated" for each in card["data"])
+    assert (pretrained.WEIGHTS / f"{name}.safetensors").stat().st_size < 5e6  # it lies in git

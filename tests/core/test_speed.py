@@ -1,0 +1,354 @@
+"""Fast paths equal the plain ones, each to a stated bound: blocks, weights, parts, halves, graphs.
+
+Biases of keys are left out where weights are compared: a shift of all keys changes no softmax, so
+their gradient is rounding alone, which AdamW then brings to full size.
+"""
+
+import dataclasses
+import math
+import platform
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sjepa import attention, device, pretrain
+from sjepa.attention import InBlocks, attend
+from sjepa.inputs import body_rows, fold_bodies, make_batch, pad_rows
+from sjepa.model import SJEPA
+from sjepa.pretrain import Pretraining
+from sjepa.target import latent_cross_entropy
+
+
+def error(made, wanted):
+    """Relative error in the norm."""
+    return ((made.float() - wanted).norm() / wanted.norm()).item()
+
+
+def qkv(rows=3, count=75, heads=4, width=16, dtype=torch.float32):
+    """Queries, keys and values in one packed tensor `[B, N, 3, H, d]`, as the encoder has them."""
+    made = torch.randn(rows, count, 3, heads, width, generator=torch.Generator().manual_seed(0))
+    return made.to(dtype).requires_grad_()
+
+
+def fused(packed):
+    """PyTorch's kernel, as the reference: `[B, N, H, d]`."""
+    q, k, v = packed.permute(2, 0, 3, 1, 4)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+
+
+def after(run, steps=3, size=8):
+    """The run after some steps, and the losses on the way."""
+    run.step = 3
+    return run, [run.training_step(run.train[size * k : size * (k + 1)])["loss"].item()
+                 for k in range(steps)]
+
+
+def assert_same_weights(a, b, atol=2e-6):
+    for (name, mine), theirs in zip(a.model.state_dict().items(), b.model.state_dict().values(),
+                                    strict=True):
+        if not name.endswith("qkv.bias"):
+            torch.testing.assert_close(mine, theirs, atol=atol, rtol=1e-4,
+                                       msg=lambda m, n=name: f"{n}: {m}")
+
+
+def gradient(run):
+    """The gradient of the first step, from AdamW's running mean."""
+    return torch.cat([s["exp_avg"].flatten() for s in run.optimizer.state.values()]) / 0.1
+
+
+# ------------------------------------------------------------------ attention
+
+
+@pytest.mark.parametrize("most", [1, 75**2, 3 * 75**2, 10 * 75**2, 10**9])
+def test_blocks_equal_fused_attention(most):
+    """In float32 to 1e-6: outputs and gradients, with one head a block, some, clips, or all."""
+    inputs, out_grad = qkv(), torch.randn(3, 75, 4, 16)
+    wanted = fused(inputs)
+    (wanted_grad,) = torch.autograd.grad(wanted, inputs, out_grad)
+    made = InBlocks.apply(inputs, most)
+    (grad,) = torch.autograd.grad(made, inputs, out_grad)
+    torch.testing.assert_close(made, wanted, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(grad, wanted_grad, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("score", [-300.0, -100.0, -50.0, 50.0, 100.0, 300.0])
+def test_blocks_bear_scores_out_of_range(score):
+    """All scores of some rows near `score`, where exp overflows or vanishes; the others as usual.
+
+    The formula sees the same rows with the score taken away, which changes no softmax.
+    """
+    usual = qkv(heads=4).detach()
+    usual[..., 0] = 0
+    far = usual.clone()
+    far[1, :9, 0, 2, 0], far[1, :, 1, 2, 0] = 4 * score, 1.0  # q · k / √16 grows by `score`
+    far.requires_grad_(), usual.requires_grad_()
+    out_grad = torch.randn(3, 75, 4, 16)
+    wanted, made = fused(usual), InBlocks.apply(far, 2 * 75**2)
+    (wanted_grad,) = torch.autograd.grad(wanted, usual, out_grad)
+    (grad,) = torch.autograd.grad(made, far, out_grad)
+    torch.testing.assert_close(made, wanted, atol=1e-5 * abs(score) / 10, rtol=1e-4)
+    # Without the moved column, whose partner is not 0 in one and is in the other.
+    torch.testing.assert_close(grad[..., 1:], wanted_grad[..., 1:], atol=1e-5 * abs(score) / 10,
+                               rtol=1e-4)
+
+
+def test_blocks_pass_on_what_is_no_number():
+    """A diverged network must be seen in the loss, not hidden by the retry."""
+    inputs = qkv().detach()
+    inputs[1, 3, 0, 2, 0] = math.nan
+    made = InBlocks.apply(inputs, 10**9)
+    assert made[1, 3, 2].isnan().all() and made[0].isfinite().all()
+
+
+def test_half_attention_is_within_a_hundredth(monkeypatch):
+    """Both ways to attend in bf16, against float32 on the same rounded inputs."""
+    half, out_grad = qkv(dtype=torch.bfloat16), torch.randn(3, 75, 4, 16)
+    exact = half.detach().float().requires_grad_()
+    wanted = fused(exact)
+    (wanted_grad,) = torch.autograd.grad(wanted, exact, out_grad)
+    for blocks in (True, False):
+        monkeypatch.setattr(attention, "blocks_pay", lambda *_, yes=blocks: yes)
+        made = attend(half)
+        (grad,) = torch.autograd.grad(made, half, out_grad.bfloat16())
+        assert error(made, wanted) < 0.01 and error(grad, wanted_grad) < 0.01
+
+
+def test_blocks_are_taken_where_they_pay():
+    cpu = torch.device("cpu")
+    assert not attention.blocks_pay(cpu, torch.float32)
+    assert not attention.blocks_pay(torch.device("cuda"), torch.bfloat16)
+    tiles = torch.cpu._is_amx_tile_supported()
+    assert attention.blocks_pay(cpu, torch.bfloat16) is not tiles
+
+
+# ------------------------------------------------------------------ absent bodies, padding, parts
+
+
+def test_one_row_with_a_weight_is_many_rows(store, tiny):
+    """With the same mask: loss and gradient of the weighted row are those of its copies."""
+    model = SJEPA(tiny)
+    run = Pretraining(tiny, store)
+    ((inputs, weight, _),) = run.micro_batches(run.train[:8])
+    assert weight is not None and weight.max() > 1
+    copies = torch.arange(len(weight)).repeat_interleave(weight.long())
+    made = []
+    for rows in ((*inputs, weight), [each[copies] for each in inputs]):
+        model.zero_grad()
+        loss = model(*rows).loss
+        loss.backward()
+        made.append((loss, [p.grad.clone() for p in model.parameters() if p.requires_grad]))
+    assert made[0][0].item() == pytest.approx(made[1][0].item(), rel=1e-6)
+    for a, b in zip(made[0][1], made[1][1], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("empty", ["all", "weighted", "drop"])
+def test_rows_from_the_store_are_those_seen_in_the_clips(store, tiny, empty):
+    """Who is there is known on the host; `fold_bodies` looks for it in the clips."""
+    config = dataclasses.replace(tiny, empty_bodies=empty)
+    run = Pretraining(config, store)
+    index = run.train[:16]
+    rows, weight = make_batch(run.data, index, config, torch.Generator().manual_seed(1))
+    every, _ = make_batch(run.data, index, dataclasses.replace(config, empty_bodies="all"),
+                          torch.Generator().manual_seed(1))
+    folded, their_weight = fold_bodies(every.unflatten(0, (16, -1)), empty)
+    assert torch.equal(rows, folded)
+    assert (weight is None) == (their_weight is None) == (empty != "weighted")
+    if empty == "weighted":
+        assert torch.equal(weight, their_weight) and weight.sum() == len(every)
+        assert not rows[-1].any()
+
+
+def test_a_batch_in_which_nobody_is_absent():
+    rows, weight = body_rows(torch.ones(3, 2, dtype=torch.bool), "weighted")
+    assert rows.tolist() == list(range(6)) and weight is None
+
+
+def test_padding_changes_no_sum(store, tiny):
+    """Steps on padded batches, as a compiled model takes them, against steps on the bare ones."""
+    bare, padded = Pretraining(tiny, store), Pretraining(tiny, store)
+    padded.compiled, padded.multiple = True, 7
+    (inputs, weight, _), = padded.micro_batches(padded.train[:8])
+    assert len(weight) % 7 == 0 and (weight == 0).any() and len(inputs[0]) == len(weight)
+    padded.generator.manual_seed(tiny.seed)
+    (_, losses), (_, theirs) = after(bare), after(padded)
+    assert losses == pytest.approx(theirs, rel=1e-6)
+    assert_same_weights(bare, padded)
+
+
+def test_padding_without_weights_counts_each_row_once():
+    (rows,), weight = pad_rows((torch.arange(5.0),), None, 4)
+    assert rows.tolist() == [0, 1, 2, 3, 4, 0, 1, 2] and weight.tolist() == [1] * 5 + [0] * 3
+
+
+def test_no_part_is_padding_alone(store, tiny):
+    """Eight clips in eight parts, padded to two rows a part: a part of weight 0 would be 0 / 0."""
+    run = Pretraining(dataclasses.replace(tiny, accumulate=8, empty_bodies="drop"), store)
+    run.compiled = True
+    parts = run.micro_batches(run.train[:8])
+    assert {len(weight) for _, weight, _ in parts} == {len(parts[0][1])}
+    assert all(weight.sum() >= 1 for _, weight, _ in parts)
+    assert sum(share for *_, share in parts).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("empty", ["drop", "weighted"])
+def test_parts_add_up_to_the_whole(store, tiny, empty):
+    """Three unequal micro-batches a step, with the same draws: the same run."""
+    config = dataclasses.replace(tiny, empty_bodies=empty)
+    whole, losses = after(Pretraining(config, store))
+    parts, theirs = after(Pretraining(dataclasses.replace(config, accumulate=3), store))
+    assert losses == pytest.approx(theirs, rel=1e-6)
+    assert_same_weights(whole, parts)
+
+
+# ------------------------------------------------------------------ halves
+
+
+def test_bf16_gradient_is_near(store, tiny):
+    exact, (loss,) = after(Pretraining(tiny, store), 1)
+    half, (their_loss,) = after(Pretraining(dataclasses.replace(tiny, precision="bf16"), store), 1)
+    assert their_loss == pytest.approx(loss, rel=5e-3)
+    assert 0 < error(gradient(half), gradient(exact)) < 0.05
+
+
+def in_fp16(config, store, scale=1024.0):
+    """A run in fp16, which users get on GPUs alone, with its scaler on the CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "pick_precision", lambda *_: torch.float16)
+        run = Pretraining(config, store)
+    assert run.scaler.is_enabled()
+    run.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    return run
+
+
+def test_fp16_gradient_is_near_and_unscaled(store, tiny):
+    exact, (loss,) = after(Pretraining(tiny, store), 1)
+    half, (their_loss,) = after(in_fp16(tiny, store), 1)
+    assert half.scaler.get_scale() == 1024
+    assert their_loss == pytest.approx(loss, rel=1e-3)
+    assert 0 < error(gradient(half), gradient(exact)) < 0.01
+
+
+def test_fp16_clips_the_unscaled_gradient(store, tiny):
+    half, _ = after(in_fp16(dataclasses.replace(tiny, clip_grad=0.01), store), 1)
+    assert gradient(half).norm().item() == pytest.approx(0.01, rel=0.01)
+
+
+def test_fp16_skips_a_step_that_overflows(store, tiny):
+    run = in_fp16(tiny, store, scale=2.0**100)
+    before = {name: p.clone() for name, p in run.model.encoder.named_parameters()}
+    run, (loss,) = after(run, 1)
+    assert math.isfinite(loss) and run.scaler.get_scale() == 2.0**99
+    for name, p in run.model.named_parameters():
+        assert torch.equal(p, before.get(name.removeprefix("encoder."), p)) and p.isfinite().all()
+
+
+def test_coordinates_stay_in_float32(store, tiny):
+    """Rotated views and embedded joints keep their millimetres whatever the networks compute in."""
+    (exact, *_), (half, *_) = (
+        Pretraining(dataclasses.replace(tiny, precision=p), store).micro_batches(torch.arange(4))[0]
+        for p in ("fp32", "bf16"))
+    assert all(torch.equal(a, b) for a, b in zip(exact, half, strict=True))
+    encoder, x = SJEPA(tiny).encoder, exact[0]
+    seen = []
+    encoder.blocks[0].register_forward_pre_hook(lambda block, tokens: seen.append(tokens[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        encoder(x)
+    encoder(x)
+    assert seen[0].dtype == torch.float32 and torch.equal(*seen)
+
+
+# ------------------------------------------------------------------ memory
+
+
+def resident():
+    """Bytes of this process in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
+@pytest.mark.parametrize("keep", [True, False])
+def test_freed_memory_is_kept_or_returned(keep):
+    try:
+        device.keep_freed_memory(keep)
+        tensor = torch.ones(2**26)
+        held = resident()
+        del tensor
+        assert (held - resident() > 0.9 * 2**28) != keep
+    finally:
+        device.keep_freed_memory()
+
+
+def test_other_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setattr(device.platform, "libc_ver", lambda: ("", ""))  # musl, macOS, Windows
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: pytest.fail("asked for a library"))
+    device.keep_freed_memory()
+
+
+def test_memory_changes_no_result(store, tiny):
+    kept, losses = after(Pretraining(tiny, store), 2)
+    run = Pretraining(tiny, store)
+    device.keep_freed_memory(False)
+    returned, theirs = after(run, 2)
+    device.keep_freed_memory()
+    assert losses == theirs
+    for a, b in zip(kept.model.parameters(), returned.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+# ------------------------------------------------------------------ graphs
+
+
+def test_the_step_is_one_graph(store, tiny, monkeypatch):
+    """Captured whole, bf16 and float32, and equal to the eager step; no kernels are generated."""
+    compile_ = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode, dynamic: compile_(
+        self, backend="aot_eager", dynamic=dynamic, fullgraph=True))
+    for precision, bound in (("fp32", 1e-6), ("bf16", 5e-3)):
+        config = dataclasses.replace(tiny, precision=precision, depth=1)
+        eager, losses = after(Pretraining(config, store), 1)
+        graph, theirs = after(Pretraining(dataclasses.replace(config, compile="default"), store), 1)
+        assert graph.compiled and not eager.compiled
+        assert losses == pytest.approx(theirs, rel=bound)
+        if precision == "fp32":
+            assert_same_weights(eager, graph)
+
+
+def test_compiled_loss_equals_the_eager_one():
+    """Generated code for softmax and cross-entropy, from bf16 inputs: 1e-5 in loss and gradient."""
+    why = device.cannot_compile(torch.device("cpu"))
+    if why:
+        pytest.skip(why)
+    draws = torch.randn(3, 4, 30, 32, generator=torch.Generator().manual_seed(0))
+    predicted, target, center = draws[0].bfloat16(), draws[1].bfloat16(), draws[2, 0, 0]
+    made = []
+    for loss in (latent_cross_entropy, torch.compile(latent_cross_entropy, dynamic=False)):
+        p = predicted.clone().requires_grad_()
+        value = loss(p, target, center, weight=torch.arange(4.0))
+        value.backward()
+        made.append((value, p.grad.float()))
+    torch.testing.assert_close(made[0][0], made[1][0], atol=0, rtol=1e-5)
+    assert error(made[1][1], made[0][1]) < 1e-5
+
+
+def test_without_a_compiler_it_says_so_and_runs(store, tiny, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    eager, losses = after(Pretraining(tiny, store), 1)
+    run, theirs = after(Pretraining(dataclasses.replace(tiny, compile="default"), store), 1)
+    assert not run.compiled and losses == theirs
+    said = capsys.readouterr().out
+    assert said == ("running without torch.compile: there is no compiler no-such-compiler "
+                    "($CXX names another)\n")
+
+
+def test_auto_compiles_on_a_gpu_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(device, "cannot_compile", lambda at: asked.append(at) or "it is a test")
+    model = [torch.nn.Linear(2, 2)]
+    assert not device.compile_modules(model, "auto", torch.device("cpu"))
+    assert not device.compile_modules(model, "none", torch.device("cuda"))
+    assert asked == []
+    assert not device.compile_modules(model, "auto", torch.device("cuda"))
+    assert asked == [torch.device("cuda")]

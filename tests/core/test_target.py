@@ -1,0 +1,219 @@
+"""EMA, centre and loss against their formulas, in float64 where rounding could hide a mistake."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sjepa.config import PretrainConfig, make_config
+from sjepa.diagnostics import effective_rank, monitors, position_share, warnings
+from sjepa.encoder import Encoder, patchify, take
+from sjepa.masking import motion_aware_mask
+from sjepa.model import SJEPA, StepOutput
+from sjepa.target import TargetEncoder, ema_momentum, latent_cross_entropy, sharpen
+
+
+def plain_loss(p, t, c, tau_p, tau_t):
+    """The loss from the formula, in float64 and numpy."""
+    p, t, c = (np.asarray(a, np.float64) for a in (p, t, c))
+    z = (t - c) / tau_t
+    wanted = np.exp(z - z.max(-1, keepdims=True))
+    wanted /= wanted.sum(-1, keepdims=True)
+    y = p / tau_p
+    top = y.max(-1, keepdims=True)
+    log_p = y - top - np.log(np.exp(y - top).sum(-1, keepdims=True))
+    return -(wanted * log_p).sum(-1).mean()
+
+
+def test_loss_equals_the_formula():
+    p, t, c = torch.randn(3, 7, 256), torch.randn(3, 7, 256), torch.randn(256)
+    loss = latent_cross_entropy(p, t, c)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(plain_loss(p, t, c, 0.1, 0.06), rel=1e-5)
+    other = latent_cross_entropy(p, t, c, tau_p=0.3, tau_t=0.2)
+    assert other.item() == pytest.approx(plain_loss(p, t, c, 0.3, 0.2), rel=1e-5)
+
+
+def test_loss_is_float32_whatever_comes_in():
+    p, t, c = torch.randn(3, 7, 256), torch.randn(3, 7, 256), torch.zeros(256)
+    half = latent_cross_entropy(p.bfloat16(), t.bfloat16(), c)
+    assert half.dtype == torch.float32
+    exact = plain_loss(p.bfloat16().float(), t.bfloat16().float(), c, 0.1, 0.06)
+    assert half.item() == pytest.approx(exact, rel=1e-5)
+
+
+def test_loss_of_a_uniform_guess_is_ln_256():
+    t = torch.randn(3, 7, 256)
+    assert latent_cross_entropy(torch.zeros_like(t), t, torch.zeros(256)).item() == pytest.approx(
+        math.log(256), rel=1e-5)
+
+
+def test_sanity_numbers_of_normal_latents():
+    """LayerNormed targets are nearly one-hot at 0.06; an independent guess costs about 28.6."""
+    g = torch.Generator().manual_seed(0)
+    t, p = torch.randn(2, 1, 20_000, 256, generator=g)
+    wanted = sharpen(t, torch.zeros(256))
+    entropy = -(wanted * wanted.clamp(min=1e-30).log()).sum(-1).mean().item()
+    assert entropy == pytest.approx(0.315, abs=0.01)
+    assert wanted.amax(-1).mean().item() == pytest.approx(0.879, abs=0.01)
+    assert latent_cross_entropy(p, t, torch.zeros(256)).item() == pytest.approx(28.6, abs=0.2)
+
+
+def test_gradient_flows_to_the_prediction_alone():
+    p, t, c = (torch.randn(2, 5, 16, requires_grad=True), torch.randn(2, 5, 16, requires_grad=True),
+               torch.randn(16, requires_grad=True))
+    latent_cross_entropy(p, t, c.detach()).backward()
+    assert t.grad is None
+    wanted = ((p / 0.1).softmax(-1) - sharpen(t, c)) / 0.1 / 10
+    torch.testing.assert_close(p.grad, wanted)
+
+
+def test_weights_stand_for_equal_rows():
+    p, t, c = torch.randn(3, 5, 16), torch.randn(3, 5, 16), torch.randn(16)
+    weight = torch.tensor([1.0, 1.0, 4.0])
+    rows = [0, 1, 2, 2, 2, 2]
+    torch.testing.assert_close(
+        latent_cross_entropy(p, t, c, weight=weight), latent_cross_entropy(p[rows], t[rows], c)
+    )
+
+
+def test_center_formula():
+    target = TargetEncoder(Encoder(16, 0, 4), beta=0.9)
+    wanted = np.zeros(16)
+    for seed in range(5):
+        latents = torch.randn(4, 9, 16, generator=torch.Generator().manual_seed(seed)) + 3
+        target.update_center(latents)
+        wanted = 0.9 * wanted + 0.1 * latents.numpy().astype(np.float64).mean((0, 1))
+    np.testing.assert_allclose(target.center, wanted, rtol=1e-5)
+    assert target.center.dtype == torch.float32 and target.center.shape == (16,)
+    weighted = TargetEncoder(Encoder(16, 0, 4), beta=0.0)
+    weighted.update_center(latents[:2], torch.tensor([1.0, 3.0]))
+    torch.testing.assert_close(weighted.center, latents[[0, 1, 1, 1]].mean((0, 1)))
+
+
+def test_ema_formula_for_every_weight():
+    encoder = Encoder(16, 2, 4)
+    target = TargetEncoder(encoder)
+    before = {n: p.double().clone() for n, p in target.encoder.named_parameters()}
+    assert before.keys() == dict(encoder.named_parameters()).keys()
+    with torch.no_grad():
+        for p in encoder.parameters():
+            p.add_(torch.randn_like(p))
+    target.update(encoder, 0.996)
+    for name, p in encoder.named_parameters():
+        wanted = 0.996 * before[name] + 0.004 * p.double()
+        now = dict(target.encoder.named_parameters())[name].double()
+        torch.testing.assert_close(now, wanted, atol=1e-7, rtol=1e-6)
+
+
+def test_ema_survives_tiny_steps():
+    """At 0.9999 a thousand steps must move the target: in bf16 they would all round away."""
+    encoder = Encoder(16, 1, 4)
+    target = TargetEncoder(encoder)
+    with torch.no_grad():
+        encoder.embed.weight.add_(1.0)
+    start = target.encoder.embed.weight.clone()
+    for _ in range(1000):
+        target.update(encoder, 0.9999)
+    moved = (target.encoder.embed.weight - start).mean().item()
+    assert moved == pytest.approx(1 - 0.9999**1000, rel=1e-3)
+
+
+def test_momentum_schedule():
+    assert ema_momentum(0, 100) == pytest.approx(0.9999)
+    assert ema_momentum(100, 100) == pytest.approx(1.0)
+    assert ema_momentum(50, 100) == pytest.approx(0.99995)
+    values = [ema_momentum(k, 100, 0.9) for k in range(101)]
+    assert all(a < b for a, b in zip(values[:-1], values[1:], strict=True))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return SJEPA(make_config(PretrainConfig, dict(dim=32, depth=2, heads=4, predictor_depth=1)))
+
+
+def test_the_targets_output_is_masked_and_not_its_input(model, clip):
+    """A target must know what stands around it: it changes with joints far from its own token."""
+    keep, masked = motion_aware_mask(patchify(clip))
+    made = model(clip, clip, keep, masked)
+    assert torch.equal(made.target, take(model.target(clip), masked))
+    assert made.target.shape == (1, 675, 32) and made.latents.shape == (1, 750, 32)
+    assert (made.target - model.target.encoder(clip, masked)).abs().max() > 1e-3
+    near = clip.clone()
+    first_kept = keep[0, 0].item()  # a visible token: under input masking targets could not see it
+    near[0, 4 * (first_kept // 25) : 4 * (first_kept // 25) + 4, first_kept % 25] += 1.0
+    assert (model.target(near)[:, masked[0]] - made.target).abs().amax(-1).min() > 0
+
+
+def test_the_target_sees_the_clip_and_not_the_view(model, clip):
+    keep, masked = motion_aware_mask(patchify(clip))
+    a, b = model(clip, clip, keep, masked), model(clip, clip + 0.5, keep, masked)
+    assert torch.equal(a.target, b.target)
+    assert not torch.equal(a.predicted, b.predicted)
+
+
+def test_stop_gradient(model, clip):
+    keep, masked = motion_aware_mask(patchify(clip))
+    model(clip, clip, keep, masked).loss.backward()
+    assert all(p.grad is None and not p.requires_grad for p in model.target.parameters())
+    trained = [*model.encoder.parameters(), *model.predictor.parameters()]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained)
+
+
+def test_target_starts_as_a_copy_and_not_as_the_same_weights(model):
+    for a, b in zip(model.encoder.parameters(), model.target.encoder.parameters(), strict=True):
+        assert torch.equal(a, b) and a.data_ptr() != b.data_ptr()
+
+
+# ------------------------------------------------------------------ monitors
+
+
+def made_of(latents):
+    return StepOutput(torch.tensor(1.0), latents, latents, latents)
+
+
+def test_monitors_see_each_collapse():
+    g = torch.Generator().manual_seed(0)
+    healthy = torch.randn(16, 50, 64, generator=g)
+    by_position = torch.randn(1, 50, 64, generator=g).expand(16, -1, -1) + 1e-4 * healthy
+    one_channel = healthy + 20 * torch.eye(64)[3]
+    uniform = 1e-4 * healthy
+    said = {}
+    for name, latents in dict(healthy=healthy, position=by_position, channel=one_channel,
+                              uniform=uniform).items():
+        readings = monitors(made_of(latents), torch.zeros(64))
+        said[name] = " ".join(warnings({k: v.item() for k, v in readings.items()}, 64))
+    assert said["healthy"] == ""
+    assert "position" in said["position"]
+    assert "one channel" in said["channel"]
+    assert "uniform" in said["uniform"]
+
+
+def test_entropy_and_kl_follow_the_losss_weights():
+    target, predicted = torch.randn(2, 6, 5, 16).unbind()
+    center, weight = torch.randn(16), torch.tensor([1.0, 2, 3, 1, 1, 5])
+    loss = latent_cross_entropy(predicted, target, center, weight=weight)
+    readings = monitors(StepOutput(loss, target, target, predicted), center, weight=weight)
+    rows = torch.arange(6).repeat_interleave(weight.long())
+    p = sharpen(target[rows], center).double()
+    entropy = -(p * p.clamp(min=1e-300).log()).sum(-1).mean()
+    assert readings["entropy"].item() == pytest.approx(entropy.item(), rel=1e-4)
+    q = (predicted[rows].double() / 0.1).log_softmax(-1)
+    kl = (p * (p.clamp(min=1e-300).log() - q)).sum(-1).mean()
+    assert readings["kl"].item() == pytest.approx(kl.item(), rel=1e-4)
+
+
+def test_position_share_by_formula():
+    latents = torch.randn(8, 10, 4) + torch.randn(1, 10, 4)
+    x = latents.numpy().astype(np.float64)
+    wanted = x.mean(0).var(0).sum() / x.reshape(-1, 4).var(0).sum()
+    assert position_share(latents).item() == pytest.approx(wanted, rel=1e-4)
+    assert position_share(torch.randn(1, 10, 4).expand(8, -1, -1)).item() == pytest.approx(1)
+
+
+def test_effective_rank_of_known_spectra():
+    assert effective_rank(torch.eye(10)).item() == pytest.approx(10, rel=1e-4)
+    line = torch.ones(10, 1) @ torch.randn(1, 6)
+    assert effective_rank(line).item() == pytest.approx(1, rel=1e-3)

@@ -1,0 +1,171 @@
+"""Crops against the lineage's feeder; views that are rigid, invertible, and spare the absent."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sjepa.clips import DeviceStore, center_crop, crop_resize, train_crop
+from sjepa.inputs import fold_bodies
+from sjepa.skeleton import NTU25, NTU_BONES, NTU_FLIP_PAIRS
+from sjepa.views import (
+    axis_rotation,
+    base_rotation,
+    euler_rotation,
+    flip,
+    geometric_view,
+    rotate_about_body,
+    translate,
+)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def ragged():
+    """Three clips of 5, 90 and 200 frames; only the second has a second body."""
+    frames = torch.randn(5 + 90 + 90 + 200, 25, 3, generator=seeded())
+    offsets = torch.tensor([[0, -1], [5, 95], [185, -1]])
+    return DeviceStore(frames, offsets, torch.tensor([5, 90, 200]), torch.zeros(3).long())
+
+
+@pytest.mark.parametrize("frames", [16, 64, 120])
+def test_crop_resize_equals_interpolate(ragged, frames):
+    begin, span = torch.tensor([1, 10, 33]), torch.tensor([3, 64, 150])
+    made = crop_resize(ragged, torch.arange(3), begin, span, frames)
+    for i in range(3):
+        for body in range(2):
+            start = ragged.offsets[i, body]
+            if start < 0:
+                assert not made[i, body].any()
+                continue
+            crop = ragged.frames[start + begin[i] : start + begin[i] + span[i]]
+            flat = crop.flatten(1).T[None]
+            wanted = F.interpolate(flat, size=frames, mode="linear", align_corners=False)
+            torch.testing.assert_close(made[i, body].flatten(1).T, wanted[0], atol=2e-5, rtol=1e-4)
+
+
+def test_single_frame_clip_survives(ragged):
+    ragged.lengths[0] = 1
+    made = center_crop(ragged, torch.tensor([0]), 120)
+    assert torch.equal(made[0, 0], ragged.frames[:1].expand(120, -1, -1))
+
+
+def test_train_crop_keeps_within_the_clip_and_long_enough(ragged, monkeypatch):
+    calls = []
+
+    def spy(store, index, begin, span, frames):
+        calls.append((begin, span))
+        return torch.zeros(1)
+
+    monkeypatch.setattr("sjepa.views.crop_resize", spy)
+    index = torch.tensor([0, 1, 2]).repeat(500)
+    train_crop(ragged, index, 120, generator=seeded())
+    begin, span = calls[0]
+    length = ragged.lengths[index]
+    assert (begin >= 0).all() and (begin + span <= length).all()
+    assert (span[length == 5] == 5).all()  # shorter than 64: the whole clip
+    long = span[length == 200]
+    assert long.min() >= 100 and long.max() <= 200 and 140 < long.float().mean() < 160
+    free = begin[length == 200] / (200 - long + 1)
+    assert 0.4 < free.mean() < 0.6
+
+
+def test_center_crop_is_central(ragged, monkeypatch):
+    monkeypatch.setattr("sjepa.views.crop_resize", lambda s, i, begin, span, f: (begin, span))
+    begin, span = center_crop(ragged, torch.tensor([2]), 120, 0.95)
+    assert (begin.item(), span.item()) == (5, 190)
+
+
+def test_rotations_are_proper_and_invert():
+    angles = torch.rand(20, 3, generator=seeded(), dtype=torch.float64) * 2 - 1
+    axis = F.normalize(torch.randn(20, 3, generator=seeded(1), dtype=torch.float64), dim=-1)
+    for r in (euler_rotation(angles), axis_rotation(axis, angles[:, 0])):
+        eye = torch.eye(3, dtype=torch.float64).expand(20, 3, 3)
+        torch.testing.assert_close(r @ r.transpose(1, 2), eye)
+        torch.testing.assert_close(torch.linalg.det(r), torch.ones(20, dtype=torch.float64))
+    turn = axis_rotation(axis, angles[:, 0])
+    torch.testing.assert_close((turn @ axis[..., None])[..., 0], axis)
+    torch.testing.assert_close(turn.transpose(1, 2), axis_rotation(axis, -angles[:, 0]))
+
+
+def test_euler_order_is_z_y_x():
+    a = torch.tensor([[0.3, -0.2, 0.5]], dtype=torch.float64)
+    axes = torch.eye(3, dtype=torch.float64)
+    x, y, z = (axis_rotation(axes[k : k + 1], a[:, k]) for k in range(3))
+    torch.testing.assert_close(euler_rotation(a), z @ y @ x)
+
+
+def test_rotation_about_the_body_can_be_undone(clip):
+    angle = torch.tensor([0.7])
+    turned = rotate_about_body(clip, angle)
+    assert (turned - clip).abs().max() > 0.1
+    torch.testing.assert_close(rotate_about_body(turned, -angle), clip, atol=1e-5, rtol=1e-5)
+    assert torch.allclose(turned[:, 0, [0, 20]], clip[:, 0, [0, 20]], atol=1e-5)  # the axis stays
+
+
+def test_views_keep_bone_lengths(clip):
+    view = geometric_view(clip, 0.8, 0.3, 0.0, seeded())
+    a, b = torch.tensor(NTU_BONES).T
+    torch.testing.assert_close(
+        (view[:, :, a] - view[:, :, b]).norm(dim=-1), (clip[:, :, a] - clip[:, :, b]).norm(dim=-1),
+        atol=1e-5, rtol=1e-5,
+    )
+
+
+def test_flip_swaps_sides_and_is_its_own_inverse(clip):
+    yes = torch.tensor([True])
+    mirrored = flip(clip, yes)
+    for left, right in NTU_FLIP_PAIRS:
+        wanted = clip[:, :, right] * torch.tensor([-1.0, 1.0, 1.0])
+        assert torch.equal(mirrored[:, :, left], wanted)
+    assert torch.equal(flip(mirrored, yes), clip)
+    assert torch.equal(flip(clip, torch.tensor([False])), clip)
+    moved = [k for k, j in enumerate(NTU25.flip_permutation) if k != j]
+    assert len(moved) == 20 and sorted(NTU25.flip_permutation) == list(range(25))
+
+
+def test_absent_bodies_and_frames_stay_zero(clip):
+    x = torch.cat((torch.zeros_like(clip), clip))
+    x[1, 40:60] = 0
+    view = geometric_view(x, 0.8, 0.5, 1.0, seeded())
+    assert torch.isfinite(view).all()
+    assert not view[0].any() and not view[1, 40:60].any()
+    assert view[1, :40].any()
+    assert not translate(x, torch.ones(2, 3))[0].any()
+
+
+def test_a_body_without_an_axis_turns_about_the_vertical(clip):
+    x = clip.clone()
+    x[:, :, 20] = x[:, :, 0]
+    turned = rotate_about_body(x, torch.tensor([0.5]))
+    assert torch.isfinite(turned).all()
+    torch.testing.assert_close(turned[..., 1], x[..., 1], atol=1e-5, rtol=1e-5)
+
+
+def test_settings_bound_the_view(clip):
+    x = clip.expand(500, -1, -1, -1)
+    shifted = geometric_view(x, 0.0, 0.1, 0.0, seeded()) - x
+    assert shifted.abs().max() <= 0.1 + 1e-4 and shifted.abs().max() > 0.095
+    share = (geometric_view(x, 0.0, 0.0, 0.5, seeded())[:, 0, 4, 0] - x[:, 0, 4, 0]).abs() > 1e-6
+    assert 0.4 < share.float().mean() < 0.6
+    torch.testing.assert_close(geometric_view(x, 0.0, 0.0, 0.0, seeded()), x, atol=1e-6, rtol=0)
+
+
+def test_base_rotation_turns_both_bodies_together(clip):
+    x = torch.stack((clip, clip), 1)
+    turned = base_rotation(x, 0.3, seeded())
+    assert torch.equal(turned[:, 0], turned[:, 1])
+    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
+
+
+def test_fold_bodies(clip):
+    x = torch.zeros(3, 2, 120, 25, 3)
+    x[:, 0], x[1, 1] = clip[0], clip[0] * 2
+    rows, weight = fold_bodies(x, "all")
+    assert len(rows) == 6 and weight is None and torch.equal(rows[3], x[1, 1])
+    rows, weight = fold_bodies(x, "drop")
+    assert len(rows) == 4 and weight is None
+    rows, weight = fold_bodies(x, "weighted")
+    assert weight.tolist() == [1, 1, 1, 1, 2] and not rows[-1].any()

@@ -1,0 +1,215 @@
+"""Kinder-Gator's CSV files. Every file here is generated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from formats import converted_clip, damaged, fuzz, raw_samples, survives
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sjepa.datasets.formats import converted
+from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.sources import kindergator
+from sjepa.datasets.sources.kindergator import CLASSES, COARSE, COARSE_OF_CLASS, JOINTS
+from sjepa.datasets.sources.mamp_cleaning import center_on_spine
+from sjepa.datasets.text import TextFormatError
+from sjepa.errors import SjepaError
+
+NAME = "POSE-p888_37-Jump-1466764773148.csv"
+HEADER = ",".join(["Timestamp", *(j + axis for j in JOINTS for axis in "XYZ"), "User-ID,Action,"])
+
+
+def trial(frames: int = 5, seed: int = 0) -> np.ndarray:
+    """`[T, 20, 3]` positions with the seven digits that the files have."""
+    x = np.random.default_rng(seed).normal((0, 0, 3), 0.5, (frames, 20, 3))
+    return np.array([float(f"{v:.7g}") for v in x.ravel()]).reshape(x.shape)
+
+
+def csv_text(x: np.ndarray, stamps=None) -> str:
+    stamps = 50621269.3382 + 32 * np.arange(len(x)) if stamps is None else stamps
+    rows = (",".join([repr(float(stamp)), *map(repr, map(float, frame.ravel())), "888,Jump,"])
+            for stamp, frame in zip(stamps, x, strict=True))
+    return "\n".join([HEADER, *rows]) + "\n"
+
+
+def write(path, text: str):
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_a_trial_comes_back_as_it_was(tmp_path):
+    x = trial()
+    path = write(tmp_path / NAME, csv_text(x))
+    np.testing.assert_array_equal(kindergator.read_clip(path), x)
+    (item,) = kindergator.read(path)
+    wanted = center_on_spine(LAYOUTS["kinect20"].map(x)[:, None])
+    np.testing.assert_array_equal(item.clip, wanted)
+    assert item.clip.dtype == np.float32 and item.clip.shape == (5, 1, 25, 3)
+    assert (item.name, CLASSES[item.label], item.subject) == (NAME[:-4], "Jump", 888)
+    assert (item.view, item.rep, item.setup) == (0, 0, 0)
+
+
+def test_each_column_goes_to_its_joint(tmp_path):
+    """The header says what a column is; NTU's joints must get just that one."""
+    names = {"HipCenter": "spine base", "ShoulderCenter": "spine shoulder", "Head": "head"}
+    for side, joint in ((s, j) for s in ("Left", "Right")
+                        for j in ("Shoulder", "Elbow", "Wrist", "Hand", "Hip", "Knee", "Ankle")):
+        names[joint + side] = f"{side} {joint}".lower()
+    x = np.arange(60.0).reshape(1, 20, 3)
+    header = HEADER.split(",")
+    (item,) = kindergator.read(write(tmp_path / NAME, csv_text(x)))
+    for joint, name in names.items():
+        column = header.index(joint + "X") - 1
+        wanted = x.ravel()[column : column + 3] - x[0, 1]
+        np.testing.assert_array_equal(
+            item.clip[0, 0, LAYOUTS["ntu25"].joints.index(name)], wanted)
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text.replace("\n", "\r\n"),
+    lambda text: text.replace("\n", "\r\n", 3),
+    lambda text: "\ufeff" + text,
+    lambda text: text.replace(",888,Jump,", ",888,Jump"),
+    lambda text: text.replace(",888,Jump,", ""),  # 61 fields are a full row
+    lambda text: text.replace(",User-ID,Action,", ""),
+    lambda text: text.replace(",", ", "),
+    lambda text: text.rstrip() + "\n\n\n",
+    lambda text: text.rstrip(),
+    lambda text: text + "50621500.1,0.5,0.25\n",  # a row that was cut
+    lambda text: text.replace("\n506", "\n,\n506", 2),
+])
+def test_legal_spellings_and_short_rows_read_the_same(tmp_path, change):
+    text = csv_text(trial())
+    assert change(text) != text
+    got = kindergator.read_clip(write(tmp_path / NAME, change(text)))
+    np.testing.assert_array_equal(got, trial())
+
+
+def test_time_that_stands_still_or_goes_back_keeps_its_rows(tmp_path):
+    path = write(tmp_path / NAME, csv_text(trial(4), stamps=[10, 10, 5, 20]))
+    np.testing.assert_array_equal(kindergator.read_clip(path), trial(4))
+
+
+def cell(row: int, column: int, value: str):
+    def change(text: str) -> str:
+        lines = [line.split(",") for line in text.split("\n")]
+        lines[row - 1][column] = value
+        return "\n".join(map(",".join, lines))
+
+    return change
+
+
+FAULTS = {  # what is done to the file, the line that must be named, part of what was expected there
+    "empty": (lambda text: "", 1, "with Timestamp"),
+    "binary": (lambda text: "PK\x03\x04", 1, "text"),
+    "no header": (lambda text: text.split("\n", 1)[1], 1, "with Timestamp"),
+    "columns swapped": (lambda text: text.replace("HeadX,HeadY", "HeadY,HeadX"), 1, "with HeadX"),
+    "joint missing": (lambda text: text.replace("HeadX,HeadY,HeadZ,", ""), 1, "with HeadX"),
+    "header cut": (lambda text: text[:100], 1, "the header"),
+    "header alone": (lambda text: HEADER + "\n", 2, "1 to 100000 rows of 61 fields"),
+    "short rows alone": (lambda text: HEADER + "\n1,2,3\n1,2,3", 3, "rows of 61 fields"),
+    "long row": (lambda text: text.replace("888,Jump,", "888,Jump,,", 2), 2, "61 to 64 fields"),
+    "NaN": (cell(3, 7, "NaN"), 3, "60 coordinates"),
+    "infinity": (cell(3, 60, "-inf"), 3, "60 coordinates"),
+    "huge": (cell(3, 1, "1e20"), 3, "60 coordinates"),
+    "empty field": (cell(6, 30, ""), 6, "60 coordinates"),
+    "two in a field": (cell(6, 30, "1 2"), 6, "60 coordinates"),
+    "word": (cell(4, 2, "Jump"), 4, "60 coordinates"),
+    "decimal comma": (lambda text: text.replace("0.", "0,"), 2, "61 to 64 fields"),
+    "semicolons": (lambda text: text.replace(",", ";"), 1, "with Timestamp"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_named_with_their_line(tmp_path, fault):
+    change, line, expected = FAULTS[fault]
+    path = write(tmp_path / NAME, change(csv_text(trial())))
+    with pytest.raises(TextFormatError) as caught:
+        kindergator.read(path)
+    assert expected in caught.value.expected and len(caught.value.found) <= 60
+    assert (caught.value.path, caught.value.line) == (str(path), line)
+
+
+def test_a_person_who_is_nowhere(tmp_path):
+    path = write(tmp_path / NAME, csv_text(np.zeros((3, 20, 3))))
+    with pytest.raises(SjepaError, match="Jump-1466764773148.csv: actor 1 is in no frame"):
+        kindergator.read(path)
+
+
+@fuzz
+@given(st.data())
+def test_fuzz_positions_or_a_named_fault(tmp_path_factory, data):
+    raw = data.draw(damaged(csv_text(trial(3)).encode()))
+    survives(kindergator.read_clip, tmp_path_factory.getbasetemp() / NAME, raw)
+
+
+@pytest.mark.parametrize("name, subject, label", [
+    (NAME, 888, "Jump"),
+    ("POSE-p565_53-Throw-a-ball--1469183320067.csv", 565, "Throw-a-ball"),
+    ("POSE-p103_23-Throw-a-ball-as-far-as-you-can-with-the-other-arm-1455370365489.csv", 103,
+     "Throw-a-ball-as-far-as-you-can-with-the-other-arm"),
+    ("POSE-p106_22-Jump-as-high-as-you-can-1455361374817.csv", 106, "Jump-as-high-as-you-can"),
+])
+def test_names(tmp_path, name, subject, label):
+    (item,) = kindergator.read(write(tmp_path / name, csv_text(trial())))
+    assert (item.subject, CLASSES[item.label]) == (subject, label)
+
+
+@pytest.mark.parametrize("name", [
+    "trial.csv", "POSE-p888_37-Juggle-1466764773148.csv", "POSE-888_37-Jump-1466764773148.csv",
+    "POSE-p888_37-Jump.csv", "POSE-p888_37-Jump-1466764773148 (1).csv",
+])
+def test_names_off_the_scheme(tmp_path, name):
+    (tmp_path / "Adults").mkdir()
+    path = write(tmp_path / "Adults" / name, csv_text(trial()))
+    for call in (lambda: kindergator.files(tmp_path), lambda: kindergator.read(path)):
+        with pytest.raises(SjepaError, match="expected a name like POSE-p342_05-Bow") as caught:
+            call()
+        assert str(path) in str(caught.value)
+
+
+def test_files_of_both_folders_by_name(tmp_path):
+    names = [NAME, "POSE-p342_05-Bow-1455372223852.csv"]
+    for name, folder in zip(names, ("Adults", "Children"), strict=True):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch()
+    assert [path.name for path in kindergator.files(tmp_path)] == names[::-1]
+    (tmp_path / "Adults" / names[1]).touch()
+    with pytest.raises(SjepaError, match="Adults/.* and .*Children/.* have the same name"):
+        kindergator.files(tmp_path)
+
+
+def test_coarse_classes_join_what_differs_in_side_way_or_effort():
+    assert (len(CLASSES), len(COARSE), len(COARSE_OF_CLASS)) == (58, 42, 58)
+    assert len(set(CLASSES)) == 58 and len(set(COARSE)) == 42
+    for name, coarse in zip(CLASSES, COARSE_OF_CLASS, strict=True):
+        assert name.startswith(COARSE[coarse].removesuffix("-the-side").split("-your-")[0])
+    kicks = {name for name in CLASSES if name.startswith("Kick")}
+    groups = [{CLASSES[k] for k in range(58) if COARSE_OF_CLASS[k] == c} for c in range(42)]
+    assert kicks in groups and {"Raise-your-hand", "Raise-your-other-hand"} in groups
+    assert {"Bow"} in groups and len(kicks) == 4
+
+
+def test_lists_and_samples_equal_the_conversion():
+    folder, samples = raw_samples("kindergator")
+    npz = folder / "kindergator_int16.npz"
+    with np.load(npz) as data:
+        assert data["class_names"].tolist() == CLASSES
+        assert data["coarse_names"].tolist() == COARSE
+        assert data["coarse_of_class"].tolist() == COARSE_OF_CLASS
+        assert data["joint_names"].tolist() == list(JOINTS)
+        children = np.isin(data["subjects"], kindergator.CHILDREN)
+        np.testing.assert_array_equal(children, data["is_child"])
+        half = float(data["x_scale"]) / 2
+    clips = converted.read(npz)
+    paths = kindergator.files(samples)
+    assert paths
+    for path in paths:
+        (item,) = kindergator.read(path)
+        row, source = converted_clip(npz, clips, item)
+        np.testing.assert_allclose(kindergator.read_clip(path), source, rtol=0, atol=half + 2e-7)
+        # A mapped joint errs by its weights' share of the rounding, and so does the origin.
+        weights = np.abs(LAYOUTS["kinect20"].to_ntu25).sum(1)
+        error = np.abs(item.clip - clips[row].clip).max((0, 1, 3))
+        assert (error <= half * (weights + weights[1]) + 1e-6).all()

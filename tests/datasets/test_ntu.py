@@ -1,0 +1,518 @@
+"""The NTU reader and writer, and the lineage's cleaning. Every file here is synthetic."""
+
+from __future__ import annotations
+
+import pickle
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sjepa.datasets import ntu
+from sjepa.datasets.ntu import SkeletonClip, SkeletonFormatError, read_skeleton, write_skeleton
+from sjepa.datasets.sources import mamp_cleaning as lineage
+from sjepa.errors import SjepaError
+
+
+def people(frames: int, bodies: int = 1, seed: int = 0, move: float = 0.02) -> np.ndarray:
+    """`[T, M, 25, 3]` float32: tall, narrow, slowly drifting clouds of joints."""
+    rng = np.random.default_rng(seed)
+    rest = rng.normal(size=(1, bodies, 25, 3)) * (0.1, 0.5, 0.1) + (0.3, 0.1, 3)
+    return (rest + rng.normal(size=(frames, bodies, 1, 3)).cumsum(0) * move).astype(np.float32)
+
+
+def write(path, x: np.ndarray, **how):
+    write_skeleton(path / "S001C002P003R001A013.skeleton", x, **how)
+    return path / "S001C002P003R001A013.skeleton"
+
+
+def same(a: SkeletonClip, b: SkeletonClip) -> None:
+    assert (a.name, a.frames, list(a.bodies)) == (b.name, b.frames, list(b.bodies))
+    np.testing.assert_array_equal(a.bodies_per_frame, b.bodies_per_frame)
+    for body, track in a.bodies.items():
+        other = b.bodies[body]
+        np.testing.assert_array_equal(track.frame_indices, other.frame_indices)
+        np.testing.assert_array_equal(track.joints.view(np.int32), other.joints.view(np.int32))
+        np.testing.assert_array_equal(track.tracking, other.tracking)
+
+
+def careful(path) -> SkeletonClip:
+    parsed = ntu.read_careful(str(path), path.read_bytes())
+    return ntu._assemble(path.stem, parsed)
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["S001C002P003R001A013", "a.b/S001C002P003R001A013.skeleton"])
+def test_name(text):
+    name = ntu.parse_name(text)
+    assert name == ntu.ClipName(setup=1, camera=2, performer=3, replication=1, action=13)
+    assert str(name) == "S001C002P003R001A013"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "S1C2P3R1A13", "S001C002P003R001A000", "S001C002P003R001A013.txt", "S001C002P003R001A01３",
+     "xS001C002P003R001A013", "S001C002P003R001A013\n"],
+)
+def test_name_off_the_scheme(text):
+    with pytest.raises(SjepaError, match="not an NTU clip name"):
+        ntu.parse_name(text)
+
+
+# --- reading what was written -----------------------------------------------------------------
+
+
+def test_round_trip_is_exact(tmp_path):
+    x = people(40, bodies=2)
+    x[5:9, 1] = 0
+    x[0, 0, 0] = (-0.0, 1e-5, np.float32(1) / 3)  # signed zero, an exponent, nine digits
+    x[0, 0, 1] = (np.nextafter(np.float32(4.5), np.float32(5)), -123.456789, 1e-38)
+    path = write(tmp_path, x)
+    clip = read_skeleton(path)
+    assert (clip.name, clip.frames, len(clip.bodies)) == ("S001C002P003R001A013", 40, 2)
+    assert list(clip.bodies_per_frame) == [2] * 5 + [1] * 4 + [2] * 31
+    for slot, track in enumerate(clip.bodies.values()):
+        present = np.flatnonzero((x[:, slot] != 0).any(axis=(1, 2)))
+        np.testing.assert_array_equal(track.frame_indices, present)
+        np.testing.assert_array_equal(track.joints.view(np.int32), x[present, slot].view(np.int32))
+        assert track.frame_indices.dtype == np.int64 and track.joints.dtype == np.float32
+        assert track.tracking.dtype == np.int8 and (track.tracking == 2).all()
+        assert track.joints.flags.c_contiguous  # the lineage's sums depend on the order in memory
+    assert b"\r" not in path.read_bytes() and list(tmp_path.iterdir()) == [path]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-999, 999, width=32), min_size=75, max_size=75))
+def test_any_float32_comes_back(tmp_path_factory, numbers):
+    x = np.array(numbers, np.float32).reshape(1, 1, 25, 3)
+    x[0, 0, 0, 0] = 1  # a body of zeros would be an absent one
+    path = write(tmp_path_factory.mktemp("any"), x)
+    (track,) = read_skeleton(path).bodies.values()
+    np.testing.assert_array_equal(track.joints.view(np.int32), x[:, 0].view(np.int32))
+
+
+PLAIN = """1 -1 0.5 5. -5. 1e-3 -2.5E1 3.25e-07 0.1234567890123456789 1.00000000000001 -0 -0.0
+    12.345678901234 -0.00012345678 000.5 999.99999999999 4.35 0.3 -9.99999999999999 1E0""".split()
+ODD = "+1 .5 -.5 -2.5E+1 +.5e+1".split()
+
+
+@pytest.mark.parametrize("column", range(3))
+@pytest.mark.parametrize("numbers", [PLAIN, ODD])
+def test_numbers_are_read_as_float_reads_them(tmp_path, numbers, column):
+    path = write(tmp_path, people(1))
+    rows = path.read_text().split("\n")
+    for k, number in enumerate(numbers):
+        fields = rows[4 + k].split()
+        rows[4 + k] = " ".join([*fields[:column], number, *fields[column + 1 :]])
+    path.write_text("\n".join(rows))
+    assert (ntu.read_regular(path.read_bytes()) is None) == (numbers is ODD)
+    (track,) = read_skeleton(path).bodies.values()
+    wanted = np.array([float(number) for number in numbers], np.float32)
+    got = track.joints[0, : len(numbers), column]
+    np.testing.assert_array_equal(got.view(np.int32), wanted.view(np.int32))
+
+
+@pytest.mark.parametrize("bodies", [0, 1, 3, 6])
+def test_fast_and_careful_reading_agree(tmp_path, bodies):
+    x = people(30, bodies)
+    x[::4] = 0  # frames without anybody
+    path = write(tmp_path, x)
+    assert ntu.read_regular(path.read_bytes()) is not None
+    same(read_skeleton(path), careful(path))
+    assert (read_skeleton(path).bodies_per_frame[::4] == 0).all()
+
+
+def test_body_vanishes_returns_and_another_id_takes_over(tmp_path):
+    x = people(30)
+    x[10:15] = 0
+    ids = np.where(np.arange(30) < 20, 72057594037931101, 72057594037931999)[:, None]
+    clip = read_skeleton(write(tmp_path, x, ids=ids))
+    first, second = clip.bodies.values()
+    assert list(clip.bodies) == [72057594037931101, 72057594037931999]
+    assert list(first.frame_indices) == [*range(10), *range(15, 20)]
+    assert list(second.frame_indices) == list(range(20, 30))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw.replace(b"\n", b"\r\n"),
+        lambda raw: raw.replace(b"\n", b"\r\n", 40),  # mixed
+        lambda raw: raw.replace(b" ", b"\t"),
+        lambda raw: raw.replace(b" ", b"   "),
+        lambda raw: raw.replace(b"\n", b" \n"),
+        lambda raw: raw.rstrip(b"\n"),
+        lambda raw: raw + b"\n \r\n\n",
+        lambda raw: raw.replace(b" 0 0 0 0 2\n", b" nan NaN -inf 0 2\n"),  # in unused fields only
+    ],
+)
+def test_legal_oddities(tmp_path, change):
+    path = write(tmp_path, people(4, bodies=2))
+    plain, raw = read_skeleton(path), path.read_bytes()
+    assert change(raw) != raw
+    path.write_bytes(change(raw))
+    same(read_skeleton(path), plain)
+
+
+def test_no_frames(tmp_path):
+    (tmp_path / "a.skeleton").write_bytes(b"0\n")
+    clip = read_skeleton(tmp_path / "a.skeleton")
+    assert (clip.frames, clip.bodies, clip.bodies_per_frame.shape) == (0, {}, (0,))
+
+
+# --- faults: each named with its line ---------------------------------------------------------
+# Three frames of one body. Line 1: frames; 2: bodies; 3: body; 4: joints; 5-29: joint lines;
+# the second frame begins in line 30, the third in line 58; 85 lines in all.
+
+
+def edit(line: int, new, field: int | None = None):
+    def change(raw: bytes) -> bytes:
+        rows = raw.split(b"\n")
+        if field is None:
+            rows[line - 1] = new
+        else:
+            tokens = rows[line - 1].split()
+            rows[line - 1] = b" ".join(tokens[:field] + new + tokens[field + 1 :])
+        return b"\n".join(rows)
+
+    return change
+
+
+def cut(lines: int, extra: int = 0):
+    def change(raw: bytes) -> bytes:
+        rows = raw.split(b"\n")
+        return b"".join(row + b"\n" for row in rows[:lines]) + rows[lines][:extra]
+
+    return change
+
+
+FAULTS = {
+    "empty": (lambda raw: b"", 1, "number of frames"),
+    "only a line end": (lambda raw: b"\n", 1, "number of frames"),
+    "binary": (lambda raw: bytes(range(256)) * 4, 1, "number of frames"),
+    "utf-16": (lambda raw: raw.decode().encode("utf-16"), 1, "number of frames"),
+    "byte order mark": (lambda raw: b"\xef\xbb\xbf" + raw, 1, "number of frames"),
+    "stray byte": (edit(40, [b"0.\xff5"], 1), 40, "joint 8 in frame 2 of 3"),
+    "null byte": (edit(41, b"\x00"), 41, "joint 9"),
+    "lone carriage returns": (lambda raw: raw.replace(b"\n", b"\r"), 1, "number of frames"),
+    "one endless line": (lambda raw: raw.replace(b"\n", b" "), 1, "number of frames"),
+    "frames negative": (edit(1, b"-3"), 1, "number of frames"),
+    "frames absurd": (edit(1, b"100001"), 1, "0 to 100000"),
+    "frames a fraction": (edit(1, b"3.0"), 1, "number of frames"),
+    "frames with underscore": (edit(1, b"0_3"), 1, "number of frames"),
+    "frames huge": (edit(1, b"9" * 500), 1, "number of frames"),
+    "two numbers of frames": (edit(1, b"3 3"), 1, "number of frames"),
+    "more frames than there are": (edit(1, b"4"), 86, "number of bodies"),
+    "fewer frames than there are": (edit(1, b"2"), 58, "end of the file"),
+    "bodies negative": (edit(30, b"-1"), 30, "0 to 6"),
+    "seven bodies": (edit(30, b"7"), 30, "0 to 6"),
+    "bodies not a number": (edit(30, b"one"), 30, "number of bodies"),
+    "a body more than there is": (edit(30, b"2"), 58, "10 numbers of a body"),
+    "a body less than there is": (edit(30, b"0"), 31, "number of bodies"),
+    "body line short": (edit(31, [], 9), 31, "10 numbers"),
+    "body line long": (edit(31, [b"1", b"2"], 9), 31, "10 numbers"),
+    "body id a fraction": (edit(31, [b"1.5"], 0), 31, "body id"),
+    "body id negative": (edit(31, [b"-5"], 0), 31, "body id"),
+    "lean not a number": (edit(31, [b"x"], 8), 31, "10 numbers"),
+    "24 joints": (edit(32, b"24"), 32, "number of joints, 25"),
+    "26 joints": (edit(32, b"26"), 32, "number of joints, 25"),
+    "huge number of joints": (edit(32, b"999999999999"), 32, "number of joints, 25"),
+    "joint line missing": (lambda raw: raw.replace(raw.split(b"\n")[35] + b"\n", b""), 57, "joint"),
+    "joint line blank": (edit(36, b""), 36, "12 numbers of joint 4"),
+    "joint line short": (edit(36, [], 5), 36, "12 numbers"),
+    "joint line long": (edit(36, [b"1", b"2"], 5), 36, "12 numbers"),
+    "x is nan": (edit(36, [b"nan"], 0), 36, "finite metres of joint 4"),
+    "y is inf": (edit(36, [b"-inf"], 1), 36, "finite metres"),
+    "z overflows": (edit(36, [b"1e999"], 2), 36, "finite metres"),
+    "z in millimetres": (edit(36, [b"3500.0"], 2), 36, "finite metres"),
+    "x is a word": (edit(36, [b"left"], 0), 36, "12 numbers"),
+    "x has two points": (edit(36, [b"1.2.3"], 0), 36, "12 numbers"),
+    "x has two signs": (edit(36, [b"--1"], 0), 36, "12 numbers"),
+    "x is a point": (edit(36, [b"."], 0), 36, "12 numbers"),
+    "x is hexadecimal": (edit(36, [b"0x1p3"], 0), 36, "12 numbers"),
+    "decimal commas": (edit(36, [b"0,5"], 0), 36, "12 numbers"),
+    "a pixel is a word": (edit(36, [b"here"], 5), 36, "12 numbers"),
+    "tracking state 3": (edit(36, [b"3"], 11), 36, "tracking state"),
+    "tracking state -1": (edit(36, [b"-1"], 11), 36, "tracking state"),
+    "tracking state 2.0": (edit(36, [b"2.0"], 11), 36, "tracking state"),
+    "cut after a line": (cut(40), 41, "joint 9 in frame 2"),
+    "cut in a line": (cut(40, extra=20), 41, "joint 9 in frame 2"),
+    "cut after a count": (cut(30), 31, "10 numbers of a body"),
+    "a line too many": (lambda raw: raw + b"\n0\n", 87, "end of the file"),
+    "rubbish at the end": (lambda raw: raw + b"thanks\n", 86, "end of the file"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_named_with_its_line(tmp_path, fault):
+    change, line, expected = FAULTS[fault]
+    path = write(tmp_path, people(3))
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(SkeletonFormatError) as caught:
+        read_skeleton(path)
+    error = caught.value
+    assert (error.path, error.line) == (str(path), line)
+    assert expected in error.expected and len(error.found) < 60
+    message = f"{path}, line {line}: expected {error.expected}, found {error.found}"
+    assert str(error) == message and isinstance(error, SjepaError)
+    assert str(pickle.loads(pickle.dumps(error))) == message  # workers send it to their parent
+
+
+def test_the_same_body_twice_in_a_frame(tmp_path):
+    path = write(tmp_path, people(2, bodies=2), ids=7)
+    with pytest.raises(SkeletonFormatError, match="line 30: expected every body once"):
+        read_skeleton(path)
+
+
+def test_huge_counts_cost_nothing(tmp_path):
+    path = tmp_path / "a.skeleton"
+    path.write_bytes(b"100000\n6\n")
+    tracemalloc.start()
+    begin = time.perf_counter()
+    with pytest.raises(SkeletonFormatError, match="line 3"):
+        read_skeleton(path)
+    assert time.perf_counter() - begin < 0.5 and tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_huge_file_is_not_read(tmp_path):
+    path = tmp_path / "a.skeleton"
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)  # sparse: takes no room
+    with pytest.raises(SkeletonFormatError, match="line 1: expected a file of at most 64 MiB"):
+        read_skeleton(path)
+
+
+def test_a_flood_of_lines_costs_little(tmp_path):
+    path = tmp_path / "a.skeleton"
+    path.write_bytes(b"9\n" + b"0\n" * (1 << 21))
+    tracemalloc.start()
+    with pytest.raises(SkeletonFormatError, match="line 11: expected the end of the file"):
+        read_skeleton(path)
+    assert tracemalloc.get_traced_memory()[1] < 8 * path.stat().st_size
+    tracemalloc.stop()
+
+
+@st.composite
+def damaged(draw, raw: bytes) -> bytes:
+    """One to four of: a byte changed, a line deleted, doubled or swapped in, the tail cut off."""
+    for _ in range(draw(st.integers(1, 4))):
+        at, rows = draw(st.integers(0, max(len(raw) - 1, 0))), raw.split(b"\n")
+        line = draw(st.integers(0, len(rows) - 1))
+        kind = draw(st.sampled_from(["byte", "token", "delete", "double", "cut"]))
+        if kind == "byte":
+            raw = raw[:at] + bytes([draw(st.integers(0, 255))]) + raw[at + 1 :]
+        elif kind == "token":
+            tokens = [b" ", b"\n", b"\r", b"-", b"e", b"E-3", b"7", b"9" * 30, b".", b"nan", b"0x"]
+            token = draw(st.sampled_from(tokens))
+            raw = raw[:at] + token + raw[at:]
+        elif kind == "cut":
+            raw = raw[:at]
+        else:
+            rows[line : line + 1] = [] if kind == "delete" else [rows[line]] * 2
+            raw = b"\n".join(rows)
+    return raw
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_fuzz_both_readers_give_the_same_clip_or_fault(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp()
+    path = write(folder, people(3, bodies=2))
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    try:
+        wanted = careful(path)
+    except SkeletonFormatError as error:
+        assert 1 <= error.line <= path.read_bytes().count(b"\n") + 2
+        with pytest.raises(SkeletonFormatError) as caught:
+            read_skeleton(path)
+        assert str(caught.value) == str(error)
+        return
+    clip = read_skeleton(path)
+    same(clip, wanted)
+    assert clip.frames == len(clip.bodies_per_frame)
+    assert clip.bodies_per_frame.sum() == sum(len(t.joints) for t in clip.bodies.values())
+    for track in clip.bodies.values():
+        assert track.joints.shape == (len(track.frame_indices), 25, 3)
+        assert np.isfinite(track.joints).all() and (np.diff(track.frame_indices) > 0).all()
+        assert 0 <= track.tracking.min() <= track.tracking.max() <= 2
+
+
+@pytest.mark.parametrize(
+    "x", [np.zeros((3, 25, 3)), np.ones((2, 7, 25, 3)), np.full((1, 1, 25, 3), np.nan)]
+)
+def test_writer_refuses(tmp_path, x):
+    with pytest.raises(SjepaError, match="bodies must be"):
+        write(tmp_path, x)
+    assert not list(tmp_path.iterdir())
+
+
+# --- the lineage's cleaning -------------------------------------------------------------------
+
+
+def literal(rows: list[list[tuple[int, np.ndarray]]]) -> np.ndarray:
+    """The published steps once more, frame by frame and one number at a time.
+
+    Args:
+        rows: for each frame, the (body id, `[25, 3]`) pairs in file order.
+    """
+    data, valid = {}, -1
+    for row in rows:
+        if not row:
+            continue
+        valid += 1
+        for body, joints in row:
+            if body in data:
+                data[body]["at"].append(data[body]["at"][-1] + 1)
+                data[body]["x"].append(joints)
+            else:
+                data[body] = {"at": [valid], "x": [joints]}
+    total = valid + 1
+    for d in data.values():
+        d["motion"] = np.concatenate(d["x"]).var(axis=0).sum()
+    if len(data) > 1:
+        data = {b: d for b, d in data.items() if len(d["at"]) > 11}
+        for body in list(data):
+            if len(data) == 1:
+                break
+            x = data[body]["x"]
+            good = [j for j in x if np.ptp(j[:, 0]) <= 0.8 * float(np.ptp(j[:, 1]))]
+            if (len(x) - len(good)) / len(x) >= 0.69754:
+                del data[body]
+            elif len(good) < len(x):
+                calm = np.concatenate(good).var(axis=0).sum()
+                data[body]["motion"] = min(data[body]["motion"], calm)
+    order = sorted(data.values(), key=lambda d: -d["motion"])
+    out = np.zeros((total, 75 * min(2, len(order))), np.float32)
+    spans = [[order[0]["at"][0], order[0]["at"][-1]], [0, 0]]
+    for d in order:
+        a, b = d["at"][0], d["at"][-1]
+        for slot, span in enumerate(spans[: len(out[0]) // 75]):
+            if d is order[0] or min(span[1], b) - max(span[0], a) <= 0:
+                for frame, joints in zip(d["at"], d["x"], strict=True):
+                    out[frame, 75 * slot : 75 * slot + 75] = joints.reshape(-1)
+                spans[slot] = [min(span[0], a), max(span[1], b)]
+                break
+    out = np.array([row for row in out if row.sum() != 0])
+    seen = [row for row in out if np.any(row[:75])]
+    origin = np.tile(seen[0][3:6], 25)
+    for row in out:
+        for part in np.split(row, len(row) // 75):
+            part -= origin if part.sum() != 0 else np.float32(0)
+    return out.reshape(len(out), -1, 25, 3)
+
+
+def clip_of(tmp_path, x: np.ndarray) -> tuple[SkeletonClip, list]:
+    rows = [[(m, f[m]) for m in range(x.shape[1]) if f[m].any()] for f in x]
+    return read_skeleton(write(tmp_path, x, ids=np.arange(x.shape[1]))), rows
+
+
+def masked(frames: int, *spans: tuple, seed: int = 0) -> np.ndarray:
+    """Bodies that are there in the given (from, to) pieces only."""
+    x = people(frames, len(spans), seed)
+    for slot, pieces in enumerate(spans):
+        there = np.zeros(frames, bool)
+        for begin, end in pieces:
+            there[begin:end] = True
+        x[~there, slot] = 0
+    return x
+
+
+CASES = {
+    "one body": [[(0, 40)]],
+    "one body, gaps": [[(3, 10), (20, 40)]],
+    "two bodies": [[(0, 40)], [(0, 40)]],
+    "second comes late": [[(0, 40)], [(15, 40)]],
+    "short body": [[(0, 40)], [(5, 16)]],
+    "just long enough": [[(0, 40)], [(5, 17)]],
+    "vanish and return": [[(0, 15), (25, 40)], [(0, 40)]],
+    "everybody gone for a while": [[(0, 15), (25, 40)], [(0, 14), (26, 40)]],
+    "id changes": [[(0, 20)], [(20, 40)]],
+    "id changes, one frame shared": [[(0, 21)], [(20, 40)]],
+    "id changes, two frames shared": [[(0, 22)], [(20, 40)]],
+    "three bodies": [[(0, 40)], [(0, 40)], [(0, 40)]],
+    "three in turns": [[(0, 40)], [(0, 20)], [(20, 40)]],
+    "three, the second slot late": [[(0, 60)], [(30, 60)], [(5, 25)]],
+    "hole in the hull": [[(0, 15)], [(40, 60)], [(18, 38)], [(0, 60)]],
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("case", CASES)
+def test_lineage_equals_the_literal_steps(tmp_path, case, seed):
+    clip, rows = clip_of(tmp_path, masked(60, *CASES[case], seed=seed))
+    got = lineage.clip_from_skeleton(clip)
+    assert got.dtype == np.float32 and got.shape[1] in (1, 2)
+    np.testing.assert_array_equal(got, literal(rows))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_lineage_equals_the_literal_steps_anywhere(tmp_path_factory, data):
+    x = people(40, data.draw(st.integers(1, 4)), seed=data.draw(st.integers(0, 99)))
+    for slot in range(x.shape[1]):
+        a, b, c = sorted(data.draw(st.lists(st.integers(0, 40), min_size=3, max_size=3)))
+        x[:a, slot] = x[b:c, slot] = 0
+        x[data.draw(st.integers(0, 40)) :, slot] *= (data.draw(st.sampled_from([1, 1, 30])), 1, 1)
+    clip, rows = clip_of(tmp_path_factory.getbasetemp(), x)
+    if not clip.bodies or (
+        len(clip.bodies) > 1 and all(len(t.joints) <= 11 for t in clip.bodies.values())
+    ):
+        with pytest.raises(SjepaError):
+            lineage.clip_from_skeleton(clip)
+    else:
+        np.testing.assert_array_equal(lineage.clip_from_skeleton(clip), literal(rows))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 12, 79, 300, 1000])
+def test_motion_has_the_bits_of_the_scripts_variance(frames):
+    x = people(frames, seed=frames)[:, 0]
+    assert lineage.motion(x) == np.var(x.reshape(-1, 3), axis=0).sum()
+
+
+def test_returning_body_is_moved_up(tmp_path):
+    clip, _ = clip_of(tmp_path, masked(40, [(0, 15), (25, 40)], [(0, 40)]))
+    gone = lineage.collect(clip)[0]
+    assert (gone.start, gone.last) == (0, 29)  # and not 39
+
+
+def test_actor_two_begins_at_frame_zero(tmp_path):
+    """Quirk 3: the third body overlaps nobody, and is dropped all the same."""
+    x = masked(60, [(0, 60)], [(30, 60)], [(5, 25)])
+    main, early, late = lineage.collect(clip_of(tmp_path, x)[0])
+    assert (late.start, late.last, early.start, early.last) == (30, 59, 5, 24)
+    slots = lineage.fill_slots([main, late, early], 60)
+    assert slots[:, 1].any(axis=(1, 2)).nonzero()[0].min() == 30
+
+
+def test_spread_drops_the_wide_body_but_not_the_last(tmp_path):
+    x = people(40, bodies=2)
+    x[:, 0] *= (30, 1, 1)  # wide as a sofa
+    moved = lineage.clip_from_skeleton(clip_of(tmp_path, x)[0])
+    assert moved.shape == (40, 1, 25, 3)
+    np.testing.assert_array_equal(moved[:, 0], x[:, 1] - x[0, 1, 1])
+    assert len(lineage.clip_from_skeleton(clip_of(tmp_path, x[:, :1])[0])) == 40
+
+
+@pytest.mark.parametrize("x", [np.zeros((5, 1, 25, 3)), people(11, bodies=2)])
+def test_no_usable_body(tmp_path, x):
+    with pytest.raises(SjepaError, match="S001C002P003R001A013: no body"):
+        lineage.clip_from_skeleton(read_skeleton(write(tmp_path, x)))
+
+
+def test_centring_leaves_absent_frames_at_zero():
+    x = people(20, bodies=2)
+    x[:3, 0] = x[8:12, 1] = 0
+    before = x.copy()
+    moved = lineage.center_on_spine(x)
+    assert not moved[:3, 0].any() and not moved[8:12, 1].any() and not moved[3, 0, 1].any()
+    np.testing.assert_array_equal(moved[3:, 0], x[3:, 0] - x[3, 0, 1])
+    np.testing.assert_array_equal(moved[:8, 1], x[:8, 1] - x[3, 0, 1])
+    np.testing.assert_array_equal(x, before)
+    with pytest.raises(SjepaError, match="actor 1"):
+        lineage.center_on_spine(np.zeros((4, 1, 25, 3), np.float32))

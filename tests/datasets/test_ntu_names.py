@@ -1,0 +1,142 @@
+"""The published clips of NTU RGB+D 60 and 120, by name, and what a set lacks of them, in words."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections import Counter
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sjepa.datasets.ntu import ClipName, parse_name
+from sjepa.datasets.sources.ntu_clips import missing
+from sjepa.datasets.sources.ntu_names import missing_from, published_names
+from sjepa.datasets.splits import SPLITS
+
+
+@cache
+def clips(name: str) -> list[ClipName]:
+    return [parse_name(each) for each in published_names(name)]
+
+
+def without(name: str, gone) -> list[str]:
+    """The published names but those for which `gone(clip)`, shuffled."""
+    kept = [str(clip) for clip in clips(name) if not gone(clip)]
+    random.Random(0).shuffle(kept)
+    return kept
+
+
+# --- the list itself --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in SPLITS if name.startswith("ntu")])
+def test_the_rules_make_the_official_splits_of_the_published_names(name):
+    of = clips(name.split("/")[0])
+    store = SimpleNamespace(subjects=np.array([clip.performer for clip in of]),
+                            views=np.array([clip.camera for clip in of]),
+                            setups=np.array([clip.setup for clip in of]))
+    trains = SPLITS[name].trains(store)
+    assert (trains.sum(), (~trains).sum()) == SPLITS[name].counts
+
+
+@pytest.mark.parametrize("name, usable, recorded, performers, actions", [
+    ("ntu60", 56_578, 56_880, 40, 60),
+    ("ntu120", 113_945, 114_480, 106, 120),
+])
+def test_as_many_as_the_owners_count(name, usable, recorded, performers, actions):
+    of = clips(name)
+    assert len(of) == len(set(of)) == usable
+    assert {clip.performer for clip in of} == set(range(1, performers + 1))
+    assert {clip.action for clip in of} == set(range(1, actions + 1))
+    recordings = Counter(str(clip)[:16] for clip in of)
+    assert len(recordings) * 60 == recorded
+    # what a recording lacks of its 60 actions stands on the owners' list, name by name
+    left_out = Counter(each[:16] for each in missing() if each[:16] in recordings)
+    assert {each: 60 - count for each, count in recordings.items() if count < 60} == left_out
+    assert left_out.total() == recorded - usable
+
+
+@pytest.mark.parametrize("name, performer_txt, setup_txt",
+                         [("ntu60", 151_458, 140_750), ("ntu120", 321_401, 312_851)])
+def test_numbers_take_the_room_that_they_take_in_the_public_files(name, performer_txt, setup_txt):
+    """The sizes, last line ended, of the two files in CTR-GCN, one number a line."""
+    assert sum(len(f"{clip.performer}\n") for clip in clips(name)) == performer_txt
+    assert sum(len(f"{clip.setup}\n") for clip in clips(name)) == setup_txt
+
+
+def test_names_stand_where_the_public_list_has_them():
+    """Rows of CTR-GCN's `skes_available_name.txt` for NTU120, and bytes of its `performer.txt`."""
+    names = published_names("ntu120")
+    assert names == sorted(names) and names[:56_578] == published_names("ntu60")
+    assert names[56_577:56_579] == ["S017C003P020R002A060", "S018C001P008R001A061"]
+    assert names[92_435] == "S028C003P048R002A097"
+    assert names[92_815] == "S029C001P006R001A061" and names[-1] == "S032C003P106R002A120"
+    text = "".join(f"{clip.performer}\n" for clip in clips("ntu120"))
+    for byte, seen in {59_848: "36\n36\n1\n1\n", 75_841: "25\n7\n7\n", 169_000: "4\n54\n54\n",
+                       208_000: "7\n67\n67\n", 302_000: "98\n98\n"}.items():
+        assert text[byte:].startswith(seen), byte
+
+
+def test_no_performer_was_exchanged_for_another_of_the_same_side():
+    """No count would tell; the digest is that of the names checked against public lists."""
+    names = "\n".join(published_names("ntu120"))
+    assert hashlib.sha256(names.encode()).hexdigest()[:16] == "d3370d949a1377de"
+
+
+# --- what is not there, in words --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ntu60", "ntu120"])
+def test_nothing_to_say_of_a_complete_set(name):
+    assert missing_from(without(name, lambda clip: False), name) == []
+
+
+@pytest.mark.parametrize("gone, words", [
+    (lambda c: c.setup == 4, ["1,432", "setup 4: all 1,432 clips"]),
+    (lambda c: c.setup in (4, 5, 7), ["8,586", "setups 4 to 5: all 4,298 clips",
+                                      "setup 7: all 4,288 clips"]),
+    (lambda c: c.setup in (1, 3) or str(c).startswith("S002C001"),
+     ["7,186", "setup 1: all 2,872 clips", "setup 2, camera 1: all 1,080 clips",
+      "setup 3: all 3,234 clips"]),
+    (lambda c: c.setup == 7 and c.camera == 2, ["1,429", "setup 7, camera 2: all 1,429 clips"]),
+    (lambda c: c.setup == 7 and c.camera == 2 and c.action < 6,
+     ["120", "setup 7, camera 2: 120 of 1,429 clips"]),
+    (lambda c: c.setup == 7 and c.performer == 15, ["359", "setup 7, performer 15: all 359 clips"]),
+    (lambda c: str(c) in ("S007C002P001R001A004", "S007C002P028R002A060", "S009C001P007R001A001"),
+     ["3", "setup 7, camera 2: S007C002P001R001A004, S007C002P028R002A060",
+      "setup 9, camera 1: S009C001P007R001A001"]),
+    (lambda c: True, ["56,578", "setups 1 to 17: all 56,578 clips"]),
+])
+def test_what_is_gone_is_told_by_its_place(gone, words):
+    count, *places = words
+    assert missing_from(without("ntu60", gone), "ntu60") == [
+        f"ntu60 lacks {count} of 56,578 published clips:", *(f"  {place}" for place in places)]
+
+
+def test_the_later_archive_of_ntu120_not_unpacked():
+    assert missing_from(published_names("ntu60"), "ntu120") == [
+        "ntu120 lacks 57,367 of 113,945 published clips:",
+        "  setups 18 to 32: all 57,367 clips"]
+
+
+def test_scattered_losses_stay_short_and_add_up():
+    first, *places, rest = missing_from(without("ntu60", lambda c: c.action == 13), "ntu60")
+    assert len(places) == 10 and re.fullmatch(r"  and 41 more: [0-9]+ clips", rest)
+    told = [int(re.search(r": ([0-9]+) (of|clips)", line)[1]) for line in [*places, rest]]
+    lost = sum(c.action == 13 for c in clips("ntu60"))
+    assert sum(told) == lost and f"lacks {lost} of" in first
+
+
+def test_names_that_are_not_published_are_told():
+    left_out = min(missing())  # published, but not to be used
+    strange = ["S018C001P008R001A061", "notes", left_out, "S001C001P009R001A001"]
+    found = published_names("ntu60") + strange
+    assert missing_from(found, "ntu60") == [
+        "not among the usable published clips of ntu60: S001C001P009R001A001, "
+        f"{left_out}, S018C001P008R001A061 and 1 more"]
+    assert missing_from(found[1:], "ntu60")[:2] == [
+        "ntu60 lacks 1 of 56,578 published clips:", f"  setup 1, camera 1: {found[0]}"]

@@ -1,0 +1,119 @@
+"""NW-UCLA's JSON clips. Every file here is generated."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from formats import converted_clip, damaged, fuzz, raw_samples, survives
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sjepa.datasets.formats import converted
+from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.sources import nwucla
+from sjepa.datasets.sources.mamp_cleaning import center_on_spine
+from sjepa.errors import SjepaError
+
+NAME = "a12_s03_e02_v02.json"
+
+
+def clip(frames: int = 4) -> np.ndarray:
+    return np.random.default_rng(0).normal((0, 0, 3), 0.5, (frames, 20, 3)).round(5)
+
+
+def write(path, skeletons, label=10):
+    data = {"file_name": path.stem, "skeletons": skeletons, "label": label}
+    path.write_text(json.dumps(data))
+    return path
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_a_clip_comes_back_as_it_was(tmp_path, frames):
+    x = clip(frames).astype(np.float32)
+    (item,) = nwucla.read(write(tmp_path / NAME, clip(frames).tolist()))
+    np.testing.assert_array_equal(nwucla.read_clip(tmp_path / NAME)[0], x)
+    np.testing.assert_array_equal(
+        item.clip, center_on_spine(LAYOUTS["kinect20"].map(x)[:, None]))
+    assert (item.name, item.label, item.subject) == (NAME[:-5], 9, 3)
+    assert (item.view, item.rep, item.setup) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("text, said", [
+    ("", "is no NW-UCLA clip"), ("\x00\x01", "is no NW-UCLA clip"), ("[]", "is no NW-UCLA clip"),
+    ('{"skeletons": []}', "KeyError.*label"), ("[" * 100_000, "is no NW-UCLA clip"),
+    ('{"label": 10, "skeletons": [[[1, 2], [3]]]}', "is no NW-UCLA clip"),
+    (json.dumps({"label": 10, "skeletons": [[["1", "2", "3"]] * 20]}), "of numbers, found"),
+    (json.dumps({"label": 10, "skeletons": [[[True] * 3] * 20]}), "of numbers, found"),
+    ('{"label": 10, "skeletons": ' + "9" * 400 + "}", "of numbers, found"),
+])
+def test_other_text_is_no_clip(tmp_path, text, said):
+    (tmp_path / NAME).write_text(text)
+    with pytest.raises(SjepaError, match=said) as caught:
+        nwucla.read(tmp_path / NAME)
+    assert str(tmp_path / NAME) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_positions_that_are_none(tmp_path, value):
+    x = clip()
+    x[1, 2, 1] = value
+    with pytest.raises(SjepaError, match="expected finite positions in metres"):
+        nwucla.read(write(tmp_path / NAME, x.tolist()))
+
+
+@pytest.mark.parametrize("label, said", [
+    (0, "label 0, expected 1 to 10"), (11, "label 11, expected 1 to 10"),
+    ("ten", "label ten, expected 1 to 10"), (9, "label 9, expected 10, which the name says"),
+])
+def test_the_label_is_that_of_the_name(tmp_path, label, said):
+    with pytest.raises(SjepaError, match=said):
+        nwucla.read(write(tmp_path / NAME, clip().tolist(), label))
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    with open(tmp_path / NAME, "wb") as file:
+        file.truncate(1 << 40)  # sparse: takes no room
+    with pytest.raises(SjepaError, match="more than 4 MiB"):
+        nwucla.read(tmp_path / NAME)
+
+
+def test_files_are_the_clips_and_no_other_json(tmp_path):
+    for folder, name in (("b", NAME), ("a", "a01_s01_e00_v03.json"), ("a", "store.json")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).touch()
+    assert [path.name for path in nwucla.files(tmp_path)] == ["a01_s01_e00_v03.json", NAME]
+    (tmp_path / "a" / NAME).touch()
+    with pytest.raises(SjepaError, match="have the same name: remove one"):
+        nwucla.files(tmp_path)
+
+
+@pytest.mark.parametrize("name", [
+    "a07_s01_e00_v01.json", "a01_s01_e00_v04.json", "a1_s1_e0_v1.json", "a01_s01_e00_v01 (1).json",
+])
+def test_names_off_the_scheme(tmp_path, name):
+    path = write(tmp_path / name, clip().tolist(), 1)
+    for call in (lambda: nwucla.files(tmp_path), lambda: nwucla.read(path)):
+        with pytest.raises(SjepaError, match="expected a name like a01_s01_e00_v01.json"):
+            call()
+
+
+@fuzz
+@given(st.data())
+def test_fuzz_positions_or_a_named_fault(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / NAME
+    raw = data.draw(damaged(write(path, clip(2).tolist()).read_bytes()))
+    survives(lambda path: nwucla.read(path)[0].clip[:, 0], path, raw)
+
+
+def test_samples_equal_the_conversion():
+    folder, samples = raw_samples("nwucla")
+    clips = converted.read(folder / "nwucla.npz")
+    paths = nwucla.files(samples)
+    assert paths
+    for path in paths:
+        (item,) = nwucla.read(path)
+        row, source = converted_clip(folder / "nwucla.npz", clips, item)
+        np.testing.assert_array_equal(nwucla.read_clip(path)[0], source)
+        np.testing.assert_array_equal(item.clip, clips[row].clip)

@@ -1,0 +1,529 @@
+"""The PKU-MMD reader. Every file here is generated from the published grammar."""
+
+from __future__ import annotations
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pku_files import VIDEOS, people, skeleton_text, write_set, write_split, write_video
+
+from sjepa.datasets.items import Item, LeftOut
+from sjepa.datasets.sources import pku, pku_text
+from sjepa.datasets.text import TextFormatError
+from sjepa.errors import SjepaError
+
+
+def read(raw, phase: int = 1, **options) -> list:
+    """What the only video below `raw` gives."""
+    (video,) = pku.files(phase, raw)
+    return pku.read(video, **options)
+
+
+def one(raw, x, instances, name: str = "0001-L", **options) -> list:
+    write_video(raw, name, x, instances)
+    return read(raw, 1 if name[0] == "0" else 2, **options)
+
+
+# --- cutting ------------------------------------------------------------------------------------
+
+
+def literal(raw, name: str, inclusive: bool) -> dict[str, tuple[int, list] | None]:
+    """The lineage's arithmetic once more, one number at a time: None for what it drops."""
+    rows = [[float(word) for word in line.split()]
+            for line in (raw / "skeleton" / f"{name}.txt").read_text().splitlines()]
+    found = {}
+    for k, line in enumerate((raw / "label" / f"{name}.txt").read_text().splitlines()):
+        action, start, end, _ = (int(word) for word in line.split(","))
+        last = end if inclusive else end - 1
+        cut = [row for t, row in enumerate(rows) if start <= t <= last]
+        total = sum(sum(row) for row in cut)
+        found[f"{name}_{k + 1:03d}"] = (action - 1, cut[:300]) if total != 0 else None
+    return found
+
+
+@pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_cuts_as_the_lineage_does(tmp_path, seed, inclusive):
+    rng = np.random.default_rng(seed)
+    frames = int(rng.integers(320, 360))
+    x = people(frames, seed, slice(int(rng.integers(frames)), None))
+    x[100:130] = 0  # nobody is tracked for a second
+    edges = rng.integers(0, frames + 40, (14, 2))
+    edges[7:] = np.sort(edges[7:], axis=1)
+    fixed = [(0, frames), (0, 300), (1, 302), (105, 120), (130, 130), (129, 130), (frames - 1, 999)]
+    edges = [*edges.tolist(), *fixed]
+    found = one(tmp_path, x, [(1 + k, *edge) for k, edge in enumerate(edges)],
+                pku_slice="inclusive" if inclusive else "exclusive")
+    wanted = literal(tmp_path, "0001-L", inclusive)
+    assert [item.name for item in found] == list(wanted)
+    for item in found:
+        if wanted[item.name] is None:
+            assert isinstance(item, LeftOut)
+            continue
+        label, rows = wanted[item.name]
+        assert item.label == label and item.clip.dtype == np.float32
+        np.testing.assert_array_equal(item.clip.reshape(len(rows), 150), np.float32(rows))
+    kept = sum(isinstance(item, Item) for item in found)
+    assert 9 <= kept < len(found)
+
+
+def test_positions_stay_as_they_are(tmp_path):
+    x = people(40, second=slice(10, 20))
+    (item,) = one(tmp_path, x, [(51, 5, 35)])
+    np.testing.assert_array_equal(item.clip, x[5:35])  # the same bits: not centred, not denoised
+    assert item.clip.shape == (30, 2, 25, 3) and item.label == 50
+    assert not item.clip[15:, 1].any() and item.clip[5:15, 1].any()
+
+
+def test_the_first_body_may_be_the_absent_one(tmp_path):
+    x = people(10, second=slice(None))
+    x[:, 0] = 0
+    (item,) = one(tmp_path, x, [(1, 0, 10)])
+    assert not item.clip[:, 0].any() and item.clip[:, 1].all()
+
+
+def test_what_the_names_say(tmp_path):
+    cuts = [(9, 0, 4), (3, 4, 9)]
+    write_video(tmp_path, "0291-M", people(9), cuts)
+    write_video(tmp_path, "A03N12-R", people(9), cuts)
+    first, second = read(tmp_path, 1)
+    said = (first.name, first.label, first.subject, first.view, first.rep, first.setup)
+    assert said == ("0291-M_001", 8, -1, 2, 1, 291)
+    assert (second.name, second.label, second.rep) == ("0291-M_002", 2, 2)
+    first, _ = read(tmp_path, 2)
+    said = (first.name, first.label, first.subject, first.view, first.rep, first.setup)
+    assert said == ("A03N12-R_001", 8, 12, 3, 1, 3)
+
+
+def test_the_first_300_rows(tmp_path):
+    x = people(700)
+    long, gone = one(tmp_path, x, [(1, 10, 660), (2, 350, 700)])
+    np.testing.assert_array_equal(long.clip, x[10:310])
+    x[350:655] = 0
+    _, gone = one(tmp_path, x, [(1, 10, 660), (2, 350, 700)])
+    assert isinstance(gone, LeftOut) and "nobody is there in its first 300 frames" in gone.why
+
+
+def test_what_is_left_out_and_why(tmp_path):
+    x = people(40)
+    x[20:30] = 0
+    x[24, 0, 3, 0], x[24, 0, 4, 0] = 1.5, -1.5  # a sum of 0 that is not all zeros
+    edges = [(5, 5), (9, 5), (40, 50), (20, 30), (21, 23), (38, 90), (39, 40)]
+    found = one(tmp_path, x, [(1, *edge) for edge in edges])
+    why = [item.why.split(": ")[1] if isinstance(item, LeftOut) else len(item.clip)
+           for item in found]
+    assert why == ["it begins at its end or later"] * 2 + ["it begins behind the video"] + [
+        "its values sum to 0"] * 2 + [2, 1]
+    assert found[1].why.startswith("frames 9 to 5 of 40: ") and found[1].name == "0001-L_002"
+
+
+def test_slice_option(tmp_path):
+    x, edges = people(20), [(3, 7), (3, 3), (4, 3), (18, 25), (20, 20)]
+    write_video(tmp_path, "0001-L", x, [(1, *edge) for edge in edges])
+    lengths = {}
+    for choice in ("exclusive", "inclusive"):
+        found = read(tmp_path, pku_slice=choice)
+        lengths[choice] = [len(item.clip) if isinstance(item, Item) else 0 for item in found]
+    assert lengths == {"exclusive": [4, 0, 0, 2, 0], "inclusive": [5, 1, 0, 2, 0]}
+    np.testing.assert_array_equal(read(tmp_path, pku_slice="inclusive")[0].clip, x[3:8])
+
+
+def test_a_job_travels_to_another_process(tmp_path):
+    write_set(tmp_path, 2)
+    jobs = pku.jobs(2, tmp_path, "inclusive", "dense")
+    assert [job.files[0].stem for job in jobs] == VIDEOS[2]
+    assert all(job.files[0].name == job.files[1].name for job in jobs)
+    job = pickle.loads(pickle.dumps(jobs[1]))
+    items, again = job.read(), partial(pku.read, pku_slice="inclusive", pku2_labels="dense")
+    assert len(items) == 41 and {item.view for item in items} == {2}
+    for item, other in zip(items, again(pku.files(2, tmp_path)[1]), strict=True):
+        assert (item.name, item.label, len(item.clip)) == (other.name, other.label, len(other.clip))
+
+
+# --- labels -------------------------------------------------------------------------------------
+
+
+def test_class_names():
+    names = pku.classes(1)
+    assert len(set(names)) == 51 and (names[0], names[50]) == ("bow", "writing")
+    assert pku.classes(1, "dense") == pku.classes(2) == names
+    paired = [k for k, name in enumerate(names, 1) if "other person" in name or "pocket" in name]
+    assert sorted([*paired, names.index("handshaking") + 1]) == list(pku.NOT_IN_PHASE_2)
+    assert pku.classes(2, "dense") == [n for k, n in enumerate(names, 1) if k not in
+                                       pku.NOT_IN_PHASE_2]
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+@pytest.mark.parametrize("choice", ["original", "dense"])
+def test_labels_name_the_same_class(tmp_path, phase, choice):
+    actions = [1, 11, 13, 15, 51] + [12, 38] * (phase == 1)
+    name = ("0001-L", "A01N01-L")[phase - 1]
+    found = one(tmp_path, people(9), [(a, 0, 9) for a in actions], name, pku2_labels=choice)
+    names = pku.classes(phase, choice)
+    assert [names[item.label] for item in found] == [pku.classes(1)[a - 1] for a in actions]
+    assert found[4].label == (40 if (phase, choice) == (2, "dense") else 50)
+
+
+def test_dense_labels_have_no_place_for_the_ten(tmp_path):
+    cuts = [(1, 0, 3), (12, 3, 6)]
+    assert one(tmp_path, people(9), cuts, "A01N01-L")[1].label == 11
+    with pytest.raises(TextFormatError, match="label.A01N01-L.txt, line 2: .*41 action ids.*'12'"):
+        read(tmp_path, 2, pku2_labels="dense")
+
+
+@pytest.mark.parametrize("text", [
+    "7, 2, 6, 1\n 8 ,3 ,5 ,2 \n", "7,2,6,1\r\n8,3,5,2\r\n", "7,2,6,0\n8,3,5,-3.5",
+    "\t7,2,6,9\n8,3,5,1\n\n \n",
+])
+def test_label_rows_with_blanks_and_any_confidence(tmp_path, text):
+    write_video(tmp_path, "0001-L", people(9), [])
+    (tmp_path / "label" / "0001-L.txt").write_bytes(text.encode())
+    assert [(item.label, len(item.clip)) for item in read(tmp_path)] == [(6, 4), (7, 2)]
+
+
+# --- finding ------------------------------------------------------------------------------------
+
+LAYOUTS = {
+    "as the archives": ("Data/PKU_Skeleton_Renew", "Label/Train_Label_PKU_final"),
+    "as the scripts want": ("skeleton", "label"),
+    "by content": ("a", "b"),
+    "by content, the other way": ("b", "a"),
+    "beside the labels": (".", "Label_PKUMMD"),
+    "names that say both": ("skeletons of label v1", "labels of skeleton v1"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_found_wherever_they_were_unpacked(tmp_path, layout):
+    skeleton, label = LAYOUTS[layout]
+    for name in ("0002-R", "0001-M", "A01N01-L", "0001-L"):
+        part = {"A01N01-L": "/v2", "0001-M": "/part 2"}.get(name, "")
+        write_video(tmp_path, name, people(3), [(1, 0, 3)], skeleton=skeleton + part,
+                    label=label + part)
+    for beside in ("cross-subject.txt", "README.txt", "._0001-L.txt"):
+        (tmp_path / skeleton / beside).write_text("not a video")
+    videos = pku.files(1, tmp_path)
+    assert [video.name for video in videos] == ["0001-L", "0001-M", "0002-R"]
+    assert [video.name for video in pku.files(2, tmp_path)] == ["A01N01-L"]
+    assert all(len(pku.read(video)) == 1 for video in (*videos, *pku.files(2, tmp_path)))
+
+
+def spoil(action):
+    def change(raw):
+        write_set(raw, 1, frames=1)
+        action(raw / "skeleton", raw / "label")
+    return change
+
+
+SPOILT = {
+    "no labels": (spoil(lambda s, k: (k / "0290-M.txt").unlink()), "1 of 6 .* not labels, .*0290"),
+    "no skeletons": (spoil(lambda s, k: [f.unlink() for f in s.iterdir()]), "6 of 6 .* a skeleton"),
+    "twice": (spoil(lambda s, k: (s / "more").mkdir() or (s / "0001-L.txt").rename(
+        s / "more" / "0001-M.txt")), "0001-M.txt are the same video"),
+    "bad view": (spoil(lambda s, k: (s / "0001-R.txt").rename(s / "0001-X.txt")), "-X.txt is off"),
+    "a copy": (spoil(lambda s, k: (s / "0001-L (1).txt").write_text("")), "expected a name like"),
+    "other digits": (spoil(lambda s, k: (k / "00٠1-L.txt").write_text("")), "is off the owners'"),
+    "nothing": (lambda raw: None, "phase 1: expected files like 0001-L"),
+    "phase II only": (lambda raw: write_set(raw, 2, frames=1), "holds no videos of .*, phase 1"),
+    "no folder": (lambda raw: raw.rmdir(), "cannot be listed"),
+    "untold": (lambda raw: (raw / "0001-L.txt").write_text("1 2 3"), "neither rows of 150 numbers"),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILT)
+def test_files_that_are_no_set(tmp_path, fault):
+    change, says = SPOILT[fault]
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    change(raw)
+    with pytest.raises(SjepaError, match=says):
+        pku.files(1, raw)
+
+
+# --- splits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_split_lists(tmp_path, phase):
+    write_set(tmp_path, phase)
+    lists = pku.split_lists(phase, tmp_path)
+    assert lists == {
+        1: {"xsub": ["0001-L", "0001-M", "0001-R", "0290-M"],
+            "xview": ["0001-M", "0001-R", "0290-M", "0291-M"]},
+        2: {"xsub": ["A01N01-L", "A01N01-M", "A01N02-R"],
+            "xview": ["A01N01-M", "A01N02-R", "A02N03-M"]},
+    }[phase]
+    names = [item.name for job in pku.jobs(phase, tmp_path) for item in job.read()]
+    trained = [name for name in names if name.rpartition("_")[0] in lists["xsub"]]
+    assert len(names) == {1: 6 * 51, 2: 5 * 41}[phase] and len(trained) == {1: 204, 2: 123}[phase]
+
+
+def test_the_published_rule():
+    names = [f"{number:04d}-{view}" for number in range(1, 365) for view in "LMR"]
+    tests = {p: [n for n in names if not pku.trains_by_rule(p, n)] for p in ("xsub", "xview")}
+    assert len(tests["xsub"]) == 132 and tests["xsub"][0] == "0291-L"
+    assert tests["xsub"][-1] == "0334-R" and {name[-1] for name in tests["xview"]} == {"L"}
+
+
+@pytest.mark.parametrize("name", ["cross_subject.txt", "cross-subject.txt", "Cross_Subject.txt"])
+@pytest.mark.parametrize("text", [
+    "Training videos:\n0001-L,0001-M , 0001-R,0290-M, \nValidataion videos:\n 0291-L, 0291-M,,\n",
+    "Training videos: \r\n0290-M, 0001-R, 0001-M, 0001-L\r\nValidation:\r\n0291-M,0291-L,\r\n\r\n",
+])
+def test_split_files_as_people_have_them(tmp_path, name, text, capsys):
+    write_set(tmp_path, 1, frames=1)
+    (tmp_path / "Split" / "cross-subject.txt").unlink()
+    (tmp_path / name).write_bytes(text.encode())
+    assert pku.split_lists(1, tmp_path)["xsub"] == ["0001-L", "0001-M", "0001-R", "0290-M"]
+    assert capsys.readouterr().err == "pku1: 6 videos, the owners have 1076\n"
+
+
+def test_odd_but_harmless_is_said(tmp_path, capsys):
+    write_set(tmp_path, 1, frames=1)
+    write_split(tmp_path / "Split" / "cross-subject.txt", ["0291-L", "0001-L"], ["0001-M"])
+    (tmp_path / "Split" / "cross-view.txt").unlink()
+    lists = pku.split_lists(1, tmp_path)
+    assert lists["xsub"] == ["0001-L", "0291-L"]
+    assert lists["xview"] == ["0001-M", "0001-R", "0290-M", "0291-M"]
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 4 and "lists 3 videos in neither part, 0001-R first: they test" in said[1]
+    assert "differs from the published rule in 4 videos, 0001-M first" in said[2]
+    assert "no cross-view.txt" in said[3] and "the published rule tells" in said[3]
+
+
+SPLIT_FAULTS = {
+    "both": ("T\nA01N01-L, A01N01-M\nV\nA01N01-M,A01N02-R\n", "1 videos in both lists, A01N01-M"),
+    "not there": ("T\nA01N01-L, A09N09-M\nV\nA08N01-L\n", "lists 2 videos that are .*, A08N01-L"),
+    "empty": ("", "line 1: expected four lines"),
+    "one list": ("T\nA01N01-L\n", "line 3: expected four lines.*end of the file"),
+    "no headers": ("A01N01-L\nA01N01-M\n", "line 3: expected four"),
+    "a header less": ("A01N01-L\nV\nA01N01-M\nX\n", "line 1: expected a header"),
+    "five lines": ("T\nA01N01-L\nV\nA01N01-M\nA01N02-R\n", "line 5: expected four lines"),
+    "blank line": ("T\n\nA01N01-L\nV\nA01N01-M\n", "line 2: .*a blank line"),
+    "empty list": ("T\nA01N01-L\nV\n , ,\n", "line 4: expected names of videos"),
+    "phase I names": ("T\nA01N01-L, 0001-L\nV\nA01N01-M\n", "line 2: .*like A01N01-L, .*'0001-L'"),
+    "with suffix": ("T\nA01N01-L.txt\nV\nA01N01-M\n", "line 2: .*found 'A01N01-L.txt'"),
+    "binary": ("\0\1\2", "line 1: expected text"),
+}
+
+
+@pytest.mark.parametrize("fault", SPLIT_FAULTS)
+def test_split_faults(tmp_path, fault):
+    text, says = SPLIT_FAULTS[fault]
+    write_set(tmp_path, 2, frames=1)
+    (tmp_path / "Split" / "cross_subject_v2.txt").write_text(text)
+    with pytest.raises(SjepaError, match=says):
+        pku.split_lists(2, tmp_path)
+
+
+def test_phase_two_needs_its_lists_and_each_once(tmp_path):
+    write_set(tmp_path, 2, frames=1)
+    path = tmp_path / "Split" / "cross_view_v2.txt"
+    path.with_name("cross-view-v2.txt").write_bytes(path.read_bytes())
+    with pytest.raises(SjepaError, match="are the same split file: remove one"):
+        pku.split_lists(2, tmp_path)
+    path.unlink()
+    assert "xview" in pku.split_lists(2, tmp_path)
+    path.with_name("cross-view-v2.txt").unlink()
+    with pytest.raises(SjepaError, match="lacks the owners' split file cross_view_v2.txt"):
+        pku.split_lists(2, tmp_path)
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+def rows_of(tmp_path, text: str | bytes) -> np.ndarray:
+    path = tmp_path / "0001-L.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return pku_text.read_rows(path)
+
+
+@pytest.mark.parametrize("change", [
+    lambda t: t.replace("\n", "\r\n"), lambda t: t.replace("\n", "\r\n", 2),
+    lambda t: t + "\n \r\n", lambda t: t.replace(" ", "\t"), lambda t: t.replace(" ", "   "),
+    lambda t: " " + t, lambda t: t.replace("\n", " \n"), lambda t: t.rstrip("\n"),
+    lambda t: "\ufeff" + t,
+])
+def test_legal_oddities(tmp_path, change):
+    x = people(5, second=slice(0, 2))
+    text = skeleton_text(x)
+    assert change(text) != text
+    rows = rows_of(tmp_path, change(text))
+    np.testing.assert_array_equal(rows.astype(np.float32), x.reshape(5, 150))
+
+
+def test_both_ways_of_reading_read_numbers_as_float_does(tmp_path):
+    words = """1 -1 +1 0.5 .5 5. -.5 1e-3 -2.5E+1 0.1234567890123456789 4.9e-324 -0 000.5
+        999.9999999999999 4.35 0.3 -1.0e+00 7.0349547e-02""".split()
+    words = (words * 10)[:150]
+    path = tmp_path / "0001-L.txt"
+    path.write_text(" ".join(words) + "\n" + " ".join(reversed(words)) + "\n")
+    wanted = np.array([list(map(float, words)), list(map(float, reversed(words)))])
+    for rows in (pku_text._read_regular(path), pku_text._read_careful(path)):
+        np.testing.assert_array_equal(rows.view(np.int64), wanted.view(np.int64))
+
+
+def edit(line: int, new: str, field: int | None = None):
+    def change(text: str) -> str:
+        rows = text.split("\n")
+        words = rows[line - 1].split()
+        whole = new if field is None else " ".join(words[:field] + new.split() + words[field + 1 :])
+        return "\n".join(rows[: line - 1] + [whole] + rows[line:])
+    return change
+
+
+ROW_FAULTS = {  # of a file of four rows
+    "empty": (lambda t: "", 1, "150 numbers", "the end of the file"),
+    "blank": (lambda t: "\n \n", 1, "150 numbers", "the end of the file"),
+    "binary": (lambda t: bytes(range(256)), 1, "text", "byte 0x00"),
+    "utf-16": (lambda t: t.encode("utf-16"), 1, "text", "byte 0x00"),
+    "null byte": (edit(3, "\0", 5), 3, "text", "byte 0x00"),
+    "lone carriage returns": (lambda t: t.replace("\n", "\r"), 1, "text", "byte 0x0d"),
+    "doubled carriage returns": (lambda t: t.replace("\n", "\r\r\n"), 1, "text", "byte 0x0d"),
+    "a carriage return at the end": (lambda t: t + "\r", 5, "text", "byte 0x0d"),
+    "one endless line": (lambda t: t.replace("\n", " "), 1, "150 numbers", "600 fields"),
+    "a number less": (edit(2, "", 149), 2, "150 numbers", "149 fields"),
+    "a number more": (edit(4, "1 1", 0), 4, "150 numbers", "151 fields"),
+    "one body": (lambda t: "\n".join(" ".join(r.split()[:75]) for r in t.splitlines()), 1,
+                 "150 numbers", "75 fields"),
+    "cut in a row": (lambda t: t[: len(t) * 5 // 8], 3, "150 numbers", "fields"),
+    "cut in a number": (lambda t: t.rstrip() + "e-", 4, "150 numbers", "e-'"),
+    "blank line": (edit(2, ""), 2, "150 numbers", "a blank line"),
+    "nan": (edit(3, "NaN", 7), 3, "150 numbers", "'NaN'"),
+    "inf": (edit(3, "-inf", 7), 3, "150 numbers", "'-inf'"),
+    "overflow": (edit(1, "1e999", 7), 1, "150 numbers", "'1e999'"),
+    "millimetres": (edit(2, "3012.5", 149), 2, "metres, each below 1000", "'3012.5'"),
+    "a word": (edit(2, "left", 0), 2, "150 numbers", "'left'"),
+    "two points": (edit(2, "1.2.3", 0), 2, "150 numbers", "'1.2.3'"),
+    "stuck together": (edit(2, "1-2", 0), 2, "150 numbers", "'1-2'"),
+    "underscore": (edit(2, "1_0", 0), 2, "150 numbers", "'1_0'"),
+    "hexadecimal": (edit(2, "0x1p3", 0), 2, "150 numbers", "'0x1p3'"),
+    "commas": (lambda t: t.replace(" ", ","), 1, "150 numbers", "1 fields"),
+    "a comment": (lambda t: "# rows\n" + t, 1, "150 numbers", "2 fields"),
+    "labels": (lambda t: "1,2,3,4\n", 1, "150 numbers", "1 fields"),
+}
+
+
+@pytest.mark.parametrize("fault", ROW_FAULTS)
+def test_fault_in_a_skeleton_is_named_with_its_line(tmp_path, fault):
+    change, line, expected, found = ROW_FAULTS[fault]
+    with pytest.raises(TextFormatError) as caught:
+        rows_of(tmp_path, change(skeleton_text(people(4))))
+    error = caught.value
+    assert (error.path, error.line) == (str(tmp_path / "0001-L.txt"), line)
+    assert expected in error.expected and found in error.found and len(error.found) <= 60
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+LABEL_FAULTS = {
+    "empty": (b"", 1), "binary": (b"\x89PNG\r\n", 1), "three fields": (b"1,2,3,1\n1,2,3\n", 2),
+    "five fields": (b"1,2,3,1,1\n", 1), "blanks for commas": (b"1 2 3 1\n", 1),
+    "action 0": (b"0,2,3,1\n", 1), "action 52": (b"1,2,3,1\n52,2,3,1\n", 2),
+    "a fraction": (b"1,2.5,3,1\n", 1), "a negative frame": (b"1,-2,3,1\n", 1),
+    "a huge frame": (b"1,2,99999999999,1\n", 1), "a word": (b"1,two,3,1\n", 1),
+    "nan": (b"1,nan,3,1\n", 1), "other digits": ("1,2,٣,1\n".encode(), 1),
+    "superscripts": (b"1,2,3\xb2,1\n", 1), "confidence a word": (b"1,2,3,high\n", 1),
+    "confidence missing": (b"1,2,3,\n", 1), "blank line": (b"1,2,3,1\n\n1,4,5,1\n", 2),
+    "cut": (b"1,2,3,1\n2,5", 2), "a header": (b"action,start,end,confidence\n1,2,3,1\n", 1),
+}
+
+
+@pytest.mark.parametrize("fault", LABEL_FAULTS)
+def test_fault_in_labels_is_named_with_its_line(tmp_path, fault):
+    raw, line = LABEL_FAULTS[fault]
+    write_video(tmp_path, "0001-L", people(9), [])
+    path = tmp_path / "label" / "0001-L.txt"
+    path.write_bytes(raw)
+    with pytest.raises(TextFormatError) as caught:
+        read(tmp_path)
+    assert (caught.value.path, caught.value.line) == (str(path), line)
+
+
+def test_absurd_sizes(tmp_path, monkeypatch):
+    path = tmp_path / "0001-L.txt"
+    monkeypatch.setattr(pku_text, "MAX_FRAMES", 3)
+    assert len(rows_of(tmp_path, skeleton_text(people(3)))) == 3
+    with pytest.raises(TextFormatError, match="line 4: expected at most 3 frames"):
+        rows_of(tmp_path, skeleton_text(people(4)))
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)  # sparse: takes no room
+    with pytest.raises(SjepaError, match="0001-L.txt .*MiB"):
+        pku_text.read_rows(path)
+    with pytest.raises(SjepaError, match="cannot be read"):
+        pku_text.read_rows(tmp_path / "gone.txt")
+
+
+@st.composite
+def damaged(draw, raw: bytes) -> bytes:
+    """One to four of: a byte changed, a word put in, a line deleted or doubled, a tail cut off."""
+    for _ in range(draw(st.integers(1, 4))):
+        at, rows = draw(st.integers(0, len(raw))), raw.split(b"\n")
+        line = draw(st.integers(0, len(rows) - 1))
+        kind = draw(st.sampled_from(["byte", "word", "delete", "double", "cut"]))
+        if kind == "byte":
+            raw = raw[:at] + bytes([draw(st.integers(0, 255))]) + raw[at + 1 :]
+        elif kind == "word":
+            words = [b" ", b"\n", b",", b"-", b"e", b"9" * 30, b".", b"nan", b"\r", b"\xa0", b"#"]
+            raw = raw[:at] + draw(st.sampled_from(words)) + raw[at:]
+        elif kind == "cut":
+            raw = raw[:at]
+        else:
+            rows[line : line + 1] = [] if kind == "delete" else [rows[line]] * 2
+            raw = b"\n".join(rows)
+    return raw
+
+
+FUZZ = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SKELETON = skeleton_text(people(4, second=slice(1, 3))).encode()
+LABELS = b"1,0,2,1\n12,1,3,2\n51, 2, 4, 1\n7,3,3,1\n"
+SPLIT = b"Training videos: \nA01N01-L, A01N02-M, \nValidataion videos: \nA02N01-L, A02N02-R\n"
+
+
+@settings(max_examples=200, **FUZZ)
+@given(damaged(SKELETON), damaged(LABELS))
+def test_fuzz_clips_or_a_named_fault(tmp_path_factory, skeleton, labels):
+    folder = tmp_path_factory.getbasetemp()
+    for skeleton_bytes, label_bytes in ((skeleton, LABELS), (SKELETON, labels)):
+        video = pku.Video(1, "0001-L", folder / "skeleton.txt", folder / "label.txt")
+        video.skeleton.write_bytes(skeleton_bytes)
+        video.labels.write_bytes(label_bytes)
+        try:
+            found = pku.read(video)
+        except TextFormatError as error:
+            damage = label_bytes if error.path.endswith("label.txt") else skeleton_bytes
+            assert 1 <= error.line <= damage.count(b"\n") + 1
+            continue
+        for item in found:
+            if isinstance(item, Item):
+                assert item.clip.shape[1:] == (2, 25, 3) and 1 <= len(item.clip) <= 5 + 4
+                assert np.isfinite(item.clip).all() and 0 <= item.label < 51
+
+
+@settings(max_examples=150, **FUZZ)
+@given(damaged(SKELETON))
+def test_fuzz_fast_and_careful_reading_agree(tmp_path_factory, raw):
+    path = tmp_path_factory.getbasetemp() / "either.txt"
+    path.write_bytes(raw)
+    fast = pku_text._read_regular(path)
+    try:
+        careful = pku_text._read_careful(path)
+    except TextFormatError:
+        careful = None
+    if fast is not None:  # the careful way also reads what the fast way leaves to it
+        np.testing.assert_array_equal(fast, careful)
+
+
+@settings(max_examples=150, **FUZZ)
+@given(damaged(SPLIT))
+def test_fuzz_split_lists_or_a_named_fault(tmp_path_factory, raw):
+    path = tmp_path_factory.getbasetemp() / "split.txt"
+    path.write_bytes(raw)
+    try:
+        lists = pku_text.read_split(path, pku.SCHEMES[2], pku.LIKE[2])
+    except TextFormatError:
+        return
+    assert all(names and all(map(pku.SCHEMES[2].fullmatch, names)) for names in lists)

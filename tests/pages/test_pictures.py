@@ -1,0 +1,120 @@
+"""Pictures: sides as in a photograph, animations with every frame, hidden what is masked."""
+
+import importlib.util
+import json
+import re
+import xml.dom.minidom
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from sjepa import synthetic
+from sjepa.config import ROOT
+from sjepa.datasets.layouts import face_camera
+from sjepa.datasets.sources.kindergator import CHILDREN
+from sjepa.show import plots
+from sjepa.show.animation import animate
+from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, project
+from sjepa.skeleton import NTU_BONES, NTU_CHAINS, NTU_JOINTS, NTU_PARENTS
+
+
+@pytest.fixture
+def clip():
+    return synthetic.generate_clip(synthetic.ACTIONS.index("wave"), 0, 1, noise=False)
+
+
+def test_left_is_on_the_right_of_a_frontal_picture(clip):
+    flat = project(clip[0, 0])
+    assert flat[4, 0] > flat[8, 0] and flat[3, 1] > flat[0, 1]
+    side = project(clip[0, 0], np.pi / 2)
+    assert abs(side[4, 0] - side[8, 0]) < 0.3 * abs(flat[4, 0] - flat[8, 0])
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, np.pi / 2, np.pi, -2.0])
+def test_everybody_faces_us_however_the_room_was_turned(angle):
+    two = synthetic.generate_clip(synthetic.ACTIONS.index("push"), 4, 1, noise=False)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned = two @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], np.float32)
+    faced = face_camera(turned)
+    assert faced.dtype == np.float32
+    np.testing.assert_allclose(faced, face_camera(two), atol=1e-5)
+    flat = project(faced[0, 0])
+    assert flat[12, 0] > flat[16, 0]  # the left hip is on the right of the picture, and as deep
+    assert abs(faced[0, 0, 12, 2] - faced[0, 0, 16, 2]) < 1e-6
+    spans = [np.linalg.norm(clip[:, 0] - clip[:, 1], axis=-1) for clip in (faced, two)]
+    np.testing.assert_allclose(*spans, atol=1e-5)
+
+
+def test_animation_is_valid_svg_with_every_frame(clip):
+    made = animate([clip, clip], ["a & b", "c"], fps=10, seconds=2)
+    xml.dom.minidom.parseString(made.svg)
+    assert "a &amp; b" in made.svg
+    lines = re.findall(r"<polyline.*?</polyline>", made.svg)
+    assert len(lines) == 2 * sum(len(chains) for chains in NTU_CHAINS.values())
+    assert all(len(re.search(r'values="([^"]*)"', line)[1].split(";")) == 20 for line in lines)
+    assert made.svg.count("<circle") == 50
+    assert "http" not in made.svg.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_masked_joints_are_hollow_in_their_segment(clip):
+    masked = np.zeros((4, 25), bool)
+    masked[1, 7] = True
+    svg = animate(clip, masks=[masked]).svg
+    hidden = re.findall(r'attributeName="fill-opacity"[^>]*values="([^"]*)"', svg)
+    assert len(hidden) == 25 and hidden[7] == "1;0;1;1"
+    assert all(h == "1;1;1;1" for k, h in enumerate(hidden) if k != 7)
+
+
+def test_an_absent_body_is_not_drawn(clip):
+    two = np.concatenate((clip, np.zeros_like(clip)), 1)
+    assert animate(two).svg == animate(clip).svg
+
+
+def test_part_order_lists_each_joint_once():
+    assert sorted(PART_ORDER) == list(range(25))
+    for part, (a, b) in PART_BOUNDS.items():
+        side = part.split()[0]
+        if side in ("left", "right"):
+            assert all(NTU_JOINTS[j].startswith(side) for j in PART_ORDER[a:b])
+            assert len({joint_colour(j) for j in PART_ORDER[a:b]}) == 1
+
+
+def test_bones_and_parents_form_one_tree():
+    assert sorted(child for child, _ in NTU_BONES) == sorted(set(range(25)) - {20})
+    for joint in range(25):
+        seen = set()
+        while joint != -1:
+            assert joint not in seen
+            seen.add(joint)
+            joint = NTU_PARENTS[joint]
+
+
+def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():
+    spec = importlib.util.spec_from_file_location("sets", ROOT / "book" / "sets.py")
+    sets = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sets)
+    assert sets.SHOWN["kindergator"][1] not in CHILDREN
+    chapter = json.loads((ROOT / "notebooks" / "02_skeletons.ipynb").read_text())
+    code = "".join("".join(cell["source"]) for cell in chapter["cells"])
+    for name, (action, subject, rep, _) in sets.SHOWN.items():  # the same clips, drawn live there
+        assert f'"{name}": ("{action}", {subject}, {rep})' in code
+    moving, still = (ROOT / "book" / "_static" / f"sets.{kind}" for kind in ("webp", "png"))
+    assert moving.stat().st_size + still.stat().st_size <= 400_000
+    with Image.open(moving) as loop, Image.open(still) as first:
+        assert loop.n_frames == sets.SECONDS * sets.FPS and loop.info["loop"] == 0
+        assert np.array_equal(loop.convert("RGB"), first.convert("RGB"))
+        loop.seek(loop.n_frames // 2)
+        assert not np.array_equal(loop.convert("RGB"), first.convert("RGB"))
+
+
+def test_confusion_map_shows_shares_of_the_true_class():
+    fig, ax = plt.subplots()
+    counts = np.array([[3, 1, 0], [0, 90, 10], [0, 0, 0]])
+    plots.confusion_map(ax, counts, ["sit", "bow", "never"])
+    shown = np.asarray(ax.collections[0].get_array()).reshape(3, 3)
+    np.testing.assert_allclose(shown, [[0.75, 0.25, 0], [0, 0.9, 0.1], [0, 0, 0]])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["sit", "bow", "never"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
+    plt.close(fig)

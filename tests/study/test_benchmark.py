@@ -1,0 +1,193 @@
+"""The plain baseline computes what `sjepa` computes; the benchmark counts and reports rightly."""
+
+import dataclasses
+import json
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import grow, plain, step, timing
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from sjepa import attention, views
+from sjepa.clips import DeviceStore
+from sjepa.config import PretrainConfig
+from sjepa.errors import SjepaError
+from sjepa.inputs import draw
+from sjepa.model import SJEPA
+from sjepa.pretrain import Pretraining
+from sjepa.study import flops as costs
+from sjepa.target import ema_momentum
+
+
+@pytest.fixture
+def run(store, tiny):
+    config = dataclasses.replace(tiny, empty_bodies="all", warmup_epochs=0, ema_start=0.9)
+    return Pretraining(config, store)
+
+
+def test_same_loss_and_gradient_from_the_same_weights(run):
+    baseline = plain.PlainSJEPA(run.config)
+    run.model.target.center.normal_()
+    baseline.load_state_dict(run.model.state_dict(), strict=True)
+    ((inputs, weight, _),) = run.micro_batches(run.train[:6])
+    made = run.model(*inputs, weight)
+    loss, mean = baseline(*inputs)
+    assert loss.item() == pytest.approx(made.loss.item(), rel=1e-5)
+    torch.testing.assert_close(mean, made.target.mean((0, 1)), atol=1e-6, rtol=1e-4)
+    made.loss.backward(), loss.backward()
+    for (name, a), b in zip(run.model.named_parameters(), baseline.parameters(), strict=True):
+        if a.requires_grad:
+            torch.testing.assert_close(a.grad, b.grad, atol=1e-6, rtol=1e-3,
+                                       msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_same_step(run):
+    baseline = plain.PlainStep(run.config, run.device)
+    baseline.model.load_state_dict(run.model.state_dict())
+    index, state = run.train[:6], run.generator.get_state()
+    (((x, view, *drawn), _, _),) = run.micro_batches(index)
+    run.generator.set_state(state)
+    loss = run.training_step(index)["loss"].item()
+    pairs = (t.unflatten(0, (6, -1)) for t in (x, view))
+    assert baseline(*pairs, drawn, ema_momentum(0, run.steps, 0.9)) == pytest.approx(loss, rel=1e-5)
+    for (name, a), b in zip(run.model.state_dict().items(), baseline.model.state_dict().values(),
+                            strict=True):
+        if not name.endswith("qkv.bias"):  # keys' biases have no gradient but rounding
+            torch.testing.assert_close(a, b, atol=2e-6, rtol=1e-4, msg=lambda m, n=name: n + m)
+
+
+def test_same_crops_and_views(clip):
+    made = DeviceStore(clip[0], torch.tensor([[0]]), torch.tensor([120]), torch.zeros(1).long())
+    at = (torch.tensor([7]), torch.tensor([90]))
+    ours = views.crop_resize(made, torch.tensor([0]), *at, 64)
+    theirs = plain.crop_resize(clip[0, :, None].numpy(), 7, 90, 64)
+    np.testing.assert_allclose(theirs, ours[0], atol=1e-5)
+    angles = np.array([0.3, -0.2, 0.1])
+    ours = views.euler_rotation(torch.tensor(angles[None]))[0]
+    np.testing.assert_allclose(plain.euler(angles), ours, atol=1e-6)
+    clip[0, :5] = 0  # not seen at first
+    shift = torch.tensor([[0.1, -0.05, 0.02]])
+    ours = views.translate(views.rotate_about_body(clip, torch.tensor([0.4])), shift)
+    ours = views.flip(ours, torch.tensor([True]))
+    theirs = plain.view(clip[0].numpy(), 0.4, shift[0].numpy(), True)
+    np.testing.assert_allclose(theirs, ours[0], atol=1e-5)
+    absent = np.zeros((120, 25, 3), np.float32)
+    assert not plain.view(absent, 0.4, shift[0].numpy(), True).any()
+
+
+def test_same_mask(clip):
+    """The same odds: the share in which each token is hidden agrees to 4.5 standard errors."""
+    x = clip.expand(4000, -1, -1, -1)
+    config = PretrainConfig()
+    torch.manual_seed(0)
+    drawn = (plain.mask(x, 4, 0.9, 0.8)[0],
+             draw(x, config, torch.Generator().manual_seed(0))[2])
+    kept = [torch.bincount(keep.flatten(), minlength=750) / 4000 for keep in drawn]
+    spread = (2 * 0.1 * 0.9 / 4000) ** 0.5
+    assert (kept[0] - kept[1]).abs().max() < 4.5 * spread
+    assert all(keep.shape == (4000, 75) for keep in drawn)
+
+
+def test_generated_store_has_the_mix_of_ntu60():
+    store = step.GeneratedStore(500)
+    assert (store.offsets[:, 0] >= 0).all() and (store.offsets[:, 1] >= 0).mean() == 0.18
+    assert 75 < store.lengths.mean() < 93
+    data, pair = store.to("cpu"), int(np.flatnonzero(store.offsets[:, 1] >= 0)[0])
+    length = store.lengths[[pair]]
+    x = views.crop_resize(data, torch.tensor([pair]), torch.tensor([0]), torch.tensor(length),
+                          int(length[0]))
+    np.testing.assert_allclose(x[0].transpose(0, 1), store.clip(pair), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [
+    dict(), dict(dim=64, depth=3, predictor_depth=2), dict(frames=64, mask_ratio=0.8),
+])
+def test_operations_are_counted(tiny, shape):
+    """The formula against PyTorch's own count of a step, with attention as plain products."""
+    config = dataclasses.replace(tiny, **shape)
+    model, rows = SJEPA(config), 2
+    x = torch.randn(rows, config.frames, 25, 3)
+    drawn = draw(x, config, None)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(*drawn).loss.backward()
+    assert rows * costs.row_flops(config) == pytest.approx(counter.get_total_flops(), rel=0.005)
+
+
+def test_the_papers_step_costs_what_others_counted():
+    """87.3 GFLOP a clip of two bodies: 3 x (1.97 + 17.70) + 28.32 G (GFP, arXiv 2509.03609)."""
+    assert 2 * costs.row_flops(PretrainConfig()) == pytest.approx(87.3e9, rel=0.02)
+
+
+def test_peaks_and_hours():
+    half = torch.bfloat16
+    assert costs.peak_flops("NVIDIA H200", half) == 989.5e12
+    assert costs.peak_flops("NVIDIA H100 PCIe", half) < costs.peak_flops("NVIDIA H100 80GB", half)
+    assert costs.peak_flops("Tesla T4", half) is None  # no bf16 there
+    assert costs.peak_flops("Tesla T4", torch.float16) == 65e12
+    assert costs.peak_flops("CPU, 2 threads", half) is None
+    a_minute_an_epoch = 256 * 156 / 60
+    assert costs.hours(40_091, 1200, a_minute_an_epoch) == pytest.approx(20)
+
+
+def test_command_line(tmp_path, capsys):
+    out = tmp_path / "made" / "bench.json"
+    step.main(["--preset", "quick", "--batch", "4", "--steps", "2", "--rounds", "2", "--clips",
+               "40", "--device", "cpu", "--json", str(out), "--profile"])
+    made = json.loads(out.read_text())
+    for ratio, plain_speed in (("ratio", "plain_samples_per_s"),
+                               ("ratio_kept", "plain_kept_samples_per_s")):
+        assert made[ratio] == pytest.approx(made["samples_per_s"] / made[plain_speed])
+        assert made[plain_speed] == max(made[plain_speed.replace("samples_per_s", "by_batch")]
+                                        .values())
+    assert made["bodies_per_s"] == pytest.approx(1.18 * made["samples_per_s"])
+    assert made["peak_bytes"] > 0 and made["hours"] is None
+    assert 0 < made["mfu"] < 1 and 0 < made["plain_mfu"] < 1
+    assert made["mfu"] == pytest.approx(made["tflops"] / made["peak_tflops"])
+    assert made["peak_is"] == "one large product"
+    assert len(made["step_seconds"]) == len(made["plain_step_seconds"]) == 2
+    assert 1 <= made["rows_per_sample"] <= 1.5  # quick drops absent bodies
+    for rows in made["profile"].values():
+        assert any("mm" in row["op"] for row in rows)
+        assert min(r["ms"] for r in rows) >= 0.0009 * sum(r["ms"] for r in rows)
+    assert "ratio" in capsys.readouterr().out
+
+
+def test_each_row_of_growth_changes_one_thing(tmp_path, monkeypatch):
+    out = tmp_path / "grow.json"
+    grid = {"tokens": [{}, dict(frames=128)], "without": grow.GRID["without"]}
+    monkeypatch.setattr(grow, "GRID", grid)
+    grow.main(["--preset", "quick", "--batch", "4", "--steps", "1", "--json", str(out)])
+    made = json.loads(out.read_text())["rows"]
+    asis, longer, everyone = made[:3]
+    assert (asis["tokens"], longer["tokens"]) == (100, 200)
+    assert longer["gflop_per_sample"] > 2 * asis["gflop_per_sample"]
+    assert everyone["rows_per_sample"] == 2 > asis["rows_per_sample"]  # quick drops absent bodies
+    assert [row["change"] for row in made[2:]] == grow.GRID["without"]
+    assert all(row["samples_per_s"] > 0 for row in made)
+
+
+def test_what_is_undone_is_done_again(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys.modules["timing"], "keep_freed_memory",  # as grow.py imports it
+                        lambda yes=True: told.append(yes))
+    with grow.undone({"memory": "returned"}):
+        assert told == [False]
+    assert told == [False, True]
+    pays = attention.blocks_pay
+    with grow.undone({"attention": "fused"}):
+        assert not attention.blocks_pay(torch.device("cpu"), torch.bfloat16)
+    assert attention.blocks_pay is pays
+
+
+def test_the_clock_of_one_thread():
+    """Sleep is no work; two threads or a GPU would be counted wrongly and are refused."""
+    cpu = torch.device("cpu")
+    assert timing.timed(lambda: time.sleep(0.2), 1, cpu, "process") < 0.1
+    assert timing.timed(lambda: time.sleep(0.2), 1, cpu, "wall") >= 0.2
+    for said in (["--threads", "2", "--device", "cpu"], ["--threads", "1"]):
+        with pytest.raises(SjepaError, match="one thread"):
+            step.parse(["--json", "never", "--clock", "process", *said])

@@ -1,0 +1,94 @@
+"""The Snakefile from outside: the plan, what is refused at once, a kill and a restart."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from test_commands import TINY
+
+from sjepa.config import ROOT
+from sjepa.study.rows import rows, write_all
+
+pytest.importorskip("snakemake", reason="the batch needs the extra `batch`")
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "notebooks/full/Snakefile"), "-j1"]
+
+
+@pytest.fixture
+def batch(tmp_path):
+    """Start snakemake on a copy of the parameter files that the test may change."""
+    params = tmp_path / "params"
+    write_all(params)
+
+    def start(*args, **config):
+        config = {"params": params, "done": tmp_path / "done"} | config
+        named = [f"{name}={value}" for name, value in config.items()]
+        return subprocess.Popen(
+            [*SNAKEMAKE, *args, "--config", *named], cwd=ROOT, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+    return start
+
+
+def test_the_plan_has_every_cell_of_the_paper_and_needs_no_data(batch, tmp_path):
+    run = batch("-n")
+    text = run.communicate(timeout=120)[0]
+    assert run.returncode == 0, text
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", text, re.M))
+    wanted = [row.step for row in rows("paper").values()]
+    assert {step: int(counts[step]) for step in set(wanted)} == {s: wanted.count(s) for s in wanted}
+    assert not (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize("change, config, said", [
+    ({"epoch": 3}, {}, "quick-finetune.yaml: unknown parameter 'epoch': did you mean epochs?"),
+    ({}, {"raw_ntu6": "x"}, "unknown configuration 'raw_ntu6'"),
+    ({}, {"raw_ntu60": "nowhere"}, "raw_ntu60: there is no nowhere"),
+    ({}, {"gpus": 0}, "gpus = 0: expected a whole number from 1"),
+    ({}, {"gpus": 2, "runner": "papermill"}, "gpus: a notebook runs on one GPU"),
+])
+def test_what_is_misspelt_is_refused_before_anything_runs(batch, tmp_path, change, config, said):
+    path = tmp_path / "params" / "quick-finetune.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    run = batch(**({"rows": "quick"} | config))
+    text = run.communicate(timeout=120)[0]
+    assert run.returncode == 1 and said in text, text
+    assert "Traceback" not in text and not (tmp_path / "done").exists()
+
+
+def test_several_gpus_share_a_pretraining_and_nothing_else(batch, tmp_path):
+    run = batch("-np", "--resources", "gpu=4", gpus=4)
+    text = run.communicate(timeout=120)[0]
+    assert run.returncode == 0, text
+    lines = [line for line in text.splitlines() if "exec " in line]
+    together = [line for line in lines if "torch.distributed.run" in line]
+    wanted = [row.step for row in rows("paper").values()].count("pretrain")
+    assert len(together) == wanted and len(lines) > wanted
+    assert all("--nproc_per_node=4 -m sjepa.pretrain --params" in line for line in together)
+
+
+def test_a_killed_batch_goes_on_where_it_stood(batch, tmp_path):
+    out, target = tmp_path / "run", str(tmp_path / "done" / "quick-knn")
+    tiny = TINY | dict(epochs=12, checkpoint_every=1, out=str(out))
+    (tmp_path / "params" / "quick-pretrain.yaml").write_text(yaml.safe_dump(tiny))
+    (tmp_path / "params" / "quick-knn.yaml").write_text(
+        yaml.safe_dump(dict(run=str(out), results=str(tmp_path / "results"), ks=[1])))
+    first = batch(target, rows="quick")
+    until = time.monotonic() + 200
+    while not (out / "last.pt").is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert (out / "last.pt").is_file() and not (out / "run.json").exists()
+
+    second = batch(target, rows="quick")
+    text = second.communicate(timeout=280)[0]
+    assert second.returncode == 0, text
+    assert "epoch 12/12" in text and "epoch 1/12" not in text  # from the checkpoint, not from 1
+    assert len(list((tmp_path / "results").glob("*.json"))) == 1
+    third = batch("-n", target, rows="quick")
+    assert "Nothing to be done" in third.communicate(timeout=120)[0]
