@@ -6,7 +6,8 @@ For your own motion: `read_motion` from a file to a clip, `embed` from clips to 
 
 from importlib import import_module
 
-_HOME = {"embed": "embedding", "load_pretrained": "pretrained", "read_motion": "datasets.motion"}
+_HOME = {"embed": "protocols.features", "load_pretrained": "encoders",
+         "read_motion": "datasets.motion"}
 __all__ = list(_HOME)
 
 

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from sjepa.config import ROOT, as_dict
+from sjepa.encoder import encoder_metadata
 from sjepa.errors import SjepaError
 
 #: Settings that say where and at what pace a run computes, not what.
@@ -22,14 +23,37 @@ FREE = {"out", "run", "device", "checkpoint_every", "monitor_every", "compile", 
         "workers"}
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def save_atomically(write, path: Path) -> None:
     """`write(temporary path)`, then put the whole file in the place of `path`."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(partial)
+        os.chmod(partial, 0o666 & ~_umask())  # safetensors would keep the file to its owner
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def make_writable(folder: Path) -> None:
+    """Make a run's folder and write into it, before hours are spent on what it shall hold.
+
+    Raises:
+        SjepaError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SjepaError(f"cannot write into {folder} ({error.strerror}): choose another out"
+                         ) from error
 
 
 # ---------------------------------------------------------------- result.json
@@ -142,10 +166,19 @@ def save(run, out: Path) -> None:
     if run.epoch == run.config.epochs:
         weights = run.model.target.encoder.state_dict()
         weights = {name: value.contiguous().cpu() for name, value in weights.items()}
-        shape = {k: str(v) for k, v in run.model.encoder.shape.items()}
-        save_atomically(lambda p: save_file(weights, p, shape), out / "target.safetensors")
+        stated = encoder_metadata(run.model.encoder)
+        save_atomically(lambda p: save_file(weights, p, stated), out / "target.safetensors")
         write_result(out, "pretrain", run.settings, {"pretrain": run.stage}, **run.facts)
     save_atomically(lambda p: torch.save(run.state(), p), out / "last.pt")
+
+
+def save_history(history: list[dict[str, float]], out: Path) -> None:
+    """Write `history.csv`, a line an epoch, to be watched while the run goes on."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    lines = [",".join(f"{row[name]:.6g}" if name in row else "" for name in columns)
+             for row in history]
+    text = "\n".join([",".join(columns), *lines, ""])
+    save_atomically(lambda path: path.write_text(text), out / "history.csv")
 
 
 def resume(run, out: Path) -> None:

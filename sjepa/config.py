@@ -8,6 +8,7 @@ are in `sjepa.protocols.config`.
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
 import types
@@ -73,7 +74,6 @@ class PretrainConfig:
     dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
     split: str = setting("synthetic/xsub", "ours", "only the training part of it is ever read")
     out: str = setting("", "ours", "folder of the run; empty: runs/PRESET-SPLIT-SEED")
-    variant: str = setting("", "ours", "name of an ablation, in the ids of its records")
     seed: int = setting(
         0, "ours", "weights, order, crops, views and masks follow from it", "[0, inf)"
     )
@@ -167,6 +167,11 @@ class PretrainConfig:
     monitor_every: int = setting(
         10, "ours", "steps between readings of the collapse monitors", "[1, inf)"
     )
+    knn_every: int = setting(
+        0, "ours", "epochs between readings of a nearest neighbour on held-out training subjects; "
+        "0: none", "[0, inf)"
+    )
+    tensorboard: bool = setting(False, "ours", "also write TensorBoard's event files")
 
 
 #: `quick` learns the built-in data in minutes on two CPU cores; `small` is for the open sets on a
@@ -284,6 +289,39 @@ def load_params(path: str | Path) -> dict:
         raise SjepaError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(params, dict):
         raise SjepaError(f"{path}: expected lines `name: value`")
+    return params
+
+
+def command_line(prog: str, about: str, *classes) -> argparse.ArgumentParser:
+    """A parser of `--params FILE -o NAME=VALUE`, whose help lists every setting of `classes`."""
+    lines = []
+    for cls in classes:
+        lines.append(f"settings of {cls.__name__}:")
+        for each in fields(cls):
+            within = f", {_in_words(each.metadata['within'])}" if each.metadata["within"] else ""
+            lines.append(f"  {each.name} = {written(each.default)}{within}: {each.metadata['why']}")
+    parser = argparse.ArgumentParser(prog=prog, description=about, epilog="\n".join(lines),
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--params", help="YAML file of settings")
+    parser.add_argument("-o", metavar="NAME=VALUE", action="append", default=[], dest="overrides",
+                        help="a setting, over the file's; may be given several times")
+    return parser
+
+
+def command_params(args: argparse.Namespace) -> dict:
+    """The settings that a command line gave: the file's, then each `-o name=value`.
+
+    Raises:
+        SjepaError: neither was given, or an override is no `name=value`.
+    """
+    if not args.params and not args.overrides:
+        raise SjepaError("no settings: give --params FILE, or -o NAME=VALUE")
+    params = load_params(args.params) if args.params else {}
+    for each in args.overrides:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise SjepaError(f"-o {each}: expected NAME=VALUE")
+        params[name.strip()] = yaml.safe_load(value)
     return params
 
 

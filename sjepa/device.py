@@ -1,4 +1,9 @@
-"""Where to compute and in which precision."""
+"""Where a run computes: device, precision, compilation, and several processes on one batch.
+
+Under `torchrun` each process takes its share of every batch. All draw crops, views and masks for
+the whole batch from the same generator and compute their own rows, so a run does not depend on
+their number, except for rounding. Without `torchrun` this is one process and no communication.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,12 @@ import importlib.util
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Iterable
 
 import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
 from sjepa.errors import SjepaError
 
@@ -41,10 +49,30 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
             name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if name == "fp16" and device.type == "cpu":
         raise SjepaError("precision = fp16 needs a GPU: set precision to auto, bf16 or fp32")
-    tf32 = name == "tf32" and device.type == "cuda"
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    halves = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    return halves.get(name, torch.float32)
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name, torch.float32)
+
+
+@contextlib.contextmanager
+def computing(precision: str, device: torch.device):
+    """PyTorch's process-wide switches as a run needs them, put back after the block.
+
+    TF32 products where `tf32` was asked for; and room for the shapes of three networks with a few
+    numbers of rows each: after 8 recompilations PyTorch would otherwise give up.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(
+        "high" if precision == "tf32" and device.type == "cuda" else "highest")
+    try:
+        with torch._dynamo.config.patch(recompile_limit=64):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def precision_name(name: str, dtype: torch.dtype) -> str:
+    """A setting `precision` with `auto` resolved, for records."""
+    known = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
+    return known[dtype] if name == "auto" else name
 
 
 def autocast(device: torch.device, dtype: torch.dtype):
@@ -95,8 +123,6 @@ def compile_modules(modules: Iterable[torch.nn.Module], mode: str, device: torch
     if why:
         print(f"running without torch.compile: {why}", flush=True)
         return False
-    # Three networks, each with a few numbers of rows: after so many PyTorch would stop compiling.
-    torch._dynamo.config.recompile_limit = 64
     for module in modules:
         module.compile(mode="default" if mode == "auto" else mode, dynamic=False)
     return True
@@ -110,10 +136,80 @@ def describe(device: torch.device) -> str:
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def peak_bytes(device: torch.device) -> int:
-    """Most memory used so far: allocated on the GPU, or resident in this process."""
+def peak_bytes(device: torch.device) -> int | None:
+    """Most memory used so far: allocated on the GPU, or resident in this process.
+
+    None where the system does not tell (Windows).
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource  # not on Windows, where the figure is left out
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+# ---------------------------------------------------------------- several processes
+
+
+def world() -> int:
+    """Number of processes."""
+    ready = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if ready else 1
+
+
+def rank() -> int:
+    """Number of this process; 0 prints and writes."""
+    return distributed.get_rank() if world() > 1 else 0
+
+
+@contextlib.contextmanager
+def team(device: str = "auto"):
+    """Join the processes that a launcher (`torchrun`, `accelerate`) started, if one did.
+
+    Args:
+        device: as in the configuration; with GPUs, process k of a machine takes its k-th GPU.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
+        yield
+        return
+    gpu = device != "cpu" and torch.cuda.is_available()
+    if gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if gpu else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def first_alone():
+    """Process 0 goes through the block before the others do: what it makes, they find."""
+    if rank() > 0:
+        distributed.barrier()
+    yield
+    if rank() == 0 and world() > 1:
+        distributed.barrier()
+
+
+def shared(model: torch.nn.Module) -> torch.nn.Module:
+    """The model, or its wrapper that averages the gradients over the processes."""
+    if world() == 1:
+        return model
+    return DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+
+def averaging(network: torch.nn.Module, now: bool):
+    """Context of a forward and backward pass: gradients are averaged `now`, or with a later one."""
+    held_back = isinstance(network, DistributedDataParallel) and not now
+    return network.no_sync() if held_back else contextlib.nullcontext()
+
+
+def summed(value: torch.Tensor) -> torch.Tensor:
+    """`value` summed over the processes, in place."""
+    if world() > 1:
+        distributed.all_reduce(value)
+    return value

@@ -182,3 +182,10 @@ def make_encoder(config, skeleton) -> nn.Module:
     """The encoder that a configuration names, for the joints of a skeleton."""
     return ENCODERS[config.encoder](config.dim, config.depth, config.heads, len(skeleton),
                                     config.frames, config.segment)
+
+
+def encoder_metadata(encoder: nn.Module) -> dict[str, str]:
+    """What an encoder's file states: its backbone's name and its shape."""
+    kind = next((name for name, cls in ENCODERS.items() if type(encoder) is cls), "vit")
+    stated = {name: str(value) for name, value in encoder.shape.items()}
+    return stated if kind == "vit" else stated | {"encoder": kind}

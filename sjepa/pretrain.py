@@ -5,21 +5,37 @@ The same under `torchrun --nproc_per_node=8 -m sjepa.pretrain …` on several GP
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
-from sjepa import parallel
-from sjepa.checkpoint import resume, save
-from sjepa.config import RUNS, PretrainConfig, as_dict, load_params, make_config
+from sjepa import device as devices
+from sjepa.checkpoint import make_writable, resume, save, save_history
+from sjepa.config import (
+    RUNS,
+    PretrainConfig,
+    as_dict,
+    command_line,
+    command_params,
+    make_config,
+)
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
-from sjepa.device import autocast, compile_modules, pick_device, pick_precision
+from sjepa.device import (
+    autocast,
+    compile_modules,
+    computing,
+    describe,
+    peak_bytes,
+    pick_device,
+    pick_precision,
+    precision_name,
+)
 from sjepa.diagnostics import warnings
 from sjepa.encoder import Block
 from sjepa.errors import SjepaError, main_with_errors
@@ -69,9 +85,9 @@ class Pretraining:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.batch = min(config.batch_size, len(self.train))
-        self.parts = parallel.world() * config.accumulate
+        self.parts = devices.world() * config.accumulate
         if self.batch < self.parts:
-            raise SjepaError(f"{self.batch} clips a step cannot be shared by {parallel.world()} "
+            raise SjepaError(f"{self.batch} clips a step cannot be shared by {devices.world()} "
                              f"processes in {config.accumulate} micro-batches each")
         # Rows vary from batch to batch by about a root; so coarse a grid leaves few shapes.
         self.multiple = self.parts * max(1, round(self.batch**0.5 / self.parts))
@@ -79,7 +95,7 @@ class Pretraining:
         self.compiled = compile_modules(blocks, config.compile, self.device)
         if self.compiled and hasattr(self.model, "cross_entropy"):
             self.model.cross_entropy = torch.compile(self.model.cross_entropy, dynamic=False)
-        self.network = parallel.shared(self.model)
+        self.network = devices.shared(self.model)
         self.steps_per_epoch = len(self.train) // self.batch  # the last, smaller batch is dropped
         self.steps = self.steps_per_epoch * config.epochs
         self.after: dict[str, float] = {}  # readings of the last step's end
@@ -97,7 +113,7 @@ class Pretraining:
         if self.compiled:  # every new number of rows is compiled anew: allow few
             rows, weight = pad_rows(rows, weight, self.multiple)
         counts = torch.ones(len(x), device=self.device) if weight is None else weight
-        first, parts = parallel.rank() * self.config.accumulate, []
+        first, parts = devices.rank() * self.config.accumulate, []
         for part in range(first, first + self.config.accumulate):
             # Every n-th row, so that no part is left with nothing but padding.
             *inputs, count = (each[part :: self.parts] for each in (*rows, counts))
@@ -121,18 +137,18 @@ class Pretraining:
         if self.compiled:  # not for each part: their gradients lie in the same graphs' memory
             torch.compiler.cudagraph_mark_step_begin()
         for number, (inputs, weight, share) in enumerate(parts, 1):
-            with parallel.averaging(self.network, now=number == len(parts)):
+            with devices.averaging(self.network, now=number == len(parts)):
                 with autocast(self.device, self.dtype):
                     made = self.network(*inputs, weight)
                 # Gradients are averaged over the processes, and each has its share of one sum.
-                self.scaler.scale(made.loss * share * parallel.world()).backward()
+                self.scaler.scale(made.loss * share * devices.world()).backward()
             loss += made.loss.detach() * share
             means.append(made.target.float().mean(1, keepdim=True))
         if config.clip_grad is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad)
-        readings = {"loss": parallel.summed(loss)}
-        if self.step % config.monitor_every == 0 and parallel.rank() == 0:
+        readings = {"loss": devices.summed(loss)}
+        if self.step % config.monitor_every == 0 and devices.rank() == 0:
             (x, *_), weight, _ = parts[-1]
             with autocast(self.device, self.dtype):
                 readings |= model.monitors(made, x, weight)
@@ -147,7 +163,11 @@ class Pretraining:
         return readings
 
     def run_epoch(self) -> dict[str, float]:
-        """One pass over the training clips in a fresh order; returns the mean readings."""
+        """One pass over the training clips in a fresh order; returns the mean readings.
+
+        Raises:
+            SjepaError: the loss is not finite.
+        """
         begun = time.perf_counter()
         order = torch.randperm(len(self.train), generator=self._order())
         sums: dict[str, list] = {}
@@ -156,9 +176,11 @@ class Pretraining:
                 sums.setdefault(name, []).append(value)
         row = {name: torch.stack(values).mean().item() for name, values in sums.items()}
         self.epoch += 1
-        self.seconds += time.perf_counter() - begun
+        seconds = time.perf_counter() - begun
+        self.seconds += seconds
         rate = learning_rate(self.step / self.steps_per_epoch, self.config)
-        row = {"epoch": self.epoch, **row, "lr": rate, **self.after}
+        row = {"epoch": self.epoch, **row, "lr": rate, **self.after,
+               "clips_per_s": self.steps_per_epoch * self.batch / seconds}
         if not math.isfinite(row["loss"]):
             raise SjepaError(f"the loss is {row['loss']} in epoch {self.epoch}: "
                              "lower lr, set clip_grad to 3.0, or use precision fp32")
@@ -171,31 +193,69 @@ class Pretraining:
     def state(self) -> dict:
         """All that is needed to go on to the bit where this run stands."""
         return {
-            "config": as_dict(self.config), "model": self.model.state_dict(),
+            "config": as_dict(self.config), "device": self.device.type,
+            "precision": self.precision, "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
             "generator": self.generator.get_state(), "epoch": self.epoch, "step": self.step,
             "seconds": self.seconds, "history": self.history, "store": self.store.meta["sha256"],
         }
 
     def load_state(self, state: dict) -> None:
-        """Continue from `state`.
+        """Continue from `state`: to the bit on the same kind of device, else with fresh draws.
 
         Raises:
-            SjepaError: the checkpoint is of another shape, or of other data.
+            SjepaError: the checkpoint is of another shape, of other data, or of another precision.
         """
+        if state["precision"] != self.precision:
+            raise SjepaError(f"the checkpoint was computed in {state['precision']}, and would "
+                             f"go on in {self.precision} here: set precision to {state['precision']}, or "
+                             "start a new run in another folder")
+        if state["store"] != self.store.meta["sha256"]:
+            raise SjepaError(f"the checkpoint was trained on another version of {self.store.path}: "
+                             "start a new run in another folder")
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
             raise SjepaError("the checkpoint is of another shape than the configuration: "
                              f"{str(error).splitlines()[1].strip()}") from error
-        if state["store"] != self.store.meta["sha256"]:
-            raise SjepaError(f"the checkpoint was trained on another version of {self.store.path}: "
-                             "start a new run in another folder")
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.generator.set_state(state["generator"].cpu())
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.history = state["seconds"], state["history"]
+        if state["device"] == self.device.type:
+            self.generator.set_state(state["generator"].cpu())
+        else:  # the state of a GPU's generator says nothing to a CPU's
+            print(f"the checkpoint was made on {state['device']}: crops, views and masks are drawn "
+                  "anew from here on", flush=True)
+            self.generator.manual_seed(self.config.seed * 100_003 + self.step)
+
+    # ------------------------------------------------------------ what is published of the run
+
+    @property
+    def precision(self) -> str:
+        """The setting with `auto` resolved."""
+        return precision_name(self.config.precision, self.dtype)
+
+    @property
+    def settings(self) -> dict:
+        """Every setting, resolved."""
+        return as_dict(self.config) | {"precision": self.precision}
+
+    @property
+    def stage(self) -> dict:
+        """What the run cost so far."""
+        return {"seconds": round(self.seconds, 2), "device": describe(self.device),
+                "processes": devices.world(), "peak_bytes": peak_bytes(self.device)}
+
+    @property
+    def facts(self) -> dict:
+        """What else a result says of the run."""
+        config = self.config
+        method = "sjepa" if config.target == "latent" else config.target
+        return {"dataset": config.dataset, "split": config.split, "method": method,
+                "preset": config.preset, "seed": config.seed,
+                "clips": {"train": len(self.train), "store": len(self.store)},
+                "note": self.store.meta.get("note", "")}
 
 
 def run_folder(config: PretrainConfig) -> Path:
@@ -214,14 +274,17 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
         out: folder of the run; None: `run_folder(config)`.
 
     Returns:
-        The folder, with `target.safetensors`, `run.json` and `last.pt`.
+        The folder, with `target.safetensors`, `result.json`, `history.csv` and `last.pt`.
 
     Raises:
-        SjepaError: the folder holds a run with other settings or of other data.
+        SjepaError: the folder cannot be written, or holds a run with other settings or data.
     """
     out = Path(out) if out else run_folder(config)
-    with parallel.team(config.device):
-        with parallel.first_alone():
+    device = pick_device(config.device)
+    with devices.team(config.device), computing(config.precision, device):
+        if devices.rank() == 0:
+            make_writable(out)
+        with devices.first_alone():
             store = load_store(config.dataset)
         run = Pretraining(config, store)
         resume(run, out)
@@ -230,36 +293,85 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
 
 
 def _loop(run: Pretraining, out: Path) -> None:
-    config, first = run.config, parallel.rank() == 0
+    config, first = run.config, devices.rank() == 0
+    events = event_writer(out) if config.tensorboard and first else None
     bar = tqdm(initial=run.epoch, total=config.epochs, desc="pretrain", unit="epoch", mininterval=5,
                disable=not first)
-    while run.epoch < config.epochs:
-        row = run.run_epoch()
-        bar.update()
-        due = run.epoch % config.checkpoint_every == 0 or run.epoch == config.epochs
-        if due and first:
-            # An epoch may be too short for a reading; reconstructions have no entropy.
-            read = [f"  {name} {row[name]:.4g}" for name in ("entropy", "rank") if name in row]
-            print(f"epoch {run.epoch}/{config.epochs}  loss {row['loss']:.4f}", *read,
-                  f"  {run.seconds:.0f} s", sep="", flush=True)
-            for said in warnings(row, config.dim):
-                print(f"  warning: {said}", flush=True)
-            save(run, out)
-    bar.close()
+    with bar:
+        while run.epoch < config.epochs:
+            row = run.run_epoch()
+            if config.knn_every and run.epoch % config.knn_every == 0:
+                row |= held_out_accuracy(run)
+            due = run.epoch % config.checkpoint_every == 0 or run.epoch == config.epochs
+            if first:  # saved before anything is said: a closed terminal loses nothing
+                save_history(run.history, out)
+                if due:
+                    save(run, out)
+                for name, value in row.items() if events else ():
+                    events.add_scalar(name, value, run.epoch)
+            bar.update()
+            if due and first:
+                _say(run, row)
+
+
+def _say(run: Pretraining, row: dict[str, float]) -> None:
+    """A line about the epoch, and what its monitors warn of."""
+    # An epoch may be too short for a reading; reconstructions have no entropy.
+    read = [f"  {name} {row[name]:.4g}" for name in ("entropy", "rank", "knn") if name in row]
+    print(f"epoch {run.epoch}/{run.config.epochs}  loss {row['loss']:.4f}", *read,
+          f"  {run.seconds:.0f} s", sep="", flush=True)
+    for warning in warnings(row, run.config.dim):
+        print(f"  warning: {warning}", flush=True)
+
+
+def held_out_accuracy(run: Pretraining) -> dict[str, float]:
+    """Accuracy of one nearest neighbour, in percent, on held-out subjects of the training part.
+
+    The first in ten subjects, at least one, are looked up among the others. Labels are used for
+    this reading alone; test clips never. Empty where all training clips are of one subject.
+    """
+    # From the room above, and only where it is asked for: the method itself judges nothing.
+    from sjepa.protocols.features import extract
+    from sjepa.protocols.knn import knn
+
+    train = run.train.numpy()
+    subjects = np.unique(run.store.subjects[train])
+    held = np.isin(run.store.subjects[train], subjects[: max(1, len(subjects) // 10)])
+    if held.all():
+        return {}
+    known, asked = (extract(run.model.target.encoder, run.data, train[side], dtype=run.dtype,
+                            stream=run.config.stream) for side in (~held, held))
+    labels = torch.from_numpy(run.store.labels.astype(np.int64))
+    predicted = knn(known, labels[train[~held]], asked, (1,), len(run.store.classes))[1]
+    right = (predicted == labels[train[held]]).float().mean()
+    return {"knn": right.item() * 100}
+
+
+def event_writer(folder: Path):
+    """TensorBoard's writer for the run's folder.
+
+    Raises:
+        SjepaError: the package tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SjepaError("tensorboard = true, but the package tensorboard is not installed: "
+                         "pip install tensorboard, or leave it out") from error
+    return SummaryWriter(folder)
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m sjepa.pretrain", description=__doc__)
-    parser.add_argument("--params", required=True, help="YAML file of parameters")
+    parser = command_line("python -m sjepa.pretrain", __doc__, PretrainConfig)
     parser.add_argument("--resume", help="folder of a run to continue")
     args = parser.parse_args(argv)
-    config = make_config(PretrainConfig, load_params(args.params))
+    config = make_config(PretrainConfig, command_params(args))
     if args.resume and not (Path(args.resume) / "last.pt").is_file():
         raise SjepaError(f"nothing to resume: {args.resume} has no last.pt")
-    with parallel.team(config.device):
+    with devices.team(config.device):
         out = pretrain(config, args.resume)
-        if parallel.rank() == 0:
+        if devices.rank() == 0:
             print(out)
 
 

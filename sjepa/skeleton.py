@@ -1,8 +1,8 @@
 """Skeletons: joints, bones, left and right, and the spine that a view turns a body about.
 
-The reference is the 25 joints of Kinect v2 as NTU RGB+D stores them, counted from 0 here (the owners
-count from 1). Positions are metres in the camera frame: y up, z away from the camera, and a person
-who faces the camera has the left hand at the smaller x.
+The reference is the 25 joints of Kinect v2 as NTU RGB+D stores them, counted from 0 here (the
+owners count from 1). Positions are metres in the camera frame: y up, z away from the camera, and a
+person who faces the camera has the left hand at the smaller x.
 """
 
 from __future__ import annotations

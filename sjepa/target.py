@@ -13,8 +13,8 @@ import math
 import torch
 from torch import nn
 
+from sjepa.device import summed
 from sjepa.encoder import Encoder
-from sjepa.parallel import summed
 
 
 class TargetEncoder(nn.Module):

@@ -8,8 +8,8 @@ import torch
 
 from sjepa import synthetic
 from sjepa.checkpoint import save
+from sjepa.clips import center_on_spine
 from sjepa.config import PretrainConfig, make_config
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.datasets.store import open_store
 from sjepa.datasets.writer import StoreWriter
 from sjepa.pretrain import Pretraining

@@ -15,13 +15,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from sjepa import synthetic
+from sjepa.clips import center_on_spine
 from sjepa.config import ROOT, data_dir
 from sjepa.datasets.building import Job, build
 from sjepa.datasets.formats import converted, feeder_npz
 from sjepa.datasets.items import Item
 from sjepa.datasets.options import PrepareConfig, check_options
 from sjepa.datasets.sources import bandai, hdm05, kindergator, ntu_clips, nwucla, pku, pool
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.datasets.store import OldStore, Store, open_store
 from sjepa.datasets.text import walk_files
 from sjepa.datasets.writer import StoreWriter

@@ -24,19 +24,6 @@ def face_camera(clip: np.ndarray) -> np.ndarray:
     return clip @ turn
 
 
-def standing_height(body: np.ndarray) -> float:
-    """How tall a body `[T, 25, 3]` is from head to ankles with its bones in one line, in metres.
-
-    The median over the frames in which it was seen, whatever the pose; 0 if there is none.
-    """
-    there = body[(body != 0).any((1, 2))]
-    if not len(there):
-        return 0.0
-    trunk, *legs = (np.linalg.norm(np.diff(there[:, list(chain)], axis=1), axis=-1).sum(1)
-                    for chain in ((0, 1, 20, 2, 3), (12, 13, 14), (16, 17, 18)))
-    return float(np.median(trunk + sum(legs) / 2))
-
-
 @dataclass(frozen=True)
 class Layout:
     """A joint layout and its linear map onto NTU-25.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sjepa.clips import center_on_spine
 from sjepa.datasets.layouts import LAYOUTS
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.errors import SjepaError
 
 

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from sjepa.clips import check_clip
 from sjepa.datasets.formats import bvh_names
 from sjepa.datasets.formats.mediapipe import mediapipe_clip, read_landmarks
-from sjepa.datasets.layouts import standing_height
 from sjepa.datasets.mapped import mapped_clip
 from sjepa.datasets.sources import kindergator
 from sjepa.datasets.text import read_text
 from sjepa.errors import SjepaError
-
-SMALLEST, TALLEST = 0.3, 3.0  # metres, with all bones in one line
 
 
 def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | None = None,
@@ -55,40 +53,3 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | None = Non
         positions = kindergator.read_clip(path)
         return check_clip(mapped_clip(path, "kinect20", positions), str(path))
     return check_clip(mediapipe_clip(read_landmarks(path), path), str(path))
-
-
-def check_clip(clip: np.ndarray, where: str, hint: str = "divide centimetres by 100") -> np.ndarray:
-    """A clip as `[T, M, 25, 3]` float32, or what is wrong with it.
-
-    Args:
-        clip: `[T, 25, 3]` of one body, or `[T, M, 25, 3]` with absent bodies zero; metres.
-        where: it comes from, for the message.
-        hint: what to do where the size of a body says that the unit is another one.
-
-    Raises:
-        SjepaError: another shape, no frames, nobody in it, a value that is not finite, or a first
-            body that is no person in metres.
-    """
-    try:
-        clip = np.asarray(clip, np.float32)
-    except (TypeError, ValueError) as error:
-        raise SjepaError(f"{where} is no array of numbers ({error})") from error
-    if clip.ndim == 3:
-        clip = clip[:, None]
-    if clip.ndim != 4 or clip.shape[2:] != (25, 3):
-        raise SjepaError(f"{where}: expected [T, 25, 3] or [T, M, 25, 3] in the NTU-25 layout, "
-                         f"found {list(clip.shape)}: map other joints with sjepa.datasets.layouts.LAYOUTS")
-    if not clip.size:
-        raise SjepaError(f"{where} has no frames or no bodies: {list(clip.shape)}")
-    if not np.isfinite(clip).all():
-        frame = int(np.flatnonzero(~np.isfinite(clip).all((1, 2, 3)))[0])
-        raise SjepaError(f"{where}: a position in frame {frame} is NaN or infinite: leave such "
-                         "frames out, or set a body that was not seen to zero")
-    there = clip.any((0, 2, 3))
-    if not there.any():
-        raise SjepaError(f"{where}: nobody is in the clip, all its positions are zero")
-    height = standing_height(clip[:, there.argmax()])  # a unit is that of all bodies
-    if not SMALLEST <= height <= TALLEST:
-        raise SjepaError(f"{where}: the person would be {height:.3g} m tall, expected "
-                         f"{SMALLEST:g} to {TALLEST:g}, so the unit is not metres: {hint}")
-    return clip

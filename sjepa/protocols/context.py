@@ -11,10 +11,11 @@ from sjepa.datasets import load_store
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 from sjepa.device import pick_device, pick_precision
+from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.protocols.classical import standardised
 from sjepa.protocols.config import EvaluateConfig
-from sjepa.protocols.features import extract, load_encoder, pretrain_config, random_encoder
+from sjepa.protocols.features import extract, pretrain_config, random_encoder
 
 
 @dataclass

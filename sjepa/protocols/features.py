@@ -1,86 +1,35 @@
-"""Frozen features: what every protocol without fine-tuning starts from."""
+"""Frozen features: of stored clips, which every protocol starts from, and of arrays at hand."""
 
 from __future__ import annotations
 
-import inspect
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
-from sjepa.clips import DeviceStore, center_crop, train_crop
+from sjepa.clips import DeviceStore, center_crop, center_on_spine, check_clip, train_crop
 from sjepa.config import PretrainConfig, make_config
 from sjepa.device import autocast
-from sjepa.encoder import Encoder
+from sjepa.encoders import DEFAULT, load_encoder, load_pretrained, untrained_like
 from sjepa.errors import SjepaError
 from sjepa.inputs import to_stream
+from sjepa.skeleton import NTU25, Skeleton
 from sjepa.views import base_rotation, seen
 
 
-def load_encoder(run: str | Path) -> tuple[Encoder, dict]:
-    """The target encoder of a finished pretraining, and the facts of that run.
-
-    Raises:
-        SjepaError: the folder holds no finished run, weights of another architecture, or weights
-            of another shape than they say.
-    """
-    run = Path(run)
-    path = run / "target.safetensors"
-    if not path.is_file() or not (run / "run.json").is_file():
-        raise SjepaError(f"{run} holds no finished pretraining (target.safetensors, run.json): "
-                         "run `python -m sjepa.pretrain` first, or give another run")
-    try:
-        facts = json.loads((run / "run.json").read_text())
-        if not {"config", "hours", "peak_bytes"} <= set(facts):
-            raise ValueError("run.json lacks config, hours or peak_bytes")
-    except ValueError as error:
-        raise SjepaError(f"{run} is damaged ({error}): pretrain again") from error
-    return read_encoder(path)[0], facts
+def random_encoder(run: str | Path, seed: int) -> tuple[torch.nn.Module, dict]:
+    """An untrained encoder of the same shape as that of `run`, and the run's result."""
+    encoder, result = load_encoder(run)
+    return untrained_like(encoder, seed), result
 
 
-def read_encoder(path: str | Path) -> tuple[Encoder, dict[str, str]]:
-    """The frozen encoder in a safetensors file, and all that the file states of it.
-
-    Raises:
-        SjepaError: the file is damaged, or holds weights of another architecture, or of another
-            shape than it says.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            stated = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise SjepaError(f"{path} is damaged ({error}): pretrain or fetch it again") from error
-    wanted = inspect.signature(Encoder).parameters
-    shape = {name: stated[name] for name in wanted if stated.get(name, "").isdecimal()}
-    if set(shape) != set(wanted) or not set(stated) <= {*wanted, "card"}:
-        raise SjepaError(f"{path} does not state the shape of an encoder of this project "
-                         f"({', '.join(wanted)}): it is a checkpoint of another architecture; "
-                         "MAMP's are read by sjepa.interop")
-    try:
-        encoder = Encoder(**{name: int(value) for name, value in shape.items()})
-        encoder.load_state_dict(weights)
-    except (RuntimeError, SjepaError, ZeroDivisionError) as error:
-        raise SjepaError(f"{path} does not fit the shape that it states: "
-                         "the file is damaged, pretrain or fetch it again") from error
-    return encoder.eval().requires_grad_(False), stated
-
-
-def random_encoder(run: str | Path, seed: int) -> tuple[Encoder, dict]:
-    """An untrained encoder of the same shape as that of `run`: what training is compared with."""
-    encoder, facts = load_encoder(run)
-    torch.manual_seed(seed)
-    fresh = Encoder(**encoder.shape).eval().requires_grad_(False)
-    return fresh, facts | {"hours": 0.0, "peak_bytes": 0}
-
-
-def pretrain_config(facts: dict) -> PretrainConfig:
+def pretrain_config(result: dict) -> PretrainConfig:
     """The configuration that a run was pretrained with."""
-    return make_config(PretrainConfig, facts["config"])
+    return make_config(PretrainConfig, result["settings"])
 
 
-def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None,
+def encode_bodies(encoder: torch.nn.Module, clips: torch.Tensor, pool=None,
                   padded: bool = False) -> torch.Tensor:
     """Every body slot of every clip through the encoder.
 
@@ -121,7 +70,8 @@ def encode_bodies(encoder: Encoder, clips: torch.Tensor, pool=None,
 
 
 @torch.no_grad()
-def clip_features(encoder: Encoder, clips: torch.Tensor, by_joint: bool = False) -> torch.Tensor:
+def clip_features(encoder: torch.nn.Module, clips: torch.Tensor,
+                  by_joint: bool = False) -> torch.Tensor:
     """One feature a clip: the mean over bodies, segments and joints of the encoder's output.
 
     Args:
@@ -161,13 +111,13 @@ def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop:
         clips = center_crop(store, index, frames, crop)
     else:
         clips = train_crop(store, index, frames, generator=generator)
-        clips = base_rotation(clips, rotation, generator)
-    return to_stream(clips, stream)
+        clips = base_rotation(clips, rotation, generator, store.skeleton)
+    return to_stream(clips, stream, store.skeleton)
 
 
 @torch.no_grad()
-def extract(encoder: Encoder, store: DeviceStore, index, *, dtype=torch.float32, batch: int = 128,
-            by_joint: bool = False, **view) -> torch.Tensor:
+def extract(encoder: torch.nn.Module, store: DeviceStore, index, *, dtype=torch.float32,
+            batch: int = 128, by_joint: bool = False, **view) -> torch.Tensor:
     """Features of the clips `index`, in their order.
 
     Args:
@@ -182,10 +132,98 @@ def extract(encoder: Encoder, store: DeviceStore, index, *, dtype=torch.float32,
     Returns:
         `[N, D]` float32 on the CPU, or `[N, V, D]` by joint.
     """
+    training, out = encoder.training, []
     encoder.eval()
-    out = []
     for part in torch.as_tensor(index, device=store.frames.device).split(batch):
         clips = network_input(store, part, encoder.frames, **view)
         with autocast(store.frames.device, dtype):
             out.append(clip_features(encoder, clips, by_joint).cpu())
+    encoder.train(training)
     return torch.cat(out)
+
+
+def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = DEFAULT, *,
+          bodies: int | None = None, stream: str | None = None, center: bool = True,
+          batch: int = 128, skeleton: Skeleton = NTU25) -> np.ndarray:
+    """One feature a clip, as evaluation makes it, in float32 whatever the hardware.
+
+    The central 95 % of each clip, resized in time to the encoder's frames, through the encoder
+    with nothing masked, and the mean over bodies, segments and joints. A body slot without a body
+    is an input like any other there, so that clips are comparable if they have as many slots:
+    give `bodies=2` to compare one person with the clips of a store that has room for two.
+
+    Args:
+        clips: a list of `[T, 25, 3]` or `[T, M, 25, 3]` in metres, in the NTU-25 layout, y up;
+            T may differ; absent bodies are zero. `read_motion` makes such clips from files.
+        encoder: a name or path for `load_pretrained`, or an encoder, which stays on its device;
+        bodies: body slots of each clip, filled up with absent ones; None: as each clip has them.
+        stream: what the encoder was trained on (`sjepa.inputs`); None: what its card says, and
+            joints for an encoder without one.
+        center: move each clip so that its first body's spine begins at the origin, as in every
+            store but PKU-MMD's; False for an encoder that was trained on that.
+        batch: clips at once.
+        skeleton: of the clips, where the encoder was trained on another one than NTU's.
+
+    Returns:
+        `[N, dim]` float32, in the order of `clips`.
+
+    Raises:
+        SjepaError: no such encoder, one for other joints, or a clip that is none (which, and why).
+    """
+    if not isinstance(encoder, torch.nn.Module):
+        encoder, card = load_pretrained(encoder)
+        stream = stream or card["recipe"].get("stream", PretrainConfig.stream)
+    if encoder.joints != len(skeleton):
+        raise SjepaError(f"the encoder takes {encoder.joints} joints, clips in the layout "
+                         f"{skeleton.name} have {len(skeleton)}")
+    ready = [_filled(clip, bodies, center, f"clip {n}", skeleton)
+             for n, clip in enumerate(_listed(clips))]
+    features = np.empty((len(ready), encoder.dim), np.float32)
+    slots = np.array([clip.shape[1] for clip in ready])
+    for count in np.unique(slots):
+        index = np.flatnonzero(slots == count)
+        store = _in_memory([ready[k] for k in index], next(encoder.parameters()).device, skeleton)
+        made = extract(encoder, store, np.arange(len(index)), batch=batch,
+                       stream=stream or "joint")
+        features[index] = made.numpy()
+    return features
+
+
+def _listed(clips) -> list:
+    """The clips as a list; one array is refused, because its first axis could be frames."""
+    if isinstance(clips, np.ndarray | torch.Tensor):
+        raise SjepaError(f"clips is one array {list(clips.shape)}: give a list, [clip] for one")
+    clips = list(clips)
+    if not clips:
+        raise SjepaError("clips is empty: give at least one")
+    return clips
+
+
+def _filled(clip, bodies: int | None, center: bool, where: str,
+            skeleton: Skeleton) -> np.ndarray:
+    """A checked clip `[T, M, V, 3]` float32 with `bodies` slots."""
+    clip = check_clip(clip, where, skeleton=skeleton)
+    if center and not clip[:, 0].any():
+        raise SjepaError(f"{where}: its first body is absent: put who is there first")
+    if bodies is not None and clip.shape[1] > bodies:
+        raise SjepaError(f"{where} has {clip.shape[1]} body slots, more than bodies = {bodies}")
+    if center:
+        clip = center_on_spine(clip, skeleton)
+    missing = 0 if bodies is None else bodies - clip.shape[1]
+    return np.pad(clip, ((0, 0), (0, missing), (0, 0), (0, 0)))
+
+
+def _in_memory(clips: list[np.ndarray], device: torch.device,
+               skeleton: Skeleton) -> DeviceStore:
+    """Clips with the same number of slots as a store that was opened on `device`."""
+    frames, offsets, at = [], [], 0
+    for clip in clips:
+        row = [-1] * clip.shape[1]
+        for body in np.flatnonzero(clip.any((0, 2, 3))):
+            row[body] = at
+            at += len(clip)
+            frames.append(torch.from_numpy(np.ascontiguousarray(clip[:, body])))
+        offsets.append(row)
+    lengths = torch.tensor([len(clip) for clip in clips])
+    return DeviceStore(torch.cat(frames).to(device), torch.tensor(offsets).to(device),
+                       lengths.to(device), torch.zeros_like(lengths).to(device), skeleton)

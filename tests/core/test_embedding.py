@@ -10,10 +10,10 @@ import torch
 import sjepa
 from sjepa.datasets.store import open_store
 from sjepa.datasets.writer import StoreWriter
-from sjepa.embedding import embed
 from sjepa.encoder import Encoder
+from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
-from sjepa.protocols.features import extract, load_encoder
+from sjepa.protocols.features import embed, extract
 
 
 @pytest.fixture(scope="module")

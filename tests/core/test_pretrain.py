@@ -12,11 +12,11 @@ from sjepa import pretrain as module
 from sjepa.checkpoint import save
 from sjepa.config import PretrainConfig, as_dict, make_config
 from sjepa.datasets.splits import split
+from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.inputs import make_batch
 from sjepa.model import SJEPA
 from sjepa.pretrain import Pretraining, learning_rate, parameter_groups, pretrain
-from sjepa.protocols.features import load_encoder
 from sjepa.target import ema_momentum
 
 

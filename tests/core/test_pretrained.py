@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from sjepa import pretrained
 from sjepa.config import ROOT
 from sjepa.encoder import Encoder
+from sjepa.encoders import load_encoder, load_pretrained, shipped
 from sjepa.errors import SjepaError
-from sjepa.pretrained import export, load_pretrained, make_card, shipped
-from sjepa.protocols.features import load_encoder
+from sjepa.study.export import export, make_card
 
 
 @pytest.fixture

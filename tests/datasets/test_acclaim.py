@@ -11,12 +11,13 @@ from formats import converted_clip, damaged, fuzz, raw_samples, survives
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sjepa.clips import center_on_spine
 from sjepa.datasets.formats import converted
-from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
+from sjepa.datasets.formats.acclaim import joint_positions, read_amc
+from sjepa.datasets.formats.asf import read_asf
 from sjepa.datasets.items import LeftOut
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.sources import hdm05
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.datasets.text import TextFormatError
 from sjepa.errors import SjepaError
 

@@ -13,12 +13,12 @@ from formats import converted_clip, damaged, fuzz, raw_samples, survives
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sjepa.clips import center_on_spine
 from sjepa.datasets.formats import converted
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.items import LeftOut
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.sources import bandai
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.datasets.text import MAX_BYTES, TextFile, TextFormatError
 from sjepa.errors import SjepaError
 

@@ -8,11 +8,11 @@ from formats import converted_clip, damaged, fuzz, raw_samples, survives
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sjepa.clips import center_on_spine
 from sjepa.datasets.formats import converted
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.sources import kindergator
 from sjepa.datasets.sources.kindergator import CLASSES, COARSE, COARSE_OF_CLASS, JOINTS
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.datasets.text import TextFormatError
 from sjepa.errors import SjepaError
 

@@ -11,12 +11,11 @@ from test_bvh import ALL, actor, bvh_text
 from test_kindergator import csv_text
 
 from sjepa import read_motion, synthetic
+from sjepa.clips import center_on_spine, check_clip, standing_height
 from sjepa.datasets.formats.bvh_names import CONVENTIONS, NEEDED
 from sjepa.datasets.formats.mediapipe import mediapipe_clip
-from sjepa.datasets.layouts import LAYOUTS, face_camera, standing_height
-from sjepa.datasets.motion import check_clip
+from sjepa.datasets.layouts import LAYOUTS, face_camera
 from sjepa.datasets.sources import bandai, kindergator
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU25, NTU_JOINTS
 

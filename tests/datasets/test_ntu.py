@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sjepa.datasets import ntu
-from sjepa.datasets.ntu import SkeletonClip, SkeletonFormatError, read_skeleton, write_skeleton
+from sjepa.datasets.ntu import SkeletonClip, read_skeleton, write_skeleton
 from sjepa.datasets.sources import mamp_cleaning as lineage
+from sjepa.datasets.sources.ntu_careful import SkeletonFormatError
 from sjepa.errors import SjepaError
 
 

@@ -10,10 +10,10 @@ from formats import converted_clip, damaged, fuzz, raw_samples, survives
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sjepa.clips import center_on_spine
 from sjepa.datasets.formats import converted
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.sources import nwucla
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.errors import SjepaError
 
 NAME = "a12_s03_e02_v02.json"

@@ -13,15 +13,16 @@ from formats import open_folder, raw_samples
 from test_store import change_meta
 
 from sjepa import synthetic
+from sjepa.clips import center_on_spine
 from sjepa.config import ROOT
 from sjepa.datasets import SOURCES, catalogue, load_store, prepare_store
 from sjepa.datasets.counts import count_report
 from sjepa.datasets.formats import converted
 from sjepa.datasets.formats.feeder_npz import export_npz
-from sjepa.datasets.ntu import SkeletonFormatError, parse_name
+from sjepa.datasets.ntu import parse_name
 from sjepa.datasets.options import PrepareConfig
 from sjepa.datasets.sources import ntu_clips
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
+from sjepa.datasets.sources.ntu_careful import SkeletonFormatError
 from sjepa.datasets.splits import leaked, split
 from sjepa.datasets.store import OldStore, open_store
 from sjepa.errors import SjepaError

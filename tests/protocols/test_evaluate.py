@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from sjepa.config import make_config
 from sjepa.datasets.subsets import labelled_subset
+from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.evaluate import evaluate, variant
 from sjepa.protocols import finetune as tuning
@@ -25,7 +26,7 @@ from sjepa.protocols.config import (
     TransferConfig,
 )
 from sjepa.protocols.context import set_up
-from sjepa.protocols.features import extract, load_encoder
+from sjepa.protocols.features import extract
 from sjepa.protocols.fusion import late_fusion
 from sjepa.protocols.knn import knn, nearest, recall
 from sjepa.protocols.metrics import confused_pairs, confusion, per_class_accuracy

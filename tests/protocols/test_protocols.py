@@ -8,11 +8,12 @@ from safetensors.torch import load_file, save_file
 from sjepa import pretrain as training
 from sjepa.config import make_config
 from sjepa.encoder import Encoder
+from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.evaluate import evaluate
 from sjepa.protocols import context as module
 from sjepa.protocols.config import KnnConfig, LinearConfig
-from sjepa.protocols.features import clip_features, extract, load_encoder
+from sjepa.protocols.features import clip_features, extract
 from sjepa.protocols.knn import knn
 from sjepa.protocols.linear import linear_probe, make_probe
 from sjepa.study.records import read_records

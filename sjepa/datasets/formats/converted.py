@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sjepa.clips import center_on_spine
 from sjepa.datasets.items import Item
-from sjepa.datasets.sources.mamp_cleaning import center_on_spine
 from sjepa.errors import SjepaError
 
 

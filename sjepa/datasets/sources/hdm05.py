@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
+from sjepa.datasets.formats.acclaim import joint_positions, read_amc
+from sjepa.datasets.formats.asf import read_asf
 from sjepa.datasets.items import Item, LeftOut
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.mapped import mapped_clip

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sjepa.clips import center_on_spine
 from sjepa.datasets.ntu import SkeletonClip
 from sjepa.errors import SjepaError
-from sjepa.skeleton import SPINE_MID
 
 SHORT = 11  # a body in this many frames or fewer is noise
 WIDE = 0.8  # a frame is noise when the body is wider than this share of its height
@@ -167,28 +167,3 @@ def fill_slots(actors: list[Actor], frames: int) -> np.ndarray:
 def drop_empty(clip: np.ndarray) -> np.ndarray:
     """Takes out the frames of `[T, M, 25, 3]` whose numbers sum to 0 (quirk 5)."""
     return clip[clip.reshape(len(clip), -1).sum(axis=1) != 0]
-
-
-def center_on_spine(clip: np.ndarray) -> np.ndarray:
-    """Moves the origin to the middle of actor 1's spine in the first frame that has actor 1.
-
-    One shift for both bodies and all frames: no rotation, no scale, the walk through the room and
-    the distance between two people stay. Absent bodies stay at zero; the scripts see to that for
-    two bodies only, because a lone body is never absent there.
-
-    Args:
-        clip: `[T, M, 25, 3]` float32; not changed.
-
-    Returns:
-        The moved copy.
-
-    Raises:
-        SjepaError: actor 1 is in no frame.
-    """
-    there = np.flatnonzero((clip[:, 0] != 0).any(axis=(1, 2)))
-    if not len(there):
-        raise SjepaError("actor 1 is in no frame of the clip: there is nothing to centre it on")
-    absent = clip.reshape(*clip.shape[:2], -1).sum(axis=2) == 0  # quirk 5
-    moved = clip - clip[there[0], 0, SPINE_MID]
-    moved[absent] = 0
-    return moved

@@ -1,0 +1,119 @@
+"""Encoders that are ready to use: of a run, of an exported file, or one that comes with `sjepa`.
+
+An encoder's file is safetensors. Its metadata are the encoder's shape and, where it was exported
+(`python -m sjepa.study export`), a card in JSON: on what data it was trained, under which terms,
+and how.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from sjepa.checkpoint import read_result, what_counts
+from sjepa.encoder import ENCODERS
+from sjepa.errors import SjepaError
+
+#: Folder of the encoders that come with the package, a file each, and the one taken by default.
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+DEFAULT = "open-small"
+_CARD = {"name", "data", "licence", "recipe"}
+
+
+def shipped() -> list[str]:
+    """Names of the encoders that come with this copy of the package."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+def load_pretrained(name: str | Path = DEFAULT) -> tuple[torch.nn.Module, dict]:
+    """A frozen encoder and its card.
+
+    Args:
+        name: one of `shipped()`, the folder of a finished pretraining, or an exported file.
+
+    Returns:
+        The encoder on the CPU, and the card: `name`; `data`, a list of what it was trained on,
+        each with `set`, `licence` and, of sets with owners, `title`, `terms` and `cite`; `licence`,
+        what that means for the weights; `recipe`, the settings of `PretrainConfig`.
+
+    Raises:
+        SjepaError: nothing of that name, or a damaged file, or one of another architecture.
+    """
+    path = WEIGHTS / f"{name}.safetensors" if str(name) in shipped() else Path(name)
+    if path.is_dir():
+        encoder, run = load_encoder(path)
+        return encoder, {
+            "name": path.resolve().name, "data": [{"set": run["settings"]["dataset"]}],
+            "licence": "bound by the terms of the data that the encoder was trained on",
+            "recipe": what_counts(run["settings"])}
+    if not path.is_file():
+        raise SjepaError(f"there is no pretrained encoder {str(name)!r}: this copy comes with "
+                         f"{', '.join(shipped()) or 'none'}; or give the folder of a run, or a "
+                         "file that `python -m sjepa.study export` wrote")
+    encoder, stated = read_encoder(path)
+    try:
+        card = json.loads(stated["card"])
+        if not isinstance(card, dict) or not set(card) >= _CARD:
+            raise ValueError(f"it lacks one of {', '.join(sorted(_CARD))}")
+    except (KeyError, ValueError) as error:
+        raise SjepaError(f"{path} has no card of its data and licence ({error}): export it with "
+                         "`python -m sjepa.study export`") from error
+    return encoder, card
+
+
+def load_encoder(run: str | Path) -> tuple[torch.nn.Module, dict]:
+    """The target encoder of a finished pretraining, and the run's result.
+
+    Raises:
+        SjepaError: the folder holds no finished run, weights of another architecture, or weights
+            of another shape than they say.
+    """
+    path = Path(run) / "target.safetensors"
+    result = read_result(run)
+    if result["step"] != "pretrain" or not path.is_file():
+        raise SjepaError(f"{run} holds no finished pretraining (target.safetensors): run "
+                         "`python -m sjepa.pretrain` first, or give another run")
+    return read_encoder(path)[0], result
+
+
+def read_encoder(path: str | Path) -> tuple[torch.nn.Module, dict[str, str]]:
+    """The frozen encoder in a safetensors file, and all that the file states of it.
+
+    Raises:
+        SjepaError: the file is damaged, or holds weights of another architecture, or of another
+            shape than it says.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            stated = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise SjepaError(f"{path} cannot be read ({error}): pretrain or fetch it again") from error
+    kind = stated.get("encoder", "vit")
+    if kind not in ENCODERS:
+        raise SjepaError(f"{path} holds an encoder {kind!r}, which is not registered: import the "
+                         "module that adds it to sjepa.encoder.ENCODERS first")
+    wanted = inspect.signature(ENCODERS[kind]).parameters
+    shape = {name: stated[name] for name in wanted if stated.get(name, "").isdecimal()}
+    if set(shape) != set(wanted) or not set(stated) <= {*wanted, "card", "encoder"}:
+        raise SjepaError(f"{path} does not state the shape of an encoder of this project "
+                         f"({', '.join(wanted)}): it is a checkpoint of another architecture; "
+                         "MAMP's are read by sjepa.interop")
+    try:
+        encoder = ENCODERS[kind](**{name: int(value) for name, value in shape.items()})
+        encoder.load_state_dict(weights)
+    except (RuntimeError, SjepaError, ZeroDivisionError) as error:
+        raise SjepaError(f"{path} does not fit the shape that it states: "
+                         "the file is damaged, pretrain or fetch it again") from error
+    return encoder.eval().requires_grad_(False), stated
+
+
+def untrained_like(encoder: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """An untrained encoder of the same shape: what training is compared with."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return type(encoder)(**encoder.shape).eval().requires_grad_(False)

@@ -1,0 +1,69 @@
+"""A finished run's encoder as one file that others can use, with a card of its data and terms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from sjepa.checkpoint import save_atomically, what_counts
+from sjepa.datasets.origins import ORIGINS
+from sjepa.datasets.sources.pool import MEMBERS
+from sjepa.encoder import encoder_metadata
+from sjepa.encoders import load_encoder
+from sjepa.errors import SjepaError
+
+
+def make_card(settings: dict, name: str, sets: list[str] | None = None, licence: str = "") -> dict:
+    """The card of an encoder, as `sjepa.load_pretrained` gives it.
+
+    Args:
+        settings: of the pretraining.
+        name: of the encoder.
+        sets: the data sets that were trained on, `pool` for its members; None: as the run says.
+        licence: of the weights; empty: that the terms of the data bind them.
+    """
+    sets = sets or [settings["dataset"]]
+    sets = [each for one in sets for each in (MEMBERS if one == "pool" else [one])]
+    licence = licence or "bound by the terms of the data that the encoder was trained on"
+    return {"name": name, "data": [_terms(each) for each in sets], "licence": licence,
+            "recipe": what_counts(settings)}
+
+
+def _terms(name: str) -> dict[str, str]:
+    """What binds those who use a data set, as far as it is known here."""
+    if name.startswith("synthetic"):
+        return {"set": name, "licence": "MIT, procedurally generated, no human data"}
+    if name not in ORIGINS:
+        raise SjepaError(f"the terms of the data set {name!r} are not known: name those that it "
+                         f"was made of with --data ({', '.join(ORIGINS)})")
+    origin = ORIGINS[name]
+    return {"set": name, "title": origin.title, "licence": origin.licence, "terms": origin.terms,
+            "cite": origin.cite}
+
+
+def export(run: str | Path, out: str | Path, sets: list[str] | None = None,
+           licence: str = "") -> dict:
+    """Write a run's target encoder and its card into one file, in float32.
+
+    Args:
+        run: the folder of a finished pretraining.
+        out: the file, `NAME.safetensors`.
+        sets, licence: see `make_card`.
+
+    Returns:
+        The card.
+
+    Raises:
+        SjepaError: no finished run, another suffix, or data whose terms are not known.
+    """
+    out = Path(out)
+    if out.suffix != ".safetensors":
+        raise SjepaError(f"{out}: expected a file NAME.safetensors to write to")
+    encoder, result = load_encoder(run)
+    card = make_card(result["settings"], out.stem, sets, licence)
+    metadata = encoder_metadata(encoder) | {"card": json.dumps(card)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_atomically(lambda path: save_file(encoder.state_dict(), path, metadata), out)
+    return card
