@@ -213,6 +213,8 @@ def _typed(cls, name: str, value):
         value = _number(value)
     if tuple in allowed and isinstance(value, list):
         value = tuple(map(_number, value)) if float in items else tuple(value)
+    if items and int in items and isinstance(value, tuple) and {*map(type, value)} - {int}:
+        raise SjepaError(f"parameter {name} = {list(value)!r}: expected whole numbers")
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         wanted = " or ".join("empty" if t is type(None) else t.__name__ for t in allowed)
         raise SjepaError(f"parameter {name} = {value!r}: expected {wanted}")
@@ -225,13 +227,17 @@ def _check(name: str, value, metadata: dict) -> None:
     choices = choices() if callable(choices) else choices
     if choices and value not in choices:
         raise SjepaError(f"parameter {name} = {value!r}: expected one of {', '.join(choices)}")
-    if within and value is not None:
-        low, high = map(float, within[1:-1].split(","))
-        for number in value if isinstance(value, tuple) else (value,):
-            above = low < number or (within[0] == "[" and number == low)
-            below = number < high or (within[-1] == "]" and number == high)
-            if not (above and below and type(number) in (int, float)):
-                raise SjepaError(f"parameter {name} = {value!r}: expected {_in_words(within)}")
+    numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+    if within and not all(_inside(number, within) for number in numbers):
+        shown = list(value) if isinstance(value, tuple) else value
+        raise SjepaError(f"parameter {name} = {shown!r}: expected {_in_words(within)}")
+
+
+def _inside(number, within: str) -> bool:
+    low, high = map(float, within[1:-1].split(","))
+    return type(number) in (int, float) and (
+        low < number < high or (number == low and within[0] == "[")
+        or (number == high and within[-1] == "]"))
 
 
 def _in_words(within: str) -> str:
@@ -241,19 +247,6 @@ def _in_words(within: str) -> str:
     if high == "inf":
         return f"a number, {start}"
     return f"a number, {start}, {'at most' if within[-1] == ']' else 'below'} {high}"
-
-
-def checked(config):
-    """The configuration `config` itself.
-
-    Raises:
-        SjepaError: a value outside its setting's range; the sentence names both.
-    """
-    for each in fields(config):
-        _check(each.name, getattr(config, each.name), each.metadata)
-    if hasattr(config, "check"):
-        config.check()
-    return config
 
 
 def make_config(cls, params: dict):
@@ -269,9 +262,15 @@ def make_config(cls, params: dict):
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             raise SjepaError(f"unknown parameter {name!r}: {hint}")
     values = {name: _typed(cls, name, value) for name, value in params.items()}
+    for each in fields(cls):
+        if each.name in values:
+            _check(each.name, values[each.name], each.metadata)
     if cls is PretrainConfig:
         values = PRESETS[values.get("preset", "paper")] | values
-    return checked(replace(cls(), **values))
+    config = replace(cls(), **values)
+    if hasattr(config, "check"):
+        config.check()
+    return config
 
 
 def load_params(path: str | Path) -> dict:

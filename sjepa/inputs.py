@@ -81,24 +81,6 @@ def body_rows(present: torch.Tensor,
     return rows, weight
 
 
-def fold_bodies(x: torch.Tensor, empty: str = "all") -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Fold bodies into the batch: `[B, M, T, V, 3]` to rows `[R, T, V, 3]`.
-
-    Who is there is read off the clips, for which the host has to wait for the device; pretraining
-    takes it from the store instead.
-
-    Args:
-        x: clips with their body slots.
-        empty: see `body_rows`.
-
-    Returns:
-        The rows, and `[R]` how many rows each stands for (None: one each).
-    """
-    present = seen(x.flatten(0, 1)).any(1).view(x.shape[:2])
-    rows, weight = body_rows(present.cpu(), empty)
-    return x.flatten(0, 1)[rows.to(x.device)], None if weight is None else weight.to(x.device)
-
-
 def make_batch(store: DeviceStore, index: torch.Tensor, config: PretrainConfig, generator):
     """Clips to network input: crop and resize, base rotation, bodies folded into the batch.
 

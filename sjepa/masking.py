@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import torch
 
+from sjepa.errors import SjepaError
+
 
 def motion_intensity(tokens: torch.Tensor) -> torch.Tensor:
     """Mean absolute change of each token against the same joint one segment before.
@@ -62,8 +64,17 @@ def motion_aware_mask(
 
 
 def masked_by_motion(tokens: torch.Tensor, config, generator=None):
-    """The paper's mask, with the ratio and the temperature of a configuration."""
-    return motion_aware_mask(tokens, config.mask_ratio, config.mask_tau, generator)
+    """The paper's mask, with the ratio and the temperature of a configuration.
+
+    Raises:
+        SjepaError: the ratio leaves no token to see, or none to predict.
+    """
+    keep, masked = motion_aware_mask(tokens, config.mask_ratio, config.mask_tau, generator)
+    if not (keep.shape[1] and masked.shape[1]):
+        raise SjepaError(f"mask_ratio = {config.mask_ratio} leaves {keep.shape[1]} of "
+                         f"{keep.shape[1] + masked.shape[1]} tokens to see: the view encoder needs "
+                         "at least one, and one has to be predicted")
+    return keep, masked
 
 
 #: Masks by name: `mask(tokens, config, generator)` → `(keep, masked)`, as `motion_aware_mask`.

@@ -208,8 +208,8 @@ class Pretraining:
         """
         if state["precision"] != self.precision:
             raise SjepaError(f"the checkpoint was computed in {state['precision']}, and would "
-                             f"go on in {self.precision} here: set precision to {state['precision']}, or "
-                             "start a new run in another folder")
+                             f"go on in {self.precision} here: set precision = "
+                             f"{state['precision']}, or start a new run in another folder")
         if state["store"] != self.store.meta["sha256"]:
             raise SjepaError(f"the checkpoint was trained on another version of {self.store.path}: "
                              "start a new run in another folder")

@@ -1,8 +1,8 @@
 """Base rotation and the geometric views: rotation about the body, translation, mirror.
 
 Everything is batched and never makes the host wait for the device. Bodies are folded into the
-batch, so `x` is `[B, T, V, 3]` with one body a row. A body that is absent (all zero) stays all zero,
-in whole clips and in single frames: a translated absence would become a body standing still.
+batch, so `x` is `[B, T, V, 3]` with one body a row. A body that is absent (all zero) stays zero, in
+whole clips and in single frames: a translated absence would become a body standing still.
 
 Of a planar skeleton x and y are turned, moved and mirrored; its third channel is left as it is.
 """

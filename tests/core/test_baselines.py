@@ -10,8 +10,9 @@ from sjepa.diagnostics import warnings
 from sjepa.encoder import patchify, take
 from sjepa.encoders import load_encoder
 from sjepa.inputs import draw, make_batch
-from sjepa.model import SJEPA, Reconstruction, reconstruction_target
+from sjepa.model import SJEPA, TARGETS, reconstruction_target
 from sjepa.pretrain import Pretraining
+from sjepa.skeleton import NTU25
 from sjepa.target import latent_cross_entropy, squared_error
 
 KINDS = ("motion", "coordinates")
@@ -71,8 +72,8 @@ def test_a_run_learns_and_leaves_the_encoder_that_was_trained(store, tiny, tmp_p
     assert "entropy" not in rows[-1] and rows[-1]["momentum"] == 0
     assert isinstance(warnings(rows[-1], tiny.dim), list)
     save(run, tmp_path)
-    encoder, facts = load_encoder(tmp_path)
-    assert facts["config"]["target"] == kind
+    encoder, result = load_encoder(tmp_path)
+    assert result["settings"]["target"] == kind
     for left, trained in zip(encoder.parameters(), run.model.encoder.parameters(), strict=True):
         assert torch.equal(left, trained)
 
@@ -114,7 +115,7 @@ def test_mse_compares_the_latents_themselves(store, tiny):
 
 
 def test_reconstruction_needs_no_view(tiny):
-    model = Reconstruction(of(tiny, target="motion"))
+    model = TARGETS["motion"](of(tiny, target="motion"), NTU25)
     x = torch.randn(2, tiny.frames, 25, 3)
     keep, masked = torch.arange(100).expand(2, -1)[:, :10], torch.arange(100).expand(2, -1)[:, 10:]
     losses = {model(x, view, keep, masked).loss.item() for view in (x, x + 1)}

@@ -1,5 +1,6 @@
 """Settings: presets, provenance, and what happens to a wrong name, type or choice."""
 
+import math
 import shlex
 from dataclasses import fields
 
@@ -9,6 +10,8 @@ import yaml
 from sjepa.config import (
     PRESETS,
     PretrainConfig,
+    command_line,
+    command_params,
     load_params,
     make_config,
     notebook_params,
@@ -47,13 +50,58 @@ def test_parameters_override_the_preset():
     ({"epochs": True}, "epochs = True: expected int"),
     ({"lr": "fast"}, "lr = 'fast': expected float"),
     ({"preset": "papr"}, "expected one of paper, quick, small"),
+    ({"target": "pixels"}, "target = 'pixels': expected one of latent, motion, coordinates"),
     ({"empty_bodies": "no"}, "expected one of all, weighted, drop"),
-    ({"epochs": 0}, "epochs = 0: expected at least 1"),
-    ({"mask_ratio": 1.0}, "expected between 0 and 1"),
+    ({"epochs": 0}, "epochs = 0: expected a number, at least 1"),
+    ({"mask_ratio": 1.0}, "expected a number, above 0, below 1"),
 ])
 def test_wrong_parameters_are_refused_in_words(params, said):
     with pytest.raises(SjepaError, match=said):
         make_config(PretrainConfig, params)
+
+
+def outside(within):
+    """Values just outside an interval such as `(0, 1]`."""
+    low, high = map(float, within[1:-1].split(","))
+    return [low - 1, high + 1, math.nan] + [low] * (within[0] == "(") + [high] * (within[-1] == ")")
+
+
+RANGES = [(cls, f) for cls in (PretrainConfig, *CONFIGS.values()) for f in fields(cls)
+          if f.metadata["within"]]
+
+
+@pytest.mark.parametrize("cls, f", RANGES, ids=lambda v: getattr(v, "__name__", None) or v.name)
+def test_every_range_holds_at_its_setting(cls, f):
+    """Both sides of each interval are refused in words; its default and its closed ends are not."""
+    for value in outside(f.metadata["within"]):
+        if f.type == "int" and math.isfinite(value):
+            value = int(value)
+        if f.type.startswith("tuple"):
+            value = [int(value) if "int" in f.type and math.isfinite(value) else value]
+        with pytest.raises(SjepaError, match=f"parameter {f.name} = .*expected"):
+            make_config(cls, {f.name: value})
+    assert make_config(cls, {}) == cls()
+
+
+def test_every_number_has_a_range():
+    """A number without one is let through whatever it is."""
+    for cls in (PretrainConfig, *CONFIGS.values()):
+        for f in fields(cls):
+            if any(kind in f.type for kind in ("int", "float")):
+                assert f.metadata["within"], f"{cls.__name__}.{f.name}"
+
+
+def test_overrides_on_the_command_line(tmp_path):
+    (tmp_path / "a.yaml").write_text("preset: quick\ndim: 32\n")
+    parser = command_line("x", "about", PretrainConfig)
+    given = ["--params", str(tmp_path / "a.yaml"), "-o", "dim=48", "-o", "lr=1e-4"]
+    args = parser.parse_args(given)
+    config = make_config(PretrainConfig, command_params(args))
+    assert (config.preset, config.dim, config.lr) == ("quick", 48, 1e-4)
+    assert "mask_ratio = 0.9, a number, above 0, below 1: share of tokens" in parser.format_help()
+    for given, said in (([], "no settings: give --params"), (["-o", "dim"], "expected NAME=VALUE")):
+        with pytest.raises(SjepaError, match=said):
+            command_params(parser.parse_args(given))
 
 
 def test_notebooks_refuse_what_papermill_lets_pass():
@@ -89,10 +137,10 @@ def test_further_learning_rates_are_numbers_each_once():
     assert make_config(LinearConfig, {"more_lrs": [1, "3e-1"]}).more_lrs == (1.0, 0.3)
     for value, said in (
         (0.3, "more_lrs = 0.3: expected tuple"),
-        ([0], r"more_lrs = \[0.0\]: expected numbers above 0"),
-        (["fast"], r"more_lrs = \['fast'\]: expected numbers above 0"),
-        ([True], r"more_lrs = \[True\]: expected numbers above 0"),
-        (["nan"], "expected numbers above 0"), (["inf"], "expected numbers above 0"),
+        ([0], r"more_lrs = \[0.0\]: expected a number, above 0"),
+        (["fast"], r"more_lrs = \['fast'\]: expected a number, above 0"),
+        ([True], r"more_lrs = \[True\]: expected a number, above 0"),
+        (["nan"], "expected a number, above 0"), (["inf"], "expected a number, above 0"),
         ([0.1], r"more_lrs = \[0.1\]: expected each once, and lr = 0.1 not among them"),
         ([0.3, 0.3], r"more_lrs = \[0.3, 0.3\]: expected each once"),
         ([0.30000001, 0.3], "expected each once"),  # both would be the metric top1-lr0.3

@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from sjepa import parallel
+from sjepa import device as parallel
 from sjepa.checkpoint import save
 from sjepa.config import ROOT, as_dict
 from sjepa.errors import SjepaError

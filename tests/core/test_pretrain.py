@@ -1,7 +1,7 @@
 """The training loop: what a step does and in which order, resume to the bit, faults in words."""
 
+import csv
 import dataclasses
-import json
 import math
 
 import numpy as np
@@ -14,7 +14,7 @@ from sjepa.config import PretrainConfig, as_dict, make_config
 from sjepa.datasets.splits import split
 from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
-from sjepa.inputs import make_batch
+from sjepa.inputs import draw, make_batch
 from sjepa.model import SJEPA
 from sjepa.pretrain import Pretraining, learning_rate, parameter_groups, pretrain
 from sjepa.target import ema_momentum
@@ -70,7 +70,7 @@ def test_one_step_by_hand(store, tiny):
     loss = run.training_step(index)["loss"]
 
     x, weight = make_batch(mine.data, index, tiny, mine.generator)
-    made = module.forward(mine.model, x, weight, tiny, mine.generator)
+    made = mine.model(*draw(x, tiny, mine.generator), weight)
     made.loss.backward()
     rate = learning_rate(5 / mine.steps_per_epoch, tiny)
     with torch.no_grad():
@@ -128,11 +128,12 @@ def test_resume_is_exact(store, tiny, here, tmp_path):
 def test_finished_run_holds_the_targets_weights(store, tiny, here, tmp_path):
     out = pretrain(tiny, tmp_path / "run")
     state = torch.load(out / "last.pt", weights_only=True)
-    encoder, facts = load_encoder(out)
+    encoder, result = load_encoder(out)
     for name, value in encoder.state_dict().items():
         assert torch.equal(value, state["model"][f"target.encoder.{name}"])
-    assert make_config(PretrainConfig, facts["config"]) == tiny
-    assert facts["history"][-1]["epoch"] == tiny.epochs
+    assert make_config(PretrainConfig, result["settings"]) == tiny
+    assert (result["run"], result["step"], result["method"]) == ("run", "pretrain", "sjepa")
+    assert result["stages"]["pretrain"]["seconds"] > 0
     stamp = (out / "last.pt").stat().st_mtime_ns
     pretrain(tiny, out)  # finished: nothing to do
     assert (out / "last.pt").stat().st_mtime_ns == stamp
@@ -142,7 +143,9 @@ def test_finished_run_holds_the_targets_weights(store, tiny, here, tmp_path):
 def test_it_learns(store, tiny, here, tmp_path):
     config = dataclasses.replace(tiny, epochs=25)
     out = pretrain(config, tmp_path / "run")
-    history = json.loads((out / "run.json").read_text())["history"]
+    with (out / "history.csv").open() as file:
+        history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    assert [row["epoch"] for row in history] == list(range(1, 26))
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     assert history[-1]["entropy"] < 0.98 * math.log(32)
 
@@ -180,7 +183,7 @@ def test_weighted_empty_bodies_keep_the_objective(store, tiny):
         for _ in range(12):
             x, weight = make_batch(run.data, run.train, run.config, run.generator)
             with torch.no_grad():
-                made.append(module.forward(run.model, x, weight, run.config, run.generator).loss)
+                made.append(run.model(*draw(x, run.config, run.generator), weight).loss)
         return torch.stack(made), len(x)
 
     (every, rows), (weighted, fewer) = losses("all"), losses("weighted")
@@ -219,6 +222,72 @@ def test_checkpoint_of_other_data_is_refused(store, tiny):
     state = run.state() | {"store": {"frames.npy": "0"}}
     with pytest.raises(SjepaError, match="trained on another version"):
         run.load_state(state)
+
+
+def test_checkpoint_of_another_device_goes_on_with_fresh_draws(store, tiny, capsys):
+    """A GPU's generator says nothing to a CPU's: weights and counters go on, draws start anew."""
+    run = Pretraining(tiny, store)
+    run.run_epoch()
+    state = run.state() | {"device": "cuda", "generator": torch.zeros(16, dtype=torch.uint8)}
+    other = Pretraining(tiny, store)
+    other.load_state(state)
+    assert (other.epoch, other.step) == (1, run.step) and math.isfinite(other.run_epoch()["loss"])
+    assert "made on cuda: crops, views and masks are drawn anew" in capsys.readouterr().out
+
+
+def test_checkpoint_of_another_precision_is_refused(store, tiny):
+    state = Pretraining(dataclasses.replace(tiny, precision="bf16"), store).state()
+    with pytest.raises(SjepaError, match="computed in bf16, and would go on in fp32 here"):
+        Pretraining(tiny, store).load_state(state)
+
+
+@pytest.mark.parametrize("spoil", ["file", "read-only"])
+def test_a_folder_that_cannot_be_written_is_said_at_the_start(tiny, here, tmp_path, spoil,
+                                                               monkeypatch):
+    out = tmp_path / "run"
+    if spoil == "file":
+        out.write_text("")
+    else:
+        monkeypatch.setattr(type(out), "touch", lambda self: (_ for _ in ()).throw(
+            PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(Pretraining, "run_epoch", lambda self: pytest.fail("it began"))
+    with pytest.raises(SjepaError, match="cannot write into .*run .*choose another out"):
+        pretrain(tiny, out)
+
+
+def test_a_closed_terminal_loses_no_checkpoint(tiny, here, tmp_path, monkeypatch):
+    """The last line cannot be printed; what was trained is there all the same."""
+    def closed(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(module, "_say", closed)
+    with pytest.raises(BrokenPipeError):
+        pretrain(dataclasses.replace(tiny, epochs=1), tmp_path / "run")
+    assert load_encoder(tmp_path / "run")[1]["run"] == "run"
+
+
+def test_a_neighbour_is_looked_up_among_other_training_subjects(store, tiny, here, tmp_path):
+    """The reading is there when it is asked for, changes no weight, and never reads a test clip."""
+    plain = pretrain(tiny, tmp_path / "plain")
+    watched = pretrain(dataclasses.replace(tiny, knn_every=2), tmp_path / "watched")
+    a, b = (torch.load(p / "last.pt", weights_only=True) for p in (plain, watched))
+    assert all(torch.equal(value, b["model"][name]) for name, value in a["model"].items())
+    readings = [row.get("knn") for row in b["history"]]
+    assert readings[0] is readings[2] is None and 0 <= readings[1] <= 100
+    header, *lines = (watched / "history.csv").read_text().splitlines()
+    assert "knn" in header.split(",") and len(lines) == tiny.epochs
+
+
+def test_switches_of_pytorch_are_put_back(tiny, here, tmp_path):
+    before = torch.get_float32_matmul_precision(), torch._dynamo.config.recompile_limit
+    pretrain(dataclasses.replace(tiny, precision="tf32", epochs=1), tmp_path / "run")
+    assert before == (torch.get_float32_matmul_precision(), torch._dynamo.config.recompile_limit)
+
+
+def test_weights_can_be_read_by_others(tiny, here, tmp_path):
+    out = pretrain(dataclasses.replace(tiny, epochs=1), tmp_path / "run")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in out.iterdir()}
+    assert len(set(modes.values())) == 1, modes
 
 
 def test_no_gpu_is_said(store, tiny):

@@ -1,4 +1,4 @@
-"""Fast paths equal the plain ones, each to a stated bound: blocks, weights, parts, halves, graphs.
+"""Fast paths equal the plain ones, each to a stated bound: weights, parts, halves, graphs.
 
 Biases of keys are left out where weights are compared: a shift of all keys changes no softmax, so
 their gradient is rounding alone, which AdamW then brings to full size.
@@ -6,15 +6,12 @@ their gradient is rounding alone, which AdamW then brings to full size.
 
 import dataclasses
 import math
-import platform
 
 import pytest
 import torch
-from torch.nn import functional as F
 
-from sjepa import attention, device, pretrain
-from sjepa.attention import InBlocks, attend
-from sjepa.inputs import body_rows, fold_bodies, make_batch, pad_rows
+from sjepa import device, pretrain
+from sjepa.inputs import body_rows, make_batch, pad_rows
 from sjepa.model import SJEPA
 from sjepa.pretrain import Pretraining
 from sjepa.target import latent_cross_entropy
@@ -23,18 +20,6 @@ from sjepa.target import latent_cross_entropy
 def error(made, wanted):
     """Relative error in the norm."""
     return ((made.float() - wanted).norm() / wanted.norm()).item()
-
-
-def qkv(rows=3, count=75, heads=4, width=16, dtype=torch.float32):
-    """Queries, keys and values in one packed tensor `[B, N, 3, H, d]`, as the encoder has them."""
-    made = torch.randn(rows, count, 3, heads, width, generator=torch.Generator().manual_seed(0))
-    return made.to(dtype).requires_grad_()
-
-
-def fused(packed):
-    """PyTorch's kernel, as the reference: `[B, N, H, d]`."""
-    q, k, v = packed.permute(2, 0, 3, 1, 4)
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
 
 def after(run, steps=3, size=8):
@@ -55,71 +40,6 @@ def assert_same_weights(a, b, atol=2e-6):
 def gradient(run):
     """The gradient of the first step, from AdamW's running mean."""
     return torch.cat([s["exp_avg"].flatten() for s in run.optimizer.state.values()]) / 0.1
-
-
-# ------------------------------------------------------------------ attention
-
-
-@pytest.mark.parametrize("most", [1, 75**2, 3 * 75**2, 10 * 75**2, 10**9])
-def test_blocks_equal_fused_attention(most):
-    """In float32 to 1e-6: outputs and gradients, with one head a block, some, clips, or all."""
-    inputs, out_grad = qkv(), torch.randn(3, 75, 4, 16)
-    wanted = fused(inputs)
-    (wanted_grad,) = torch.autograd.grad(wanted, inputs, out_grad)
-    made = InBlocks.apply(inputs, most)
-    (grad,) = torch.autograd.grad(made, inputs, out_grad)
-    torch.testing.assert_close(made, wanted, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(grad, wanted_grad, atol=1e-6, rtol=1e-5)
-
-
-@pytest.mark.parametrize("score", [-300.0, -100.0, -50.0, 50.0, 100.0, 300.0])
-def test_blocks_bear_scores_out_of_range(score):
-    """All scores of some rows near `score`, where exp overflows or vanishes; the others as usual.
-
-    The formula sees the same rows with the score taken away, which changes no softmax.
-    """
-    usual = qkv(heads=4).detach()
-    usual[..., 0] = 0
-    far = usual.clone()
-    far[1, :9, 0, 2, 0], far[1, :, 1, 2, 0] = 4 * score, 1.0  # q · k / √16 grows by `score`
-    far.requires_grad_(), usual.requires_grad_()
-    out_grad = torch.randn(3, 75, 4, 16)
-    wanted, made = fused(usual), InBlocks.apply(far, 2 * 75**2)
-    (wanted_grad,) = torch.autograd.grad(wanted, usual, out_grad)
-    (grad,) = torch.autograd.grad(made, far, out_grad)
-    torch.testing.assert_close(made, wanted, atol=1e-5 * abs(score) / 10, rtol=1e-4)
-    # Without the moved column, whose partner is not 0 in one and is in the other.
-    torch.testing.assert_close(grad[..., 1:], wanted_grad[..., 1:], atol=1e-5 * abs(score) / 10,
-                               rtol=1e-4)
-
-
-def test_blocks_pass_on_what_is_no_number():
-    """A diverged network must be seen in the loss, not hidden by the retry."""
-    inputs = qkv().detach()
-    inputs[1, 3, 0, 2, 0] = math.nan
-    made = InBlocks.apply(inputs, 10**9)
-    assert made[1, 3, 2].isnan().all() and made[0].isfinite().all()
-
-
-def test_half_attention_is_within_a_hundredth(monkeypatch):
-    """Both ways to attend in bf16, against float32 on the same rounded inputs."""
-    half, out_grad = qkv(dtype=torch.bfloat16), torch.randn(3, 75, 4, 16)
-    exact = half.detach().float().requires_grad_()
-    wanted = fused(exact)
-    (wanted_grad,) = torch.autograd.grad(wanted, exact, out_grad)
-    for blocks in (True, False):
-        monkeypatch.setattr(attention, "blocks_pay", lambda *_, yes=blocks: yes)
-        made = attend(half)
-        (grad,) = torch.autograd.grad(made, half, out_grad.bfloat16())
-        assert error(made, wanted) < 0.01 and error(grad, wanted_grad) < 0.01
-
-
-def test_blocks_are_taken_where_they_pay():
-    cpu = torch.device("cpu")
-    assert not attention.blocks_pay(cpu, torch.float32)
-    assert not attention.blocks_pay(torch.device("cuda"), torch.bfloat16)
-    tiles = torch.cpu._is_amx_tile_supported()
-    assert attention.blocks_pay(cpu, torch.bfloat16) is not tiles
 
 
 # ------------------------------------------------------------------ absent bodies, padding, parts
@@ -145,19 +65,22 @@ def test_one_row_with_a_weight_is_many_rows(store, tiny):
 
 @pytest.mark.parametrize("empty", ["all", "weighted", "drop"])
 def test_rows_from_the_store_are_those_seen_in_the_clips(store, tiny, empty):
-    """Who is there is known on the host; `fold_bodies` looks for it in the clips."""
+    """Who is there is known on the host; the clips themselves show it too."""
     config = dataclasses.replace(tiny, empty_bodies=empty)
     run = Pretraining(config, store)
     index = run.train[:16]
     rows, weight = make_batch(run.data, index, config, torch.Generator().manual_seed(1))
     every, _ = make_batch(run.data, index, dataclasses.replace(config, empty_bodies="all"),
                           torch.Generator().manual_seed(1))
-    folded, their_weight = fold_bodies(every.unflatten(0, (16, -1)), empty)
-    assert torch.equal(rows, folded)
-    assert (weight is None) == (their_weight is None) == (empty != "weighted")
-    if empty == "weighted":
-        assert torch.equal(weight, their_weight) and weight.sum() == len(every)
-        assert not rows[-1].any()
+    present = every.flatten(1).any(1)
+    assert 0 < present.sum() < len(every)
+    if empty == "all":
+        assert torch.equal(rows, every) and weight is None
+    elif empty == "drop":
+        assert torch.equal(rows, every[present]) and weight is None
+    else:
+        assert torch.equal(rows[:-1], every[present]) and not rows[-1].any()
+        assert weight[:-1].eq(1).all() and weight[-1] == len(every) - present.sum()
 
 
 def test_a_batch_in_which_nobody_is_absent():
@@ -257,45 +180,6 @@ def test_coordinates_stay_in_float32(store, tiny):
         encoder(x)
     encoder(x)
     assert seen[0].dtype == torch.float32 and torch.equal(*seen)
-
-
-# ------------------------------------------------------------------ memory
-
-
-def resident():
-    """Bytes of this process in memory."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
-@pytest.mark.parametrize("keep", [True, False])
-def test_freed_memory_is_kept_or_returned(keep):
-    try:
-        device.keep_freed_memory(keep)
-        tensor = torch.ones(2**26)
-        held = resident()
-        del tensor
-        assert (held - resident() > 0.9 * 2**28) != keep
-    finally:
-        device.keep_freed_memory()
-
-
-def test_other_libraries_are_left_alone(monkeypatch):
-    monkeypatch.setattr(device.platform, "libc_ver", lambda: ("", ""))  # musl, macOS, Windows
-    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: pytest.fail("asked for a library"))
-    device.keep_freed_memory()
-
-
-def test_memory_changes_no_result(store, tiny):
-    kept, losses = after(Pretraining(tiny, store), 2)
-    run = Pretraining(tiny, store)
-    device.keep_freed_memory(False)
-    returned, theirs = after(run, 2)
-    device.keep_freed_memory()
-    assert losses == theirs
-    for a, b in zip(kept.model.parameters(), returned.model.parameters(), strict=True):
-        assert torch.equal(a, b)
 
 
 # ------------------------------------------------------------------ graphs

@@ -5,14 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from sjepa import pretrain as training
 from sjepa.config import STREAMS
 from sjepa.datasets.splits import split
 from sjepa.encoder import patchify
-from sjepa.errors import SjepaError
-from sjepa.inputs import make_batch, to_stream
+from sjepa.inputs import draw, make_batch, to_stream
 from sjepa.masking import motion_aware_mask
-from sjepa.pretrain import Pretraining, forward, pretrain, run_folder
+from sjepa.pretrain import Pretraining, run_folder
 from sjepa.protocols.features import extract, network_input
 from sjepa.skeleton import NTU_BONES, SPINE_SHOULDER
 from sjepa.views import base_rotation
@@ -77,7 +75,7 @@ def test_pretraining_sees_the_stream_and_draws_the_mask_from_joints(store, tiny)
         run = Pretraining(config, store)
         x, weight = make_batch(run.data, run.train[:6], config, run.generator)
         state = run.generator.get_state()
-        losses[stream] = forward(run.model, x, weight, config, run.generator).loss
+        losses[stream] = run.model(*draw(x, config, run.generator), weight).loss
         run.generator.set_state(state)
         for shape in ((len(x),), (len(x), 3), (len(x),)):  # what the view draws
             torch.rand(shape, generator=run.generator)
@@ -105,16 +103,3 @@ def test_features_are_those_of_the_stream(store, tiny):
         wanted = encoder(clips.flatten(0, 1)).mean(1).view(5, -1, 32).mean(1)
     torch.testing.assert_close(extract(encoder, data, index, stream="bone"), wanted,
                                atol=1e-5, rtol=1e-4)
-
-
-def test_checkpoints_from_before_streams_were_a_setting_go_on(store, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "load_store", lambda name: store)
-    run = Pretraining(tiny, store)
-    run.run_epoch()
-    state = run.state()
-    del state["config"]["stream"]
-    torch.save(state, tmp_path / "last.pt")
-    pretrain(dataclasses.replace(tiny, epochs=4), tmp_path)
-    torch.save(state, tmp_path / "last.pt")
-    with pytest.raises(SjepaError, match="holds a run with stream = joint, not bone"):
-        pretrain(dataclasses.replace(tiny, stream="bone"), tmp_path)

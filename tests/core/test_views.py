@@ -5,7 +5,6 @@ import torch
 from torch.nn import functional as F
 
 from sjepa.clips import DeviceStore, center_crop, crop_resize, train_crop
-from sjepa.inputs import fold_bodies
 from sjepa.skeleton import NTU25, NTU_BONES, NTU_FLIP_PAIRS
 from sjepa.views import (
     axis_rotation,
@@ -59,7 +58,7 @@ def test_train_crop_keeps_within_the_clip_and_long_enough(ragged, monkeypatch):
         calls.append((begin, span))
         return torch.zeros(1)
 
-    monkeypatch.setattr("sjepa.views.crop_resize", spy)
+    monkeypatch.setattr("sjepa.clips.crop_resize", spy)
     index = torch.tensor([0, 1, 2]).repeat(500)
     train_crop(ragged, index, 120, generator=seeded())
     begin, span = calls[0]
@@ -73,7 +72,7 @@ def test_train_crop_keeps_within_the_clip_and_long_enough(ragged, monkeypatch):
 
 
 def test_center_crop_is_central(ragged, monkeypatch):
-    monkeypatch.setattr("sjepa.views.crop_resize", lambda s, i, begin, span, f: (begin, span))
+    monkeypatch.setattr("sjepa.clips.crop_resize", lambda s, i, begin, span, f: (begin, span))
     begin, span = center_crop(ragged, torch.tensor([2]), 120, 0.95)
     assert (begin.item(), span.item()) == (5, 190)
 
@@ -158,14 +157,3 @@ def test_base_rotation_turns_both_bodies_together(clip):
     turned = base_rotation(x, 0.3, seeded())
     assert torch.equal(turned[:, 0], turned[:, 1])
     torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
-
-
-def test_fold_bodies(clip):
-    x = torch.zeros(3, 2, 120, 25, 3)
-    x[:, 0], x[1, 1] = clip[0], clip[0] * 2
-    rows, weight = fold_bodies(x, "all")
-    assert len(rows) == 6 and weight is None and torch.equal(rows[3], x[1, 1])
-    rows, weight = fold_bodies(x, "drop")
-    assert len(rows) == 4 and weight is None
-    rows, weight = fold_bodies(x, "weighted")
-    assert weight.tolist() == [1, 1, 1, 1, 2] and not rows[-1].any()

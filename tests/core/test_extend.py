@@ -1,0 +1,195 @@
+"""Places to extend: targets, masks, backbones by name, other skeletons; the wall of the house."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from sjepa.clips import DeviceStore
+from sjepa.config import PretrainConfig, make_config
+from sjepa.encoder import ENCODERS, Encoder, patchify, take
+from sjepa.encoders import load_encoder
+from sjepa.errors import SjepaError
+from sjepa.inputs import draw, make_batch, to_stream
+from sjepa.masking import MASKS
+from sjepa.model import TARGETS, PredictionTarget, StepOutput
+from sjepa.pretrain import pretrain
+from sjepa.skeleton import COCO17, KINECT20, NTU25, SKELETONS, Skeleton
+from sjepa.target import squared_error
+from sjepa.views import base_rotation, flip, geometric_view
+
+
+class Middle(PredictionTarget):
+    """Predicts where the middle of a token's points lies."""
+
+    def __init__(self, config, skeleton=NTU25):
+        super().__init__(config, skeleton, out=3)
+
+    def forward(self, x, view, keep, masked, weight=None):
+        tokens = patchify(x, self.config.segment).flatten(1, 2)
+        middle = take(tokens.unflatten(2, (-1, 3)).mean(2), masked)
+        predicted = self.predictor(self.encoder(view, keep), keep, masked)
+        return StepOutput(squared_error(predicted, middle, weight), middle, predicted)
+
+
+def whole_joints(tokens, config, generator=None):
+    """Hides joints for the whole clip."""
+    batch, segments, joints, _ = tokens.shape
+    order = torch.rand(batch, joints, generator=generator, device=tokens.device).argsort(1)
+    shown = max(1, round(joints * (1 - config.mask_ratio)))
+    at = torch.arange(segments, device=tokens.device)[:, None] * joints
+    keep, masked = (part[:, None].add(at).flatten(1).sort(1).values
+                    for part in (order[:, :shown], order[:, shown:]))
+    return keep, masked
+
+
+class Pooling(Encoder):
+    """A backbone without attention: each token learns of the others by their mean."""
+
+    def forward(self, x, keep=None):
+        tokens = self.embed(patchify(x, self.segment).flatten(1, 2)) + self.positions()
+        tokens = tokens if keep is None else take(tokens, keep)
+        return self.norm(tokens + tokens.mean(1, keepdim=True))
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    monkeypatch.setitem(TARGETS, "middle", Middle)
+    monkeypatch.setitem(MASKS, "whole-joints", whole_joints)
+    monkeypatch.setitem(ENCODERS, "pooling", Pooling)
+
+
+@pytest.mark.parametrize("change", [{"target": "middle"}, {"mask": "whole-joints"},
+                                    {"encoder": "pooling"}])
+def test_one_line_registers_a_part_of_the_method(registered, store, tiny, tmp_path, monkeypatch,
+                                                 change):
+    """It trains, lowers its loss, leaves an encoder that loads, and stays out where it is not
+    named."""
+    monkeypatch.setattr("sjepa.pretrain.load_store", lambda name: store)
+    config = make_config(PretrainConfig, dataclasses.asdict(tiny) | change | {"epochs": 8})
+    out = pretrain(config, tmp_path / "run")
+    encoder, result = load_encoder(out)
+    assert type(encoder) is (Pooling if change == {"encoder": "pooling"} else Encoder)
+    assert {name: result["settings"][name] for name in change} == change
+    losses = [float(line.split(",")[1]) for line in
+              (out / "history.csv").read_text().splitlines()[1:]]
+    assert losses[-1] < losses[0]
+
+
+def test_names_that_nobody_registered_are_refused():
+    with pytest.raises(SjepaError, match="mask = 'whole-joints': expected one of motion-aware"):
+        make_config(PretrainConfig, {"mask": "whole-joints"})
+    with pytest.raises(SjepaError, match="encoder = 'gcn': expected one of vit"):
+        make_config(PretrainConfig, {"encoder": "gcn"})
+
+
+def test_an_unregistered_backbone_in_a_file_is_named(registered, store, tiny, tmp_path,
+                                                     monkeypatch):
+    monkeypatch.setattr("sjepa.pretrain.load_store", lambda name: store)
+    out = pretrain(dataclasses.replace(tiny, encoder="pooling", epochs=1), tmp_path / "run")
+    monkeypatch.delitem(ENCODERS, "pooling")
+    with pytest.raises(SjepaError, match="holds an encoder 'pooling', which is not registered"):
+        load_encoder(out)
+
+
+# ------------------------------------------------------------------ other skeletons
+
+
+def people(skeleton, count=16, frames=40, seed=0):
+    """Clips of swinging joints as a store on the device; of a planar skeleton x, y, score."""
+    rng = np.random.default_rng(seed)
+    rest, reach = rng.normal(0, 0.4, (2, 1, 1, len(skeleton), 3))
+    phase = rng.uniform(0, 2 * np.pi, (count, 1, 1, 1)) + np.arange(frames)[:, None, None] / 5
+    clips = rest + reach * np.sin(phase) + rng.normal(0, 0.002, (count, frames, len(skeleton), 3))
+    if skeleton.planar:
+        clips[..., 2] = rng.uniform(0.2, 1, clips.shape[:3])
+    starts = torch.arange(count) * frames
+    joints = torch.tensor(clips, dtype=torch.float32).flatten(0, 1)
+    return DeviceStore(joints, starts[:, None], torch.full((count,), frames),
+                       torch.zeros(count, dtype=torch.int64), skeleton)
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_method_learns_on_other_skeletons(tiny, skeleton, target):
+    """A few steps of each target lower its loss on 25, 20 and 17 joints."""
+    data = people(skeleton)
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    config = dataclasses.replace(tiny, target=target)
+    network = TARGETS[target](config, skeleton)
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=2e-3)
+    losses = []
+    for _ in range(25):
+        x, weight = make_batch(data, torch.arange(16), config, generator)
+        inputs = draw(x, config, generator, skeleton)
+        assert inputs[0].shape[1:] == (config.frames, len(skeleton), 3)
+        made = network(*inputs, weight)
+        optimizer.zero_grad()
+        made.loss.backward()
+        optimizer.step()
+        losses.append(made.loss.item())
+    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:3])
+
+
+def test_a_planar_body_keeps_its_confidences(clip):
+    """Base rotation, view and mirror move x and y; the third channel goes along with its joint."""
+    x = clip[:, :, :17].clone()
+    generator = torch.Generator().manual_seed(0)
+    turned = base_rotation(x[:, None], 0.5, generator, COCO17)[:, 0]
+    view = geometric_view(x, 1.0, 0.5, 0.0, generator, COCO17)
+    for moved in (turned, view):
+        torch.testing.assert_close(moved[..., 2], x[..., 2], atol=1e-6, rtol=0)
+        assert (moved[..., :2] - x[..., :2]).abs().max() > 0.1
+        a, b = torch.tensor(COCO17.bones).T
+        torch.testing.assert_close((moved[..., a, :2] - moved[..., b, :2]).norm(dim=-1),
+                                   (x[..., a, :2] - x[..., b, :2]).norm(dim=-1))
+    mirrored = flip(x, torch.tensor([True]), COCO17)
+    torch.testing.assert_close(mirrored[..., 2], x[:, :, list(COCO17.flip_permutation), 2])
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+def test_skeletons_are_sound(skeleton):
+    """Sides pair by name, parents form one tree, bones join all joints, values survive as text."""
+    for left, right in skeleton.flip_pairs:
+        assert skeleton.joints[right] == skeleton.joints[left].replace("left", "right")
+    sided = {joint for pair in skeleton.flip_pairs for joint in pair}
+    assert not any("left" in skeleton.joints[j] for j in set(range(len(skeleton))) - sided)
+    assert skeleton.parents.count(-1) == 1
+    children = [child for child, _ in skeleton.bones]
+    assert len(children) == len(set(children)) == len(skeleton) - 1
+    assert Skeleton.from_dict(skeleton.as_dict()) == skeleton
+    x = torch.randn(2, 3, len(skeleton), 3)
+    bones = to_stream(x, "bone", skeleton)
+    for child, parent in skeleton.bones:
+        torch.testing.assert_close(bones[:, :, child], x[:, :, child] - x[:, :, parent])
+
+
+def test_a_skeleton_that_names_joints_it_has_not_is_refused():
+    with pytest.raises(SjepaError, match="skeleton 'kinect20': expected .* from 0 to 19"):
+        dataclasses.replace(KINECT20, spine=(0, 20))
+    with pytest.raises(SjepaError, match="not a skeleton"):
+        Skeleton.from_dict({"name": "x"})
+
+
+def test_too_high_a_ratio_leaves_no_token_to_see():
+    config = make_config(PretrainConfig, {"mask_ratio": 0.9999})
+    with pytest.raises(SjepaError, match="mask_ratio = 0.9999 leaves 0 of 100 tokens"):
+        MASKS["motion-aware"](torch.randn(1, 4, 25, 12), config)
+
+
+# ------------------------------------------------------------------ the wall
+
+
+def test_the_method_loads_no_reader_no_study_no_picture():
+    """`import sjepa.pretrain` stays within the method and the store: at most 25 modules of ours."""
+    code = ("import sys, sjepa.pretrain; "
+            "print(*[m for m in sys.modules if m.split('.')[0] == 'sjepa'])")
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = made.stdout.split()
+    rooms = ("sources", "formats", "study", "show", "synthetic")
+    assert not [m for m in loaded if set(m.split(".")) & set(rooms)]
+    assert len(loaded) <= 25, loaded
