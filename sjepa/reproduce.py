@@ -18,7 +18,6 @@ from sjepa.errors import main_with_errors
 from sjepa.evaluate import evaluate
 from sjepa.prepare import prepare
 from sjepa.pretrain import pretrain
-from sjepa.protocols.fusion import late_fusion
 from sjepa.study.records import read_records
 from sjepa.study.row import Row
 from sjepa.study.rows import load_row, rows
@@ -68,8 +67,6 @@ def run_row(row: Row) -> None:
     direct = {"prepare": prepare, "pretrain": pretrain, "report": write_report}
     if row.step in direct:
         direct[row.step](config)
-    elif row.step == "fuse":
-        late_fusion(config, row.command())
     else:
         evaluate(row.step, config, row.command())
 

@@ -12,12 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from sjepa.datasets.store import Store
-from sjepa.skeleton import NTU_JOINTS, SPINE_BASE, SPINE_SHOULDER
+from sjepa.skeleton import Skeleton
 
 FRAMES = 20  # a clip is resampled to so many poses
 C = 0.01  # inverse strength of the regression's penalty
-#: Sets filmed from one side: there, facing is part of the class and is left as it is.
-FRONTAL = ("kindergator",)
 
 
 def _resampled(x: np.ndarray, frames: int) -> np.ndarray:
@@ -29,9 +27,9 @@ def _resampled(x: np.ndarray, frames: int) -> np.ndarray:
     return x[low] * (1 - share) + x[high] * share
 
 
-def _facing(pose: np.ndarray) -> np.ndarray:
+def _facing(pose: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """The rotation about the vertical that turns the shoulders of `pose` `[V, 3]` along x."""
-    left, right = NTU_JOINTS.index("left shoulder"), NTU_JOINTS.index("right shoulder")
+    left, right = skeleton.joints.index("left shoulder"), skeleton.joints.index("right shoulder")
     across = pose[left] - pose[right]
     length = np.hypot(across[0], across[2])
     if length < 1e-6:
@@ -40,48 +38,58 @@ def _facing(pose: np.ndarray) -> np.ndarray:
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
-def describe_clip(x: np.ndarray, aligned: bool = True) -> np.ndarray:
+def describe_clip(x: np.ndarray, skeleton: Skeleton, aligned: bool = True) -> np.ndarray:
     """One vector a clip: positions, differences of frames, and three statistics of each joint.
 
-    Centred on the spine base of the first frame and divided by the median length of the spine, so
-    that neither place nor size of a person counts.
+    Centred on the spine's base in the first frame and divided by the median length of the spine, so
+    that neither place nor size of a person counts. A planar skeleton's confidence stays as it is.
 
     Args:
         x: `[T, V, 3]` metres, one body.
-        aligned: turn the first frame's shoulders along x.
+        skeleton: its joints.
+        aligned: turn the first frame's shoulders along x, where the skeleton has depth and names
+            its shoulders.
     """
-    x = x.astype(np.float64) - x[0, SPINE_BASE]
-    length = np.median(np.linalg.norm(x[:, SPINE_SHOULDER] - x[:, SPINE_BASE], axis=-1))
-    x = x / max(length, 1e-6)
-    if aligned:
-        x = x @ _facing(x[0]).T
+    x, (base, shoulder) = x.astype(np.float64), skeleton.spine
+    axes = slice(2 if skeleton.planar else 3)
+    x[..., axes] -= x[0, base, axes].copy()
+    spine = np.linalg.norm((x[:, shoulder] - x[:, base])[:, axes], axis=-1)
+    x[..., axes] /= max(np.median(spine), 1e-6)
+    named = {"left shoulder", "right shoulder"} <= set(skeleton.joints)
+    if aligned and named and not skeleton.planar:
+        x = x @ _facing(x[0], skeleton).T
     x = _resampled(x, FRAMES)
     step = np.diff(x, axis=0)
     parts = x, step, x.mean(0), x.std(0), np.abs(step).mean(0)
     return np.concatenate([part.ravel() for part in parts])
 
 
-def describe_clips(store: Store, index: np.ndarray) -> np.ndarray:
-    """`[N, F]` vectors of the clips `index`; both bodies side by side where a set has two."""
-    aligned = store.meta["name"] not in FRONTAL
+def describe_clips(store: Store, skeleton: Skeleton, index: np.ndarray,
+                   frontal: bool = False) -> np.ndarray:
+    """`[N, F]` vectors of the clips `index`; both bodies side by side where a set has two.
+
+    In a set that was filmed from one side (`frontal`), facing is part of the class and stays.
+    """
     clips = (store.clip(i) for i in index)
     return np.stack([
-        np.concatenate([describe_clip(clip[:, body], aligned) for body in range(clip.shape[1])])
+        np.concatenate([describe_clip(clip[:, body], skeleton, not frontal)
+                        for body in range(clip.shape[1])])
         for clip in clips
     ])
 
 
-def standardised(store: Store, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Vectors of training and test clips, standardised by the training clips."""
-    seen, unseen = describe_clips(store, train), describe_clips(store, test)
-    scaler = StandardScaler().fit(seen)
-    return scaler.transform(seen), scaler.transform(unseen)
+def standardised(store: Store, skeleton: Skeleton, frontal: bool, train: np.ndarray,
+                 test: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Vectors `[N, F]` and `[M, F]` of training and test clips, by the training clips' scale."""
+    sides = [describe_clips(store, skeleton, index, frontal) for index in (train, test)]
+    scaler = StandardScaler().fit(sides[0])
+    return tuple(torch.from_numpy(scaler.transform(side)).float() for side in sides)
 
 
-def logistic_regression(seen: torch.Tensor, labels: torch.Tensor, unseen: torch.Tensor,
+def logistic_regression(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor,
                         classes: int) -> torch.Tensor:
     """Scores `[M, classes]` of the test clips; a class without a training clip has -inf."""
-    model = LogisticRegression(C=C, max_iter=300).fit(seen, labels.numpy())
-    scores = np.full((len(unseen), classes), -np.inf, np.float32)
-    scores[:, model.classes_] = model.predict_log_proba(unseen)
+    model = LogisticRegression(C=C, max_iter=300).fit(train, labels.numpy())
+    scores = np.full((len(test), classes), -np.inf, np.float32)
+    scores[:, model.classes_] = model.predict_log_proba(test)
     return torch.from_numpy(scores)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
-from sjepa.config import COMPILE, DEVICES, PRECISIONS, setting
+from sjepa.config import COMPILE, DEVICES, PRECISIONS, RUNS, setting
 from sjepa.errors import SjepaError
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What every protocol needs: the encoder, the data, the place of the record."""
+    """What every protocol needs: the encoder, the data, the place of the result."""
 
+    PROTOCOL: ClassVar[str]  # its name, in the folder of a result
     #: What may stand for the encoder: pretrained; the same shape with random weights, frozen; or
     #: vectors of poses and statistics, with nothing learned.
     METHODS: ClassVar[tuple[str, ...]] = ("sjepa", "random", "classical")
 
     run: str = setting("", "ours", "folder of a pretraining; untrained methods take its shape only")
     method: str = setting(
-        "sjepa", "ours", "sjepa; random, frozen; classical; scratch, trained with labels"
+        "sjepa", "ours", "sjepa: the encoder of run; random: untrained; classical: none at all"
     )
     dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
     split: str = setting("synthetic/xsub", "ours", "the protocol's training and test clips")
@@ -29,7 +31,9 @@ class EvaluateConfig:
     seed: int = setting(0, "ours", "of everything that the evaluation draws", "[0, inf)")
     device: str = setting("auto", "ours", "auto, cpu, cuda", choices=DEVICES)
     precision: str = setting("fp32", "ours", "of the frozen encoder", choices=PRECISIONS)
-    results: str = setting("", "ours", "folder of the record; empty: book/results")
+    out: str = setting(
+        "", "ours", "folder of the result, whose last part names it; empty: one inside run"
+    )
 
     def check(self) -> None:
         """Refuse a method that the protocol cannot judge."""
@@ -37,10 +41,19 @@ class EvaluateConfig:
             raise SjepaError(f"parameter method = {self.method!r}: expected "
                              f"{' or '.join(self.METHODS)}")
 
+    @property
+    def folder(self) -> Path:
+        """Where result, predictions and checkpoints go: `out`, or `RUN/PROTOCOL-SPLIT-METHOD`."""
+        home = Path(self.run) if self.run else RUNS / self.method
+        name = "-".join((self.PROTOCOL, *self.split.split("/"), self.method))
+        return Path(self.out) if self.out else home / name
+
 
 @dataclass(frozen=True)
 class LinearConfig(EvaluateConfig):
     """Linear probe on the frozen target encoder (lineage: MAMP's, after MAE's)."""
+
+    PROTOCOL = "linear"
 
     epochs: int = setting(
         100, "lineage", "passes of the probe over the training features", "[1, inf)"
@@ -72,6 +85,8 @@ class LinearConfig(EvaluateConfig):
 class KnnConfig(EvaluateConfig):
     """k nearest neighbours by cosine similarity on the frozen target encoder."""
 
+    PROTOCOL = "knn"
+
     ks: tuple[int, ...] = setting(
         (1, 5, 20), "ours", "all reported: choosing K on test would flatter", "[1, inf)"
     )
@@ -87,6 +102,8 @@ class KnnConfig(EvaluateConfig):
 class RetrievalConfig(KnnConfig):
     """Recall: is a training clip of the right class among the K most similar ones?"""
 
+    PROTOCOL = "retrieval"
+
     ks: tuple[int, ...] = setting(
         (1, 5, 10), "ours", "the literature's; nothing is chosen among them", "[1, inf)"
     )
@@ -96,8 +113,12 @@ class RetrievalConfig(KnnConfig):
 class FinetuneConfig(EvaluateConfig):
     """Fine-tuning of the whole target encoder under a new head (lineage: MAMP's recipe)."""
 
+    PROTOCOL = "finetune"
     METHODS: ClassVar[tuple[str, ...]] = ("sjepa", "scratch")
 
+    method: str = setting(
+        "sjepa", "ours", "sjepa: the encoder of run; scratch: its shape with random weights"
+    )
     precision: str = setting(
         "fp32", "lineage", "mixed precision is off in its scripts", choices=PRECISIONS
     )
@@ -130,35 +151,65 @@ class FinetuneConfig(EvaluateConfig):
     )
     test_every: int = setting(1, "lineage", "epochs between readings of the test clips", "[1, inf)")
     checkpoint_every: int = setting(5, "ours", "epochs between checkpoints", "[1, inf)")
-    out: str = setting("", "ours", "folder of the checkpoints; empty: a folder inside run")
 
 
 @dataclass(frozen=True)
 class SemiConfig(FinetuneConfig):
     """Semi-supervised: fine-tuning with the labels of a small share of the training clips."""
 
+    PROTOCOL = "semi"
+
     share: float = setting(
         0.01, "readers", "labels of each class; the paper has 1 % and 10 %", "(0, 1]"
     )
     subsets: int = setting(5, "lineage", "labelled subsets, of seeds seed, seed + 1, …", "[1, inf)")
+
+    @property
+    def percent(self) -> str:
+        """The share as metrics and folders name it: 0.01 is `1pct`."""
+        return f"{100 * self.share:g}pct"
+
+    @property
+    def folder(self) -> Path:
+        """As of other protocols, with the share in the name."""
+        name = super().folder.name.replace("semi", f"semi-{self.percent}", 1)
+        return Path(self.out) if self.out else super().folder.with_name(name)
 
 
 @dataclass(frozen=True)
 class TransferConfig(FinetuneConfig):
     """Transfer: an encoder pretrained on one data set, fine-tuned and probed on another."""
 
+    PROTOCOL = "transfer"
     METHODS: ClassVar[tuple[str, ...]] = ("sjepa",)
 
+    method: str = setting("sjepa", "ours", "sjepa alone: an untrained encoder has no origin")
     probe_passes: int = setting(0, "ours", "of the linear probe, as `passes` of linear", "[0, inf)")
 
 
 @dataclass(frozen=True)
 class FuseConfig:
-    """Late fusion of the class scores of evaluated runs, one a stream."""
+    """Late fusion of the class scores of evaluations that differ in their stream alone."""
 
-    scores: tuple[str, ...] = setting((), "ours", "files RUN/scores/ID.npz on the same test clips")
-    weights: tuple[float, ...] = setting((), "ours", "one a file; empty: equal ones", "[0, inf)")
-    results: str = setting("", "ours", "folder of the record; empty: book/results")
+    runs: tuple[str, ...] = setting((), "ours", "folders of evaluations of the same test clips")
+    metric: str = setting("top1", "ours", "whose scores: RUN/scores/METRIC.npz of each")
+    weights: tuple[float, ...] = setting((), "ours", "one a run; empty: equal ones", "[0, inf)")
+    out: str = setting("", "ours", "folder of the result; empty: one beside the first of runs")
+
+    def check(self) -> None:
+        """Refuse fewer than two runs, and other weights than one for each."""
+        if len(self.runs) < 2:
+            raise SjepaError(f"parameter runs = {list(self.runs)}: expected two folders of "
+                             "evaluations or more")
+        if self.weights and (len(self.weights) != len(self.runs) or not sum(self.weights)):
+            raise SjepaError(f"parameter weights = {list(self.weights)}: expected one a run "
+                             f"({len(self.runs)}), and not all 0")
+
+    @property
+    def folder(self) -> Path:
+        """Where the result goes: `out`, or a folder beside the first of `runs`."""
+        first = Path(self.runs[0])
+        return Path(self.out) if self.out else first.with_name(f"fuse-{first.name}")
 
 
 @dataclass(frozen=True)
@@ -173,5 +224,5 @@ class ReportConfig:
 CONFIGS = {
     "linear": LinearConfig, "knn": KnnConfig, "retrieval": RetrievalConfig,
     "finetune": FinetuneConfig, "semi": SemiConfig, "transfer": TransferConfig,
-    "fuse": FuseConfig, "report": ReportConfig,
+    "fuse": FuseConfig,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +12,15 @@ from sjepa.datasets import load_store
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 from sjepa.device import pick_device, pick_precision
-from sjepa.encoders import load_encoder
+from sjepa.encoders import load_encoder, untrained_like
 from sjepa.errors import SjepaError
-from sjepa.protocols.classical import standardised
 from sjepa.protocols.config import EvaluateConfig
-from sjepa.protocols.features import extract, pretrain_config, random_encoder
+from sjepa.protocols.features import extract
 
 
 @dataclass
 class Reading:
-    """What one metric saw of the M test clips, a row for each of the S seeds.
+    """What one metric says of the M test clips, a row for each of the S seeds.
 
     Attributes:
         right: `[S, M]` bool, which clips were taken rightly; the value is its mean.
@@ -33,10 +33,10 @@ class Reading:
     scores: np.ndarray | None = None
 
 
-def reading(predicted: torch.Tensor, wanted: torch.Tensor,
+def reading(predicted: torch.Tensor, labels: torch.Tensor,
             scores: torch.Tensor | None = None) -> Reading:
-    """The reading of one seed from predicted and wanted classes, `[M]` each."""
-    return Reading((predicted == wanted).numpy()[None], predicted.numpy()[None],
+    """The reading of one seed from predicted and true classes, `[M]` each."""
+    return Reading((predicted == labels).numpy()[None], predicted.numpy()[None],
                    None if scores is None else scores.numpy()[None])
 
 
@@ -47,65 +47,89 @@ class Result:
     Attributes:
         readings: metric to reading.
         seeds: of the evaluation, a number for each row of the readings.
-        hours: spent on it in earlier processes, which a checkpoint remembers.
+        seconds: spent on it in earlier processes, which a checkpoint remembers.
         peak_bytes: most memory that those used.
-        note: what a reader of the record must know.
+        note: what a reader of the numbers must know.
     """
 
     readings: dict[str, Reading]
     seeds: list[int]
-    hours: float = 0.0
+    seconds: float = 0.0
     peak_bytes: int = 0
     note: str = ""
 
 
 @dataclass
-class Bench:
-    """All that a protocol needs at hand: encoder, clips on the device, split, labels."""
+class Context:
+    """All that a protocol needs at hand: encoder, clips on the device, split, labels.
+
+    Args:
+        config: the protocol's settings.
+        store: the clips.
+        encoder: which is judged; None for `method: classical`.
+        run: the result of its pretraining, or of the one whose shape it has; None likewise.
+        train, test: `[N]` and `[M]` clip indices.
+
+    Raises:
+        SjepaError: an encoder of other joints than the store's.
+    """
 
     config: EvaluateConfig
     store: Store
-    encoder: torch.nn.Module
-    facts: dict
+    encoder: torch.nn.Module | None
+    run: dict | None
     train: np.ndarray
     test: np.ndarray
 
     def __post_init__(self):
         self.device = pick_device(self.config.device)
         self.dtype = pick_precision(self.config.precision, self.device)
-        self.encoder.to(self.device)
         self.data = self.store.to(self.device)
+        skeleton = self.data.skeleton
+        if self.encoder is not None:
+            if self.encoder.joints != len(skeleton):
+                raise SjepaError(
+                    f"the encoder of {self.config.run} takes {self.encoder.joints} joints, the "
+                    f"store {self.store.meta['name']} has {len(skeleton)} ({skeleton.name}): "
+                    "pretrain on a store of the same skeleton")
+            self.encoder.to(self.device)
         self.labels = torch.from_numpy(self.store.labels.astype(np.int64))
         self.classes = len(self.store.classes)
-        self.pretraining = pretrain_config(self.facts)
-        self.stream = self.pretraining.stream
+        self.pretraining: dict = self.run["settings"] if self.run else {}
+        self.stream = self.pretraining.get("stream", "joint")
 
     @property
-    def encoder_seed(self) -> int:
-        """Seed of the pretraining; 0 where the encoder is untrained and follows `config.seed`."""
-        return self.pretraining.seed if self.config.method == "sjepa" else 0
-
-    @property
-    def wanted(self) -> torch.Tensor:
+    def test_labels(self) -> torch.Tensor:
         """`[M]` classes of the test clips."""
         return self.labels[self.test]
 
     @property
-    def method(self) -> str:
-        """What records name as the method: a run with another target than latents is that."""
-        if self.config.method == "sjepa" and self.pretraining.target != "latent":
-            return self.pretraining.target
-        return self.config.method
+    def trained(self) -> bool:
+        """Whether the encoder's weights are those of the pretraining."""
+        return self.config.method == "sjepa"
 
-    def both_sides(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features of the training and of the test clips, at test time."""
-        if self.config.method == "classical":
-            sides = standardised(self.store, self.train, self.test)
-            return tuple(torch.from_numpy(side).float() for side in sides)
-        return self.features(self.train), self.features(self.test)
+    @property
+    def method(self) -> str:
+        """What results name as the method: a run with another target than latents is that."""
+        target = self.pretraining.get("target", "latent")
+        return target if self.trained and target != "latent" else self.config.method
+
+    @property
+    def frontal(self) -> bool:
+        """Whether the set was filmed from one side, so that facing is part of a class."""
+        return self.config.dataset == "kindergator"
+
+    @property
+    def coarse(self) -> tuple:
+        """For each class the coarser one that it belongs to, where a set has two readings."""
+        if self.config.dataset != "kindergator":
+            return ()
+        from sjepa.datasets.sources.kindergator import COARSE_OF_CLASS
+
+        return COARSE_OF_CLASS
 
     def features(self, index: np.ndarray, rotation: float | None = None, generator=None,
-                 by_joint: bool = False):
+                 by_joint: bool = False) -> torch.Tensor:
         """Features `[N, D]` of clips, at test time or (with a rotation) augmented.
 
         By joint they are `[N, V, D]`.
@@ -114,33 +138,38 @@ class Bench:
                        rotation=rotation, stream=self.stream, generator=generator,
                        by_joint=by_joint, dtype=self.dtype)
 
+    def both_sides(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features of the training and of the test clips, at test time."""
+        if self.encoder is not None:
+            return self.features(self.train), self.features(self.test)
+        from sjepa.protocols.classical import standardised  # needs scikit-learn; nothing else does
 
-def starting_encoder(config: EvaluateConfig) -> tuple[torch.nn.Module, dict]:
-    """The encoder that `config` names, and the facts of the pretraining behind it.
-
-    Raises:
-        SjepaError: no such run, or an encoder that does not fit the stores' skeleton.
-    """
-    if config.method == "classical":
-        return torch.nn.Identity(), {"config": {}, "hours": 0.0, "peak_bytes": 0}
-    if not config.run:
-        raise SjepaError("parameter run is empty: give the folder of a pretraining")
-    if config.method == "sjepa":
-        encoder, facts = load_encoder(config.run)
-    else:
-        encoder, facts = random_encoder(config.run, config.seed)
-    if encoder.joints != 25:
-        raise SjepaError(f"the encoder of {config.run} takes {encoder.joints} joints, the stores "
-                         "hold 25 (the layout ntu25): pretrain on a store")
-    return encoder, facts
+        return standardised(self.store, self.data.skeleton, self.frontal, self.train, self.test)
 
 
-def set_up(config: EvaluateConfig) -> Bench:
+def set_up(config: EvaluateConfig) -> Context:
     """Open what `config` names.
 
     Raises:
         SjepaError: no such store, split or run, or a class without a training clip.
     """
-    encoder, facts = starting_encoder(config)
+    encoder = run = None
+    if config.method != "classical":
+        if not config.run:
+            raise SjepaError("parameter run is empty: give the folder of a pretraining")
+        encoder, run = load_encoder(config.run)
+        if config.method != "sjepa":
+            encoder = untrained_like(encoder, config.seed)
     store = load_store(config.dataset)
-    return Bench(config, store, encoder, facts, *split(config.split, store))
+    return Context(config, store, encoder, run, *split(config.split, store))
+
+
+@contextlib.contextmanager
+def own_draws(seed: int, device: torch.device | str = "cpu"):
+    """Draw from `seed` inside; outside, the global generators stand where they stood."""
+    gpus = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(gpus):
+        torch.default_generator.manual_seed(seed)
+        if gpus:
+            torch.cuda.manual_seed(seed)
+        yield

@@ -9,24 +9,13 @@ import numpy as np
 import torch
 
 from sjepa.clips import DeviceStore, center_crop, center_on_spine, check_clip, train_crop
-from sjepa.config import PretrainConfig, make_config
+from sjepa.config import PretrainConfig
 from sjepa.device import autocast
-from sjepa.encoders import DEFAULT, load_encoder, load_pretrained, untrained_like
+from sjepa.encoders import DEFAULT, load_pretrained
 from sjepa.errors import SjepaError
 from sjepa.inputs import to_stream
 from sjepa.skeleton import NTU25, Skeleton
 from sjepa.views import base_rotation, seen
-
-
-def random_encoder(run: str | Path, seed: int) -> tuple[torch.nn.Module, dict]:
-    """An untrained encoder of the same shape as that of `run`, and the run's result."""
-    encoder, result = load_encoder(run)
-    return untrained_like(encoder, seed), result
-
-
-def pretrain_config(result: dict) -> PretrainConfig:
-    """The configuration that a run was pretrained with."""
-    return make_config(PretrainConfig, result["settings"])
 
 
 def encode_bodies(encoder: torch.nn.Module, clips: torch.Tensor, pool=None,

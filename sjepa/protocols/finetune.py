@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +23,19 @@ from tqdm import tqdm
 
 from sjepa.checkpoint import same_settings, save_atomically
 from sjepa.config import as_dict
+from sjepa.datasets.subsets import labelled_subset, write_list
 from sjepa.device import autocast, compile_modules, peak_bytes
-from sjepa.encoder import Encoder
+from sjepa.encoders import untrained_like
 from sjepa.errors import SjepaError
 from sjepa.pretrain import learning_rate
-from sjepa.protocols.classifier import Classifier
-from sjepa.protocols.config import FinetuneConfig
-from sjepa.protocols.context import Bench
+from sjepa.protocols.classifier import Classifier, layer_decay_groups
+from sjepa.protocols.config import FinetuneConfig, LinearConfig
+from sjepa.protocols.context import Context, Reading, Result, own_draws, reading
 from sjepa.protocols.features import network_input
-from sjepa.protocols.layer_decay import layer_decay_groups
+from sjepa.protocols.linear import probe
 
 
-def weights_hash(encoder: Encoder) -> str:
+def weights_hash(encoder: torch.nn.Module) -> str:
     """Hash of an encoder's weights: which pretraining a checkpoint started from."""
     digest = hashlib.sha256()
     for value in encoder.state_dict().values():
@@ -42,10 +44,10 @@ def weights_hash(encoder: Encoder) -> str:
 
 
 class FineTuning:
-    """One run: classifier, optimiser, counters, and what the test clips said on the way.
+    """One run: classifier, optimiser, counters, and readings of the test clips on the way.
 
     Args:
-        bench: the clips, the device, the classes.
+        context: the clips, the device, the classes.
         config: the settings.
         encoder: where the encoder starts; it is copied.
         train: `[N]` indices of the labelled clips.
@@ -54,27 +56,28 @@ class FineTuning:
         SjepaError: fewer than two training clips, on which BatchNorm cannot train.
     """
 
-    def __init__(self, bench: Bench, config: FinetuneConfig, encoder: Encoder, train: np.ndarray):
-        self.bench, self.config, self.device = bench, config, bench.device
+    def __init__(self, context: Context, config: FinetuneConfig, encoder: torch.nn.Module,
+                 train: np.ndarray):
+        self.context, self.config, self.device = context, config, context.device
         self.train = torch.from_numpy(train)
         self.batch = min(config.batch_size, len(train))
         if self.batch < 2:
             raise SjepaError(f"fine-tuning takes {self.batch} clips a step here, and BatchNorm "
                              "needs two: set batch_size or share higher")
         self.steps_per_epoch = len(train) // self.batch  # the last, smaller batch is dropped
-        self.origin = {"encoder": weights_hash(encoder), "store": bench.store.meta["sha256"]}
-        torch.manual_seed(config.seed)
-        self.model = Classifier(encoder, bench.classes, config.hidden, config.dropout,
-                                config.drop_path).to(self.device)
+        self.origin = {"encoder": weights_hash(encoder), "store": context.store.meta["sha256"]}
+        with own_draws(config.seed):
+            self.model = Classifier(encoder, context.classes, config.hidden, config.dropout,
+                                    config.drop_path).to(self.device)
         # The encoder alone: its rows can be padded, and BatchNorm in the head would notice.
         self.compiled = compile_modules([self.model.encoder], config.compile, self.device)
         self.model.padded = self.compiled
         decay = 1.0 if config.method == "scratch" else config.layer_decay
         self.optimizer = torch.optim.AdamW(
-            layer_decay_groups(self.model, encoder.depth, decay, config.weight_decay),
+            layer_decay_groups(self.model, decay, config.weight_decay),
             lr=config.lr, fused=self.device.type == "cuda",
         )
-        self.scaler = torch.amp.GradScaler("cuda", enabled=bench.dtype == torch.float16)
+        self.scaler = torch.amp.GradScaler("cuda", enabled=context.dtype == torch.float16)
         self.epoch, self.seconds, self.earlier, self.peak = 0, 0.0, 0.0, 0
         self.history: list[dict] = []
         self.scores = self.best = None
@@ -83,7 +86,7 @@ class FineTuning:
         """Scores `[B, classes]` in float32, before softmax, of clips `[B, M, T, V, 3]`."""
         if self.compiled:
             torch.compiler.cudagraph_mark_step_begin()
-        with autocast(self.device, self.bench.dtype):
+        with autocast(self.device, self.context.dtype):
             return self.model(clips).float()
 
     def training_step(self, index: torch.Tensor, epoch: float, generator) -> torch.Tensor:
@@ -92,10 +95,10 @@ class FineTuning:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
         index = index.to(self.device)
-        clips = network_input(self.bench.data, index, self.model.encoder.frames,
-                              rotation=self.config.base_rotation, stream=self.bench.stream,
+        clips = network_input(self.context.data, index, self.model.encoder.frames,
+                              rotation=self.config.base_rotation, stream=self.context.stream,
                               generator=generator)
-        loss = F.cross_entropy(self.class_scores(clips), self.bench.data.labels[index],
+        loss = F.cross_entropy(self.class_scores(clips), self.context.data.labels[index],
                                label_smoothing=self.config.label_smoothing)
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
@@ -107,16 +110,14 @@ class FineTuning:
         """One pass over the training clips in a fresh order; reads the test clips when due."""
         begun = time.perf_counter()
         seed = 3 * (self.config.seed * 100_003 + self.epoch)  # three streams of draws an epoch
-        torch.manual_seed(seed)  # dropout and stochastic depth
         generator = torch.Generator(self.device).manual_seed(seed + 1)  # crops and rotations
         shuffle = torch.Generator().manual_seed(seed + 2)
         order = torch.randperm(len(self.train), generator=shuffle)
+        batches = self.train[order].split(self.batch)[: self.steps_per_epoch]
         self.model.train()
-        losses = [
-            self.training_step(part, self.epoch + step / self.steps_per_epoch, generator)
-            for step, part in enumerate(
-                self.train[order].split(self.batch)[: self.steps_per_epoch])
-        ]
+        with own_draws(seed, self.device):  # dropout and stochastic depth
+            losses = [self.training_step(part, self.epoch + step / self.steps_per_epoch, generator)
+                      for step, part in enumerate(batches)]
         self.epoch += 1
         row = {"epoch": self.epoch, "loss": torch.stack(losses).mean().item()}
         if not math.isfinite(row["loss"]):
@@ -137,13 +138,13 @@ class FineTuning:
         """
         self.model.eval()
         parts = []
-        for part in torch.from_numpy(self.bench.test).to(self.device).split(128):
-            clips = network_input(self.bench.data, part, self.model.encoder.frames,
-                                  crop=self.config.test_crop, stream=self.bench.stream)
+        for part in torch.from_numpy(self.context.test).to(self.device).split(128):
+            clips = network_input(self.context.data, part, self.model.encoder.frames,
+                                  crop=self.config.test_crop, stream=self.context.stream)
             parts.append(self.class_scores(clips).cpu())
         self.scores = torch.cat(parts)
         predicted = self.scores.argmax(1)
-        accuracy = (predicted == self.bench.wanted).float().mean().item() * 100
+        accuracy = (predicted == self.context.test_labels).float().mean().item() * 100
         if accuracy > max((r.get("accuracy", -1.0) for r in self.history), default=-1.0):
             self.best = predicted
         return accuracy
@@ -164,8 +165,7 @@ class FineTuning:
         Raises:
             SjepaError: it has other settings, other training clips, or started from other weights.
         """
-        elsewhere = ("results", "run", "subsets", "probe_passes")
-        same_settings(state["config"], self.config, out, elsewhere)
+        same_settings(state["config"], self.config, out, ("subsets", "probe_passes"))
         if state["origin"] != self.origin or not torch.equal(state["train"].cpu(), self.train):
             raise SjepaError(f"{out} holds a fine-tuning of another encoder or on other clips: "
                              "choose another out, or delete the folder")
@@ -177,7 +177,7 @@ class FineTuning:
         self.peak, self.scores, self.best = state["peak"], state["scores"], state["best"]
 
 
-def fine_tune(run: FineTuning, out: Path) -> FineTuning:
+def run_to_end(run: FineTuning, out: Path) -> FineTuning:
     """Run to the last epoch, or go on where the checkpoint in `out` stands, or return at once.
 
     Returns:
@@ -197,3 +197,72 @@ def fine_tune(run: FineTuning, out: Path) -> FineTuning:
             save_atomically(lambda p: torch.save(run.state(), p), path)
     bar.close()
     return run
+
+
+def checkpoints(config: FinetuneConfig) -> Path:
+    """The folder of the checkpoints of one seed."""
+    return config.folder / f"seed-{config.seed}"
+
+
+def tune(context: Context, config: FinetuneConfig, train: np.ndarray) -> Result:
+    """Fine-tune on the clips `train` with the seed of `config`; checkpoints go to its folder.
+
+    Returns:
+        `top1`, after the last epoch, and `top1-best-epoch`, chosen on the test clips.
+    """
+    encoder = context.encoder
+    if config.method == "scratch":
+        encoder = untrained_like(encoder, config.seed)
+    run = run_to_end(FineTuning(context, config, encoder, train), checkpoints(config))
+    readings = {"top1": reading(run.scores.argmax(1), context.test_labels, run.scores),
+                "top1-best-epoch": reading(run.best, context.test_labels)}
+    return Result(readings, [config.seed], run.earlier, run.peak,
+                  f"fine-tuned for {config.epochs} epochs")
+
+
+def run_finetune(context: Context) -> Result:
+    """Fine-tuning with the labels of all training clips."""
+    return tune(context, context.config, context.train)
+
+
+def run_semi(context: Context) -> Result:
+    """Fine-tuning with few labels, once for each labelled subset; each can be resumed."""
+    import scipy  # noqa: F401  the interval over seeds needs it: better missed now than at the end
+
+    config, results = context.config, []
+    for seed in range(config.seed, config.seed + config.subsets):
+        train = labelled_subset(context.store, context.train, config.share, seed)
+        results.append(tune(context, replace(config, seed=seed), train))
+        write_list(checkpoints(replace(config, seed=seed)) / "labelled.txt",
+                   context.store.names[train])
+    readings = {f"{metric}-{config.percent}": stack([result.readings[metric] for result in results])
+                for metric in results[0].readings}
+    return Result(readings, [r.seeds[0] for r in results], sum(r.seconds for r in results),
+                  max(r.peak_bytes for r in results),
+                  f"{results[0].note} on {len(train)} labelled clips of {len(context.train)}")
+
+
+def stack(readings: list[Reading]) -> Reading:
+    """The readings of several seeds as one."""
+    return Reading(*(None if getattr(readings[0], part) is None
+                     else np.concatenate([getattr(r, part) for r in readings])
+                     for part in ("right", "predicted", "scores")))
+
+
+def run_transfer(context: Context) -> Result:
+    """Fine-tuning, and the linear probe, on another data set than that of the pretraining.
+
+    Raises:
+        SjepaError: the encoder was pretrained on the same data set.
+    """
+    config, origin = context.config, context.pretraining["split"]
+    if origin.split("/")[0] == config.split.split("/")[0]:
+        raise SjepaError(f"{config.run} was pretrained on {origin}, the data set of "
+                         f"{config.split}: that is fine-tuning, use "
+                         "`python -m sjepa.evaluate finetune`")
+    result = tune(context, config, context.train)
+    linear = LinearConfig(seed=config.seed, base_rotation=config.base_rotation,
+                          passes=config.probe_passes)
+    for metric, probed in probe(context, linear).items():
+        result.readings[f"linear-{metric}"] = probed
+    return result

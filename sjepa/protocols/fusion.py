@@ -1,74 +1,174 @@
-"""Late fusion of evaluated runs: `python -m sjepa.evaluate fuse --params FILE`."""
+"""Predictions of an evaluation as files, and late fusion of several, one a stream."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
-from sjepa.config import STREAMS
+from sjepa.checkpoint import read_result, save_atomically, what_counts
+from sjepa.config import as_dict
+from sjepa.datasets.splits import reported_parts
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import FuseConfig
-from sjepa.protocols.scores import Predictions, fuse, load_predictions
-from sjepa.study.records import publish, record_id, summary
+from sjepa.protocols.context import Context, Reading, Result
 
 
-def _stream(metric: str) -> str:
-    """The stream that a record's metric names."""
-    return next((name for name in STREAMS if f"-{name}" in metric), "joint")
+@dataclass
+class Predictions:
+    """The test clips of an evaluation, and what it says of them.
+
+    Attributes:
+        names: `[M]` clip names.
+        labels: `[M]` true classes.
+        subjects: `[M]` whose they are.
+        classes: `[classes]` their names.
+        parts: reported part of the test clips to its `[M]` bool mask, all of them first.
+        predicted: `[M]` classes.
+        scores: `[M, classes]` float32 before softmax; None where a protocol has none.
+    """
+
+    names: np.ndarray
+    labels: np.ndarray
+    subjects: np.ndarray
+    classes: np.ndarray
+    parts: dict[str, np.ndarray]
+    predicted: np.ndarray | None = None
+    scores: np.ndarray | None = None
 
 
-def fusible(paths: tuple) -> list[Predictions]:
-    """The predictions in the files `paths`, if late fusion of them makes sense.
+def predictions_of(context: Context) -> Predictions:
+    """The test clips of a context, on which nothing is said so far."""
+    store, test = context.store, context.test
+    parts = reported_parts(context.config.split, store, context.train, test)
+    return Predictions(store.names[test], store.labels[test], store.subjects[test],
+                       np.array(store.classes), parts)
+
+
+def save_predictions(clips: Predictions, result: Result, folder: Path) -> None:
+    """Write `folder/METRIC.npz` of each metric that names classes, or `METRIC-seed-N.npz` a seed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = {name: value for name, value in vars(clips).items() if value is not None}
+    shared |= {"parts": np.array(list(clips.parts)), "masks": np.stack(list(clips.parts.values()))}
+    for metric, reading in result.readings.items():
+        for row, seed in enumerate(result.seeds if reading.predicted is not None else ()):
+            arrays = shared | {"predicted": reading.predicted[row]}
+            if reading.scores is not None:
+                arrays["scores"] = reading.scores[row]
+            name = metric if len(result.seeds) == 1 else f"{metric}-seed-{seed}"
+            save_atomically(lambda path, a=arrays: _write(path, a), folder / f"{name}.npz")
+
+
+def _write(path: Path, arrays: dict) -> None:
+    with path.open("wb") as handle:  # of a name without .npz, which numpy would add
+        np.savez_compressed(handle, **arrays)
+
+
+def load_predictions(path: str | Path) -> Predictions:
+    """The predictions in `path`, `OUT/scores/METRIC.npz` of an evaluation in `OUT`.
 
     Raises:
-        SjepaError: fewer than two files, no scores, other test clips, or another protocol,
-            method, preset or metric.
+        SjepaError: there is no such file, or it is something else.
     """
-    sources = [load_predictions(str(path)) for path in paths]
-    if len(sources) < 2:
-        raise SjepaError("parameter scores: expected two files RUN/scores/ID.npz or more, "
-                         f"found {len(sources)}")
-    first, plain = sources[0], []
-    for path, other in zip(paths, sources, strict=True):
-        if not (np.array_equal(first.names, other.names)
-                and np.array_equal(first.wanted, other.wanted)):
-            raise SjepaError(f"{path} scores other test clips than {paths[0]}: "
-                             "fuse runs that were evaluated on the same split")
-        if other.scores is None:
-            raise SjepaError(f"{path} holds no class scores, which fusion needs: take those of a "
-                             "linear probe or a fine-tuning after its last epoch")
-        metric = other.record["metric"].replace(f"-{_stream(other.record['metric'])}", "")
-        plain.append(other.record | {"metric": metric})
-        for name in ("protocol", "method", "preset", "metric"):
-            if plain[-1][name] != plain[0][name]:
-                raise SjepaError(f"{path} has {name} {plain[-1][name]}, {paths[0]} has "
-                                 f"{plain[0][name]}: fuse runs that differ in their stream alone")
-    return sources
+    path = Path(path)
+    if not path.is_file():
+        there = ", ".join(sorted(other.stem for other in path.parent.glob("*.npz")))
+        raise SjepaError(f"no predictions at {path}: the evaluation has those of "
+                         f"{there or 'no metric: run it first'}")
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+        arrays["parts"] = dict(zip(arrays["parts"].tolist(), arrays.pop("masks"), strict=True))
+        return Predictions(**arrays)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise SjepaError(f"{path} holds no predictions ({error}): evaluate the run again") \
+            from error
 
 
-def late_fusion(config: FuseConfig, command: str = "") -> list[dict]:
-    """Fuse the class scores of evaluated runs, one a stream, and write the records.
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis, in float64."""
+    raised = np.exp(scores.astype(np.float64) - scores.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)
+
+
+def fuse(scores: list[np.ndarray], weights: tuple[float, ...] = ()) -> np.ndarray:
+    """Late fusion: the weighted mean of the class probabilities of several runs.
+
+    Args:
+        scores: `[M, classes]` each, before softmax, of the same test clips.
+        weights: one a run, 0 or more, not all 0; empty: equal ones.
+
+    Returns:
+        `[M, classes]` probabilities.
+    """
+    weights = weights or [1.0] * len(scores)
+    return sum(w * softmax(s) for w, s in zip(weights, scores, strict=True)) / sum(weights)
+
+
+def _stream(result: dict) -> str:
+    """The stream of the encoder that was judged."""
+    return result["pretraining"]["settings"].get("stream", "joint")
+
+
+def _apart_from_stream(result: dict) -> dict:
+    """All that two results must share to be fused."""
+    behind = {name: value for name, value in what_counts(result["pretraining"]["settings"]).items()
+              if name != "stream"}
+    return {"protocol": result["step"], **what_counts(result["settings"]),
+            **{f"the pretraining's {name}": value for name, value in behind.items()}}
+
+
+def fusible(config: FuseConfig) -> tuple[list[dict], list[Predictions]]:
+    """Results and predictions of the evaluations `config.runs`, if fusing them makes sense.
 
     Raises:
-        SjepaError: the files or the weights do not fit together.
+        SjepaError: one is no evaluation of an encoder or has no class scores, or they differ in
+            anything but their stream, or in nothing.
     """
-    sources = fusible(config.scores)
-    first = sources[0]
-    predicted = fuse([s.scores for s in sources], config.weights).argmax(1)
-    streams = [_stream(s.record["metric"]) for s in sources]
-    metric = "-".join((first.record["metric"].replace(f"-{streams[0]}", ""), "fused", *streams,
-                       *(f"{w:g}" for w in config.weights)))
-    ids = ", ".join(s.record["id"] for s in sources)
-    records = []
-    for part, mask in first.parts.items():
-        value, interval = summary((predicted == first.wanted)[None, mask])
-        named = (first.record[name] for name in ("protocol", "method", "preset"))
-        record = first.record | {
-            "id": record_id(part, *named, metric, *first.seeds), "split": part, "metric": metric,
-            "value": value, "interval": interval, "paper": None,
-            "hours": round(sum(s.record["hours"] for s in sources), 4),
-            "peak_bytes": max(s.record["peak_bytes"] for s in sources),
-            "command": command, "note": f"late fusion of {ids}",
-        }
-        publish(record, config.results)
-        records.append(record)
-    return records
+    results = [read_result(run) for run in config.runs]
+    predictions = [load_predictions(Path(run) / "scores" / f"{config.metric}.npz")
+                   for run in config.runs]
+    for run, result, own in zip(config.runs, results, predictions, strict=True):
+        if own.scores is None:
+            raise SjepaError(f"{run} has no class scores of {config.metric}, which fusion needs: "
+                             "take those of a linear probe or a fine-tuning after its last epoch")
+        if not result.get("pretraining"):
+            raise SjepaError(f"{run} judges no encoder, so it has no stream: leave it out")
+        shared = _apart_from_stream(results[0])
+        for name, value in _apart_from_stream(result).items():
+            if shared.get(name) != value:
+                raise SjepaError(f"{run} has {name} = {value}, {config.runs[0]} has "
+                                 f"{shared.get(name)}: fuse runs that differ in their stream alone")
+        if not (np.array_equal(predictions[0].names, own.names)
+                and np.array_equal(predictions[0].labels, own.labels)):
+            raise SjepaError(f"{run} scores other test clips than {config.runs[0]}: "
+                             "evaluate both on the same store")
+    streams = [_stream(result) for result in results]
+    if len(set(streams)) < len(streams):
+        raise SjepaError(f"parameter runs: their streams are {', '.join(streams)}, and each may "
+                         "stand once")
+    return results, predictions
+
+
+def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
+    """Fuse the class scores of evaluations, one a stream.
+
+    Returns:
+        What a result states of them, its settings with the hashes of what was fused, the test
+        clips, and the reading.
+
+    Raises:
+        SjepaError: the runs do not fit together, see `fusible`.
+    """
+    results, sources = fusible(config)
+    chances = fuse([source.scores for source in sources], config.weights)
+    shared = ("dataset", "split", "method", "preset", "seed", "clips")
+    facts = {name: results[0][name] for name in shared}
+    facts["note"] = f"late fusion of {', '.join(_stream(result) for result in results)}"
+    settings = as_dict(config) | {"runs": {result["run"]: result["hash"] for result in results}}
+    predicted = chances.argmax(1)
+    reading = Reading((predicted == sources[0].labels)[None], predicted[None],
+                      np.log(chances.clip(1e-30)).astype(np.float32)[None])
+    return facts, settings, sources[0], Result({config.metric: reading}, [0])

@@ -1,9 +1,11 @@
-"""k nearest neighbours on frozen features: no training, so nothing to tune but K."""
+"""Nearest neighbours on frozen features: no training, so nothing to tune but K."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
+
+from sjepa.protocols.context import Context, Reading, Result, reading
 
 
 def nearest(train: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
@@ -25,10 +27,10 @@ def nearest(train: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
         similarity = F.normalize(part, dim=1) @ gallery
         # Not the largest K cut to the others: which of equally similar clips are taken would then
         # depend on what else is asked for. The product takes most of the time, not this.
-        for k, found in parts.items():
-            found.append(similarity.topk(min(k, len(train)), dim=1))
-    return {k: (torch.cat([part.values for part in found]),
-                torch.cat([part.indices for part in found])) for k, found in parts.items()}
+        for k, tops in parts.items():
+            tops.append(similarity.topk(min(k, len(train)), dim=1))
+    return {k: (torch.cat([top.values for top in tops]),
+                torch.cat([top.indices for top in tops])) for k, tops in parts.items()}
 
 
 def knn(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
@@ -47,23 +49,23 @@ def knn(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, ks: tuple
     Returns:
         K to `[M]` classes.
     """
-    made = {}
+    classes_of = {}
     for k, (similarity, index) in nearest(train, test, ks).items():
         votes = torch.zeros(len(test), classes)
         votes.scatter_add_(1, labels[index], (similarity + 1).clamp(min=0))
-        made[k] = votes.argmax(1)
-    return made
+        classes_of[k] = votes.argmax(1)
+    return classes_of
 
 
-def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, wanted: torch.Tensor,
-           ks: tuple[int, ...]) -> dict[int, torch.Tensor]:
+def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor,
+           test_labels: torch.Tensor, ks: tuple[int, ...]) -> dict[int, torch.Tensor]:
     """Retrieval: does a clip of the right class stand among the K most similar training clips?
 
     Args:
         train: `[N, D]` features of the gallery.
         labels: `[N]` their classes.
         test: `[M, D]` features of the queries.
-        wanted: `[M]` their classes.
+        test_labels: `[M]` their classes.
         ks: the K to report.
 
     Returns:
@@ -71,5 +73,24 @@ def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, wanted
     """
     most = max(ks)
     _, index = nearest(train, test, (most,))[most]  # cut below, so that it can but rise with K
-    right = labels[index] == wanted[:, None]
+    right = labels[index] == test_labels[:, None]
     return {k: right[:, :k].any(1) for k in ks}
+
+
+def run_knn(context: Context) -> Result:
+    """kNN with each K: `top1-k1`, …"""
+    train, test = context.both_sides()
+    config, labels = context.config, context.labels[context.train]
+    votes = knn(train, labels, test, config.ks, context.classes)
+    readings = {f"top1-k{k}": reading(predicted, context.test_labels)
+                for k, predicted in votes.items()}
+    return Result(readings, [config.seed])
+
+
+def run_retrieval(context: Context) -> Result:
+    """Recall at each K: `recall-at-1`, …"""
+    train, test = context.both_sides()
+    config, labels = context.config, context.labels[context.train]
+    hits = recall(train, labels, test, context.test_labels, config.ks)
+    return Result({f"recall-at-{k}": Reading(hit.numpy()[None]) for k, hit in hits.items()},
+                  [config.seed])

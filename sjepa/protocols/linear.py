@@ -14,6 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from sjepa.protocols.config import LinearConfig
+from sjepa.protocols.context import Context, Reading, Result, own_draws, reading
+
 
 def make_probe(dim: int, classes: int) -> nn.Sequential:
     """BatchNorm1d without affine parameters, then a linear layer that starts small."""
@@ -45,49 +48,108 @@ def linear_probe(passes, labels: torch.Tensor, test: torch.Tensor, test_labels: 
         test_labels: `[M]`.
         classes: number of classes.
         lrs: the L peak learning rates, each once.
-        epochs, batch_size, seed: see `sjepa.config.LinearConfig`.
+        epochs, batch_size, seed: see `sjepa.protocols.config.LinearConfig`.
 
     Returns:
-        Learning rate to what its probe said. `predicted`: `[M]` classes after the last epoch, the
+        Learning rate to what its probe says. `predicted`: `[M]` classes after the last epoch, the
         honest reading. `scores`: `[M, classes]` what they were chosen by, before softmax. `best`:
         `[M]` classes of the epoch with the best test accuracy, which the lineage prints and which
         looks at the test clips to choose. `curve`: test accuracy in percent after each epoch.
     """
-    torch.manual_seed(seed)
-    norm, first = make_probe(test.shape[1], classes)
+    with own_draws(seed):
+        norm, first = make_probe(test.shape[1], classes)
+        shuffle = torch.Generator().set_state(torch.get_rng_state())
     heads = [copy.deepcopy(first) for _ in lrs]
     groups = [{"params": head.parameters(), "lr": lr, "peak": lr}
               for head, lr in zip(heads, lrs, strict=True)]
     optimizer = torch.optim.SGD(groups, momentum=0.9)
-    made = {lr: {"curve": []} for lr in lrs}
+    probes = {lr: {"curve": []} for lr in lrs}
     for epoch in tqdm(range(epochs), desc="linear probe", unit="epoch", mininterval=5):
         features = passes(epoch)
         norm.train()
-        order = torch.randperm(len(features))
+        order = torch.randperm(len(features), generator=shuffle)
         parts = [p for p in order.split(batch_size) if len(p) > 1]  # BatchNorm needs two rows
         for step, part in enumerate(parts):
             share = (epoch + step / len(parts)) / epochs
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * (1 + math.cos(math.pi * share)) / 2
             scores = class_scores(heads, norm(features[part])).flatten(0, 1)
-            wanted = labels[part].repeat_interleave(len(heads))
-            loss = F.cross_entropy(scores, wanted, reduction="sum") / len(part)
+            targets = labels[part].repeat_interleave(len(heads))
+            loss = F.cross_entropy(scores, targets, reduction="sum") / len(part)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         norm.eval()
         with torch.no_grad():
             scores = class_scores(heads, norm(test))
-        for probe, own in zip(made.values(), scores.unbind(1), strict=True):
+        for probe, own in zip(probes.values(), scores.unbind(1), strict=True):
             _note(probe, own, test_labels)
-    return made
+    return probes
 
 
-def _note(probe: dict, scores: torch.Tensor, wanted: torch.Tensor) -> None:
+def _note(probe: dict, scores: torch.Tensor, labels: torch.Tensor) -> None:
     """Add an epoch's test scores `[M, classes]` to what is known of a probe."""
     predicted = scores.argmax(1)
-    accuracy = (predicted == wanted).float().mean().item() * 100
+    accuracy = (predicted == labels).float().mean().item() * 100
     if accuracy > max(probe["curve"], default=-1.0):
         probe["best"] = predicted
     probe["curve"].append(accuracy)
     probe |= {"predicted": predicted, "scores": scores}
+
+
+def probe(context: Context, config: LinearConfig) -> dict[str, Reading]:
+    """The linear probe of an encoder, on augmented passes over the training clips.
+
+    Returns:
+        `top1` (last epoch), `top1-best-epoch` (chosen on test), and for each further learning rate
+        its last epoch: `top1-lr0.3`, …. With `by_joint` the last epochs of the same probes on
+        features whose joints stand side by side: `top1-joints`, …
+    """
+    generator = torch.Generator(context.device).manual_seed(config.seed)
+    kept: dict[int, torch.Tensor] = {}
+
+    def passes(epoch: int) -> torch.Tensor:
+        number = epoch % config.passes if config.passes else epoch
+        if number in kept:
+            return kept[number]
+        features = context.features(context.train, config.base_rotation, generator,
+                                    config.by_joint)
+        if config.passes:
+            kept[number] = features
+        return features
+
+    test = context.features(context.test, by_joint=config.by_joint)
+    if not config.by_joint:
+        return _readings(context, config, passes, test)
+    readings = _readings(context, config, lambda epoch: passes(epoch).mean(1), test.mean(1))
+    joints = _readings(context, config, lambda epoch: passes(epoch).flatten(1), test.flatten(1))
+    del joints["top1-best-epoch"]  # the lineage prints it of its own pooling
+    return readings | {f"{metric}-joints": reading for metric, reading in joints.items()}
+
+
+def _readings(context: Context, config: LinearConfig, passes, test) -> dict[str, Reading]:
+    """Metric to reading of the probes on one kind of feature."""
+    labels = context.test_labels
+    probes = linear_probe(
+        passes, context.labels[context.train], test, labels, context.classes,
+        epochs=config.epochs, lrs=(config.lr, *config.more_lrs), batch_size=config.batch_size,
+        seed=config.seed,
+    )
+    main = probes.pop(config.lr)
+    return {"top1": reading(main["predicted"], labels, main["scores"]),
+            "top1-best-epoch": reading(main["best"], labels)} | {
+        f"top1-lr{lr:g}": reading(other["predicted"], labels, other["scores"])
+        for lr, other in probes.items()}
+
+
+def run_linear(context: Context) -> Result:
+    """The linear probe; of `method: classical` logistic regression."""
+    config, labels = context.config, context.labels
+    if config.method != "classical":
+        return Result(probe(context, config), [config.seed])
+    from sjepa.protocols.classical import logistic_regression  # needs scikit-learn
+
+    train, test = context.both_sides()
+    scores = logistic_regression(train, labels[context.train], test, context.classes)
+    return Result({"top1": reading(scores.argmax(1), context.test_labels, scores)}, [config.seed],
+                  note="logistic regression on poses, steps and statistics")

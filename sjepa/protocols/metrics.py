@@ -1,20 +1,64 @@
-"""What an accuracy hides: classes that are never found, and pairs that are taken for each other."""
+"""What an accuracy hides: its interval, classes never found, and pairs taken for each other."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+FEWEST_SUBJECTS = 5  # resampling fewer people says nothing of other people
 
-def confusion(wanted: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts `[classes, classes]`: row = true class, column = predicted class."""
-    return np.bincount(wanted * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+def wilson(right: int, clips: int) -> tuple[float, float]:
+    """95 % interval in percent of a share of independent clips, after Wilson (1927)."""
+    z, share = 1.959964, right / clips
+    middle = (share + z**2 / (2 * clips)) / (1 + z**2 / clips)
+    half = z * math.sqrt(share * (1 - share) / clips + (z / (2 * clips)) ** 2) / (1 + z**2 / clips)
+    return max(100 * (middle - half), 0.0), min(100 * (middle + half), 100.0)
+
+
+def by_subject(right: np.ndarray, subjects: np.ndarray, draws: int = 2000,
+               seed: int = 0) -> tuple[float, float]:
+    """95 % interval in percent by drawing whole people: the clips of one are not independent.
+
+    Args:
+        right: `[M]` bool, which clips were taken rightly.
+        subjects: `[M]` whose they are.
+        draws, seed: of the bootstrap.
+    """
+    _, owner = np.unique(subjects, return_inverse=True)
+    hits, clips = np.bincount(owner, right), np.bincount(owner)
+    drawn = np.random.default_rng(seed).integers(len(clips), size=(draws, len(clips)))
+    low, high = np.percentile(hits[drawn].sum(1) / clips[drawn].sum(1) * 100, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def over_seeds(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of `[S]` percentages, by Student's t, cut off at 0 and 100."""
+    from scipy.stats import t  # comes with scikit-learn; one seed does without
+
+    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+    return max(float(values.mean() - half), 0.0), min(float(values.mean() + half), 100.0)
+
+
+def interval(right: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
+    """95 % interval in percent of what `[S, M]` says: S seeds on the same M test clips.
+
+    Several seeds: over their means. One: by subject, if it was both right and wrong on clips of
+    five people or more; else Wilson's.
+    """
+    if len(right) > 1:
+        return over_seeds(right.mean(1) * 100)
+    if len(np.unique(subjects)) >= FEWEST_SUBJECTS and 0 < right.mean() < 1:
+        return by_subject(right[0], subjects)
+    return wilson(int(right.sum()), right.size)
 
 
 def per_class_accuracy(matrix: np.ndarray) -> np.ndarray:
     """Accuracy of each class in percent, `[classes]`; NaN where the test part has no clip of it.
 
     Args:
-        matrix: as `confusion` gives it.
+        matrix: counts `[classes, classes]`, as `sklearn.metrics.confusion_matrix` gives them.
     """
     clips = matrix.sum(1)
     return np.divide(100.0 * matrix.diagonal(), clips, out=np.full(len(matrix), np.nan),
@@ -25,7 +69,7 @@ def confused_pairs(matrix: np.ndarray, k: int = 10) -> list[tuple[int, int, int]
     """The k pairs of classes that are mistaken for each other most often.
 
     Args:
-        matrix: as `confusion` gives it.
+        matrix: see `per_class_accuracy`.
         k: pairs at most; pairs without a mistake are left out.
 
     Returns:

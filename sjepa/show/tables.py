@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numbers
 
-from sjepa.protocols.metrics import confused_pairs, confusion, per_class_accuracy
-from sjepa.protocols.scores import Predictions
+from sklearn.metrics import confusion_matrix
+
+from sjepa.protocols.fusion import Predictions
+from sjepa.protocols.metrics import confused_pairs, per_class_accuracy
 
 NOT_RUN = "not run"
 
@@ -77,9 +79,14 @@ def _share(value: float) -> str:
     return "–" if value != value else f"{value:.1f}"  # NaN: no test clip of that class
 
 
+def _confusion(made: Predictions):
+    """Counts `[classes, classes]`: row = true class, column = predicted class."""
+    return confusion_matrix(made.labels, made.predicted, labels=range(len(made.classes)))
+
+
 def class_table(made: Predictions) -> Table:
     """Accuracy of each class in percent, the worst first, with its number of test clips."""
-    matrix = confusion(made.wanted, made.predicted, len(made.classes))
+    matrix = _confusion(made)
     accuracy, clips = per_class_accuracy(matrix), matrix.sum(1)
     return Table(["class", "> test clips", "> accuracy, %"], [
         [made.classes[k], clips[k], _share(accuracy[k])] for k in accuracy.argsort(kind="stable")])
@@ -87,7 +94,7 @@ def class_table(made: Predictions) -> Table:
 
 def pairs_table(made: Predictions, k: int = 10) -> Table:
     """The k pairs of classes that are mistaken for each other most often."""
-    matrix = confusion(made.wanted, made.predicted, len(made.classes))
+    matrix = _confusion(made)
     return Table(["one", "other", "> mistakes"], [
         [made.classes[a], made.classes[b], count] for a, b, count in confused_pairs(matrix, k)])
 
