@@ -102,10 +102,10 @@ def people(skeleton, count=16, frames=40, seed=0):
     """Clips of swinging joints as a store on the device; of a planar skeleton x, y, score."""
     rng = np.random.default_rng(seed)
     rest, reach = rng.normal(0, 0.4, (2, 1, 1, len(skeleton), 3))
-    phase = rng.uniform(0, 2 * np.pi, (count, 1, 1, 1)) + np.arange(frames)[:, None, None] / 5
+    phase = rng.uniform(0, 0.5, (count, 1, 1, 1)) + np.arange(frames)[:, None, None] / 5
     clips = rest + reach * np.sin(phase) + rng.normal(0, 0.002, (count, frames, len(skeleton), 3))
     if skeleton.planar:
-        clips[..., 2] = rng.uniform(0.2, 1, clips.shape[:3])
+        clips[..., 2] = 0.6 + 0.3 * np.sin(phase[..., 0])
     starts = torch.arange(count) * frames
     joints = torch.tensor(clips, dtype=torch.float32).flatten(0, 1)
     return DeviceStore(joints, starts[:, None], torch.full((count,), frames),
@@ -123,7 +123,7 @@ def test_the_method_learns_on_other_skeletons(tiny, skeleton, target):
     network = TARGETS[target](config, skeleton)
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=2e-3)
     losses = []
-    for _ in range(25):
+    for _ in range(40):
         x, weight = make_batch(data, torch.arange(16), config, generator)
         inputs = draw(x, config, generator, skeleton)
         assert inputs[0].shape[1:] == (config.frames, len(skeleton), 3)
@@ -132,7 +132,7 @@ def test_the_method_learns_on_other_skeletons(tiny, skeleton, target):
         made.loss.backward()
         optimizer.step()
         losses.append(made.loss.item())
-    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:3])
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:3])
 
 
 def test_a_planar_body_keeps_its_confidences(clip):
