@@ -9,7 +9,6 @@ import math
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -301,6 +300,9 @@ def _loop(run: Pretraining, out: Path) -> None:
         while run.epoch < config.epochs:
             row = run.run_epoch()
             if config.knn_every and run.epoch % config.knn_every == 0:
+                # From the room above, and only where it is asked for: the method judges nothing.
+                from sjepa.protocols.knn import held_out_accuracy
+
                 row |= held_out_accuracy(run)
             due = run.epoch % config.checkpoint_every == 0 or run.epoch == config.epochs
             if first:  # saved before anything is said: a closed terminal loses nothing
@@ -322,29 +324,6 @@ def _say(run: Pretraining, row: dict[str, float]) -> None:
           f"  {run.seconds:.0f} s", sep="", flush=True)
     for warning in warnings(row, run.config.dim):
         print(f"  warning: {warning}", flush=True)
-
-
-def held_out_accuracy(run: Pretraining) -> dict[str, float]:
-    """Accuracy of one nearest neighbour, in percent, on held-out subjects of the training part.
-
-    The first in ten subjects, at least one, are looked up among the others. Labels are used for
-    this reading alone; test clips never. Empty where all training clips are of one subject.
-    """
-    # From the room above, and only where it is asked for: the method itself judges nothing.
-    from sjepa.protocols.features import extract
-    from sjepa.protocols.knn import knn
-
-    train = run.train.numpy()
-    subjects = np.unique(run.store.subjects[train])
-    held = np.isin(run.store.subjects[train], subjects[: max(1, len(subjects) // 10)])
-    if held.all():
-        return {}
-    known, asked = (extract(run.model.target.encoder, run.data, train[side], dtype=run.dtype,
-                            stream=run.config.stream) for side in (~held, held))
-    labels = torch.from_numpy(run.store.labels.astype(np.int64))
-    predicted = knn(known, labels[train[~held]], asked, (1,), len(run.store.classes))[1]
-    right = (predicted == labels[train[held]]).float().mean()
-    return {"knn": right.item() * 100}
 
 
 def event_writer(folder: Path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from sjepa.protocols.context import Context, Reading, Result, reading
+from sjepa.protocols.features import extract
 
 
 def nearest(train: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
@@ -75,6 +77,28 @@ def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor,
     _, index = nearest(train, test, (most,))[most]  # cut below, so that it can but rise with K
     right = labels[index] == test_labels[:, None]
     return {k: right[:, :k].any(1) for k in ks}
+
+
+def held_out_accuracy(run) -> dict[str, float]:
+    """Accuracy of one nearest neighbour, in percent, on held-out subjects of the training part.
+
+    The first in ten subjects, at least one, are looked up among the others. Labels are used for
+    this reading alone; test clips never. Empty where all training clips are of one subject.
+
+    Args:
+        run: a `sjepa.pretrain.Pretraining`.
+    """
+    train = run.train.numpy()
+    subjects = np.unique(run.store.subjects[train])
+    held = np.isin(run.store.subjects[train], subjects[: max(1, len(subjects) // 10)])
+    if held.all():
+        return {}
+    known, asked = (extract(run.model.target.encoder, run.data, train[side], dtype=run.dtype,
+                            stream=run.config.stream) for side in (~held, held))
+    labels = torch.from_numpy(run.store.labels.astype(np.int64))
+    predicted = knn(known, labels[train[~held]], asked, (1,), len(run.store.classes))[1]
+    right = (predicted == labels[train[held]]).float().mean()
+    return {"knn": right.item() * 100}
 
 
 def run_knn(context: Context) -> Result:

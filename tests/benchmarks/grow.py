@@ -9,33 +9,23 @@ median of a few steps after one untimed step.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import statistics
 import sys
 from pathlib import Path
-from unittest import mock
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
 import torch  # noqa: E402
 from generated import GeneratedStore  # noqa: E402
 from step import Ours  # noqa: E402
-from timing import (  # noqa: E402
-    CLOCKS,
-    check_clock,
-    load_now,
-    timed,
-    usual_memory,
-    warm_up,
-)
+from timing import CLOCKS, check_clock, load_now, timed, warm_up  # noqa: E402
 
-from sjepa.checkpoint import save_atomically  # noqa: E402
+from sjepa.checkpoint import commit, save_atomically, versions  # noqa: E402
 from sjepa.config import PretrainConfig, make_config  # noqa: E402
 from sjepa.device import describe  # noqa: E402
 from sjepa.errors import main_with_errors  # noqa: E402
 from sjepa.study import flops as costs  # noqa: E402
-from sjepa.study.records import commit, versions  # noqa: E402
 
 #: What grows, and the settings of each row.
 GRID = {
@@ -43,32 +33,18 @@ GRID = {
     "blocks of the encoder": [dict(depth=depth) for depth in (2, 4, 8, 16)],
     "clips a step": [dict(batch_size=clips) for clips in (4, 8, 16, 32)],
     "without": [
-        dict(empty_bodies="all"), dict(precision="fp32"), dict(attention="fused"),
-        dict(memory="returned"), dict(accumulate=2),
+        dict(empty_bodies="all"), dict(precision="bf16"), dict(accumulate=2),
     ],
 }
 
 
-@contextlib.contextmanager
-def undone(change: dict):
-    """Take back what is no setting: memory that is kept, attention in blocks."""
-    with contextlib.ExitStack() as stack:
-        if change.get("attention") == "fused":
-            stack.enter_context(mock.patch.object(attention, "blocks_pay", return_value=False))
-        if change.get("memory") == "returned":
-            stack.enter_context(usual_memory(torch.device("cpu")))
-        yield
-
-
 def measure(change: dict, base: dict, steps: int, clock: str) -> dict:
     """One row: seconds a step and what they mean, with the settings `change`."""
-    params = base | {k: v for k, v in change.items() if k not in ("attention", "memory")}
-    config = make_config(PretrainConfig, params)
+    config = make_config(PretrainConfig, base | change)
     ours = Ours(config, GeneratedStore(64))
-    with undone(change):
-        warm_up(ours, 1, ours.run.device)
-        ours.rows = []
-        seconds = [timed(ours, 1, ours.run.device, clock) for _ in range(steps)]
+    warm_up(ours, 1, ours.run.device)
+    ours.rows = []
+    seconds = [timed(ours, 1, ours.run.device, clock) for _ in range(steps)]
     speed = config.batch_size / statistics.median(seconds)
     rows = statistics.mean(ours.rows) / config.batch_size
     flops = rows * costs.row_flops(config)
@@ -98,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     made = {
         "rows": rows, "device": describe(torch.device("cpu")), "threads": torch.get_num_threads(),
         "clock": args.clock, "load_before": load, "preset": args.preset,
-        "batch": args.batch, "steps": args.steps, "commit": commit(), "versions": versions(),
+        "batch": args.batch, "steps": args.steps, "commit": commit()[0], "versions": versions(),
         "command": "python " + " ".join(sys.argv),
     }
     out = Path(args.json)

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from sjepa.checkpoint import save_atomically
+from sjepa.checkpoint import commit, save_atomically, versions
 from sjepa.config import RESULTS
 from sjepa.datasets import prepare_store
 from sjepa.datasets.counts import USABLE
@@ -38,7 +38,6 @@ from sjepa.datasets.store import open_store
 from sjepa.datasets.writer import StoreWriter
 from sjepa.device import describe
 from sjepa.errors import SjepaError, main_with_errors
-from sjepa.study.records import commit, versions
 
 FRAMES = 80  # mean length of NTU's clips; the shortest have about 30 frames, the longest 300
 TWO_BODIES = 0.18  # share of NTU60's clips, 11 of whose 60 actions take two people
@@ -217,7 +216,7 @@ def report(seconds: dict[str, float], size: float, args: argparse.Namespace) -> 
         "rounds": args.rounds,
         "device": describe(torch.device("cpu")),
         "cores": os.cpu_count(),
-        "commit": commit(),
+        "commit": commit()[0],
         "versions": versions(),
         "command": f"python {' '.join(sys.argv)}",
         "note": "Generated files of NTU's grammar and size, in the system's file cache for every "

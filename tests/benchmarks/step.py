@@ -4,9 +4,7 @@
 
 The clips are generated (lengths and share of second bodies as in NTU60), so no data is needed.
 Rounds of both steps alternate and the medians over the rounds are reported: what else the machine
-does in the meantime then falls on both. On a CPU the plain step runs as a user's would, with memory
-that returns to the kernel, and once more with memory kept as `sjepa` keeps it. Under `torchrun` the
-batch is shared by all processes.
+does in the meantime then falls on both. Under `torchrun` the batch is shared by all processes.
 """
 
 from __future__ import annotations
@@ -32,20 +30,18 @@ from timing import (  # noqa: E402
     load_now,
     product_rate,
     profiled,
-    usual_memory,
     warm_up,
 )
 
-from sjepa import parallel  # noqa: E402
-from sjepa.checkpoint import save_atomically  # noqa: E402
-from sjepa.config import ROOT, PretrainConfig, load_params, make_config  # noqa: E402
+from sjepa.checkpoint import commit, save_atomically, versions  # noqa: E402
+from sjepa.config import PretrainConfig, make_config  # noqa: E402
 from sjepa.datasets.splits import SPLITS  # noqa: E402
-from sjepa.device import describe, pick_device  # noqa: E402
+from sjepa.device import describe, pick_device, rank, team, world  # noqa: E402
 from sjepa.errors import main_with_errors  # noqa: E402
 from sjepa.inputs import body_rows  # noqa: E402
 from sjepa.pretrain import Pretraining  # noqa: E402
 from sjepa.study import flops as costs  # noqa: E402
-from sjepa.study.records import commit, versions  # noqa: E402
+from sjepa.study.experiments import config_of, experiments  # noqa: E402
 
 NTU60 = 40_091, 1  # training clips of its cross-subject protocol, one epoch
 
@@ -101,10 +97,10 @@ class Plain:
 def paper_runs(samples_per_s: float) -> dict[str, float]:
     """Hours of each of the paper's pretrainings at this speed."""
     made = {}
-    for path in sorted((ROOT / "notebooks/full/params").glob("*-pretrain.yaml")):
-        config = make_config(PretrainConfig, load_params(path))
-        counts = SPLITS[config.split].counts if config.split in SPLITS else None
-        if config.preset == "paper" and counts:
+    for each in experiments("paper").values():
+        if each.step == "pretrain":
+            config = config_of(each.name)
+            counts = SPLITS[config.split].counts
             spent = costs.hours(counts[0], config.epochs, samples_per_s, config.batch_size)
             made[config.split] = round(spent, 2)
     return made
@@ -120,7 +116,7 @@ def measure(args, config: PretrainConfig) -> dict:
     device, run = ours.run.device, ours.run
     peak = warm_up(*((ours.compile_all, 1) if run.compiled else (ours, 2)), device)
     plain = {}
-    if not args.no_plain and parallel.world() == 1:
+    if not args.no_plain and world() == 1:
         plain = {batch: Plain(config, store, device, batch) for batch in args.plain_batch}
     plain_peak = [warm_up(step, 1, device) for step in plain.values()]
     turns, each, load = Turns(ours, plain, args.clock), args.steps // args.rounds, load_now()
@@ -131,8 +127,7 @@ def measure(args, config: PretrainConfig) -> dict:
     if args.profile:
         made["profile"] = {"ours": profiled(ours, device)}
         if plain:
-            with usual_memory(device):
-                made["profile"]["plain"] = profiled(plain[made["plain_batch"]], device)
+            made["profile"]["plain"] = profiled(plain[made["plain_batch"]], device)
     if device.type == "cuda":  # on a CPU all share one process, in which ours ran first
         made["plain_peak_bytes"] = max(plain_peak, default=None)
     rows = statistics.mean(ours.rows) / args.batch
@@ -140,13 +135,13 @@ def measure(args, config: PretrainConfig) -> dict:
         rows * speed, made["plain_samples_per_s"], config, run, args.clock
     ) | {
         "peak_bytes": peak, "step_seconds": turns.seconds["ours", run.batch],
-        "device": describe(device), "processes": parallel.world(),
+        "device": describe(device), "processes": world(),
         "threads": torch.get_num_threads(), "clock": args.clock, "load_before": load,
         "preset": config.preset, "batch": args.batch,
         "precision": str(run.dtype).removeprefix("torch."),
         "compile": config.compile if run.compiled else "none", "attention": args.attention,
         "empty_bodies": config.empty_bodies, "accumulate": config.accumulate, "clips": args.clips,
-        "steps": each * args.rounds, "rounds": args.rounds, "commit": commit(),
+        "steps": each * args.rounds, "rounds": args.rounds, "commit": commit()[0],
         "versions": versions(), "command": "python " + " ".join(sys.argv),
     }
 
@@ -173,7 +168,7 @@ def kept_up(rows_per_s: float, plain: float | None, config: PretrainConfig, run:
     flops, usual = costs.row_flops(config), None
     if plain and run.device.type == "cpu":
         usual = 2 * flops * plain / product_rate(run.device, torch.float32, clock)
-    return {"mfu": rows_per_s * flops / peak / parallel.world(), "plain_mfu": usual,
+    return {"mfu": rows_per_s * flops / peak / world(), "plain_mfu": usual,
             "peak_tflops": peak / 1e12, "peak_is": "data sheet" if sheet else "one large product"}
 
 
@@ -220,9 +215,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.empty_bodies:
         params["empty_bodies"] = args.empty_bodies
     config = make_config(PretrainConfig, params)
-    with parallel.team(config.device):
+    with team(config.device):
         made = measure(args, config)
-        if parallel.rank() > 0:
+        if rank() > 0:
             return
     out = Path(args.json)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""Seconds of a step: two clocks, turns of several steps, memory as others have it, a profile."""
+"""Seconds of a step: two clocks, turns of several steps, a profile."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import statistics
 import time
@@ -10,7 +9,7 @@ import time
 import torch
 from torch.autograd import DeviceType
 
-from sjepa.device import keep_freed_memory, peak_bytes
+from sjepa.device import peak_bytes
 from sjepa.errors import SjepaError
 
 #: `process` counts the seconds that a core worked for this process. With one thread on a quiet
@@ -78,20 +77,8 @@ def load_now() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows
 
 
-@contextlib.contextmanager
-def usual_memory(device: torch.device):
-    """Within, freed memory returns to the kernel, as it does unless somebody asks for more."""
-    if device.type == "cpu":
-        keep_freed_memory(False)
-    yield
-    if device.type == "cpu":
-        keep_freed_memory()
-
-
 class Turns:
     """All steps, round by round: ours, and the plain one with each of its batches.
-
-    On a CPU the plain one has two turns, the second with memory kept.
 
     Args:
         ours: a step without arguments; its `run` is a `sjepa.pretrain.Pretraining`.
@@ -107,10 +94,7 @@ class Turns:
         """One round: `each` steps of ours, `plain` steps of each plain batch."""
         self._time(("ours", self.ours.run.batch), self.ours, each)
         for batch, step in self.plain.items():
-            with usual_memory(self.device):
-                self._time(("plain", batch), step, plain)
-            if self.device.type == "cpu":
-                self._time(("plain_kept", batch), step, plain)
+            self._time(("plain", batch), step, plain)
 
     def _time(self, name: tuple, step, count: int) -> None:
         took = timed(step, count, self.device, self.clock)
@@ -124,12 +108,10 @@ class Turns:
     def beside(self) -> dict:
         """The plain step's figures at its best batch, and how many times as fast ours is."""
         (ours,) = self.speeds("ours").values()
-        made = {"plain_samples_per_s": None, "ratio": None}
-        for name, ratio in (("plain", "ratio"), ("plain_kept", "ratio_kept")):
-            speeds = self.speeds(name)
-            if speeds:
-                best = max(speeds, key=speeds.get)
-                made |= {f"{name}_samples_per_s": speeds[best], ratio: ours / speeds[best],
-                         f"{name}_batch": best, f"{name}_by_batch": speeds,
-                         f"{name}_step_seconds": self.seconds[name, best]}
-        return made
+        speeds = self.speeds("plain")
+        if not speeds:
+            return {"plain_samples_per_s": None, "ratio": None}
+        best = max(speeds, key=speeds.get)
+        return {"plain_samples_per_s": speeds[best], "ratio": ours / speeds[best],
+                "plain_batch": best, "plain_by_batch": speeds,
+                "plain_step_seconds": self.seconds["plain", best]}

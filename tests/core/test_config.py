@@ -14,11 +14,10 @@ from sjepa.config import (
     command_params,
     load_params,
     make_config,
-    notebook_params,
-    papermill_command,
 )
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS, LinearConfig
+from sjepa.study.notebook import notebook_params, papermill_command
 
 
 def test_every_setting_states_source_and_reason():

@@ -27,10 +27,9 @@ from sjepa.protocols.config import (
 )
 from sjepa.protocols.context import set_up
 from sjepa.protocols.features import extract
-from sjepa.protocols.fusion import late_fusion
+from sjepa.protocols.fusion import fuse, late_fusion, load_predictions, softmax
 from sjepa.protocols.knn import knn, nearest, recall
 from sjepa.protocols.metrics import confused_pairs, confusion, per_class_accuracy
-from sjepa.protocols.scores import fuse, load_predictions, softmax
 from sjepa.study.records import (
     PAPER,
     paper_value,

@@ -13,12 +13,12 @@ from sjepa.encoder import Encoder, drop_path
 from sjepa.errors import SjepaError
 from sjepa.evaluate import evaluate
 from sjepa.pretrain import learning_rate
-from sjepa.protocols.classifier import ActionHead, Classifier
+from sjepa.protocols.classifier import ActionHead, Classifier, layer_decay_groups
 from sjepa.protocols.config import FinetuneConfig
 from sjepa.protocols.context import set_up, starting_encoder
 from sjepa.protocols.features import clip_features, encode_bodies, network_input
 from sjepa.protocols.finetune import FineTuning, fine_tune
-from sjepa.protocols.layer_decay import layer_decay_groups, layer_of
+from sjepa.protocols.layer_decay import layer_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

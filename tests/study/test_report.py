@@ -8,7 +8,7 @@ import pytest
 
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import ReportConfig
-from sjepa.protocols.scores import Predictions
+from sjepa.protocols.fusion import Predictions
 from sjepa.show.plots import gain_chart, gap_chart
 from sjepa.show.tables import class_table, pairs_table
 from sjepa.study.records import PAPER, write_record
