@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import importlib.metadata
 import json
@@ -211,6 +212,13 @@ def save_history(history: list[dict[str, float]], out: Path) -> None:
              for row in history]
     text = "\n".join([",".join(columns), *lines, ""])
     save_atomically(lambda path: path.write_text(text), out / "history.csv")
+
+
+def read_history(folder: str | Path) -> list[dict[str, float]]:
+    """The readings of a run, a mapping an epoch; a reading that was not taken is left out."""
+    with (Path(folder) / "history.csv").open() as file:
+        return [{name: float(cell) for name, cell in row.items() if cell}
+                for row in csv.DictReader(file)]
 
 
 def resume(run, out: Path) -> None:
