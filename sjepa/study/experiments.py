@@ -228,6 +228,12 @@ def _every(text: str, file: Path) -> dict[str, Experiment]:
     return found
 
 
+def groups(file: Path = FILE) -> dict[str, str]:
+    """What each group of the file is, in words."""
+    parts = _parts(file.read_text(), file)
+    return {name: part["text"] for name, part in parts.items() if name != "prepare"}
+
+
 def experiments(groups: str = "", file: Path = FILE) -> dict[str, Experiment]:
     """The experiments of some groups by name, with all that they need, each after that.
 

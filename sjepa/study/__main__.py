@@ -1,0 +1,68 @@
+"""Full runs and what came of them.
+
+    python -m sjepa.study list open                 names of full runs
+    python -m sjepa.study expand NAME > p.yaml      the parameters of one
+    python -m sjepa.study report --params FILE      tables of what ran and what did not
+    python -m sjepa.study collect runs/NAME         a run's result into the book's tables
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from sjepa.config import command_line, command_params, make_config
+from sjepa.errors import main_with_errors
+from sjepa.protocols.config import ReportConfig
+from sjepa.study.experiments import experiment, experiments, groups
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line's arguments."""
+    parser = argparse.ArgumentParser(prog="python -m sjepa.study", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("list", help="names of full runs, each after what it needs")
+    one.add_argument("groups", nargs="?", default="", help=f"some of {','.join(groups())}")
+    one = commands.add_parser("expand", help="print the parameter file of a full run")
+    one.add_argument("name", help="as `list` names it")
+    about = "write tables of what ran and what did not"
+    given = command_line("python -m sjepa.study report", about, ReportConfig)
+    commands.add_parser("report", help=about, description=about, epilog=given.epilog,
+                        parents=[given], conflict_handler="resolve",
+                        formatter_class=argparse.RawDescriptionHelpFormatter)
+    one = commands.add_parser("collect", help="merge results of runs into book/results")
+    one.add_argument("folders", nargs="*", metavar="FOLDER",
+                     help="of a run, or with runs in it; all of runs/ if none is named")
+    one.add_argument("--replace", action="store_true",
+                     help="a run that is there with other settings gives way")
+    return parser.parse_args(argv)
+
+
+def listed(chosen: str) -> str:
+    """The experiments of some groups as text, a line each: step and name."""
+    rows = experiments(chosen).values()
+    lines = [f"{row.step:10} {row.name}" for row in rows]
+    return "\n".join([*(f"# {name}: {text}" for name, text in groups().items()
+                        if name in {row.group for row in rows}), *lines])
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; what it does not need is not imported."""
+    args = parse(argv)
+    if args.command == "list":
+        print(listed(args.groups))
+    elif args.command == "expand":
+        print(experiment(args.name).text, end="")
+    elif args.command == "report":
+        from sjepa.study.tables import write_report
+
+        write_report(make_config(ReportConfig, command_params(args)))
+    else:
+        from sjepa.study.results import collect
+
+        merged = collect(args.folders, args.replace)
+        print(f"{len(merged)} runs in book/results: {', '.join(merged)}")
+
+
+if __name__ == "__main__":
+    main_with_errors(main)
