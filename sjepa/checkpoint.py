@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from sjepa.config import ROOT, as_dict
+from sjepa.config import as_dict
 from sjepa.encoder import encoder_metadata
 from sjepa.errors import SjepaError
 
@@ -62,12 +62,13 @@ def make_writable(folder: Path) -> None:
 
 def _git(*arguments: str) -> str | None:
     """What git says in the project's own repository; None without git or outside of it."""
+    home = Path(__file__).resolve().parent.parent
     try:
-        top = subprocess.run(["git", "-C", ROOT, "rev-parse", "--show-toplevel"],
+        top = subprocess.run(["git", "-C", home, "rev-parse", "--show-toplevel"],
                              capture_output=True, text=True, check=True).stdout.strip()
-        if Path(top).resolve() != ROOT:
+        if Path(top).resolve() != home:
             return None  # a copy of the package inside somebody else's repository
-        return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True,
+        return subprocess.run(["git", "-C", home, *arguments], capture_output=True, text=True,
                               check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -22,8 +22,10 @@ import yaml
 
 from sjepa.errors import SjepaError
 
-#: The project's folder: a checkout's root, or where the installed package lies.
-ROOT = Path(__file__).resolve().parent.parent
+_HOME = Path(__file__).resolve().parent.parent
+#: The project's folder: the checkout that holds this package, or the working folder of an
+#: installed one. Runs and stores lie there.
+ROOT = _HOME if (_HOME / "notebooks" / "full").is_dir() else Path.cwd()
 RESULTS = ROOT / "book" / "results"
 RUNS = ROOT / "runs"
 
