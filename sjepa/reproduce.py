@@ -1,88 +1,86 @@
 """The quick reproduction: `python -m sjepa.reproduce quick`, minutes on two CPU cores.
 
-Every quick row of `sjepa.study.rows`, one after the other: pretrains the `quick` preset on the built-in
-data, judges it and its untrained twin by every protocol, and writes the records. What is up to
-date is not run again; a change of the code starts it afresh.
+Pretrains the preset `quick` on the built-in data and judges it and its untrained twin by every
+protocol: the group `quick` of `experiments.yaml`, each run in its own folder `runs/NAME`. A run that
+has its experiment's settings and is of today's code stays; what else lies there goes to `runs/old`.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import shutil
 from pathlib import Path
 
-from sjepa.config import RESULTS, ROOT, RUNS
-from sjepa.errors import main_with_errors
+from filelock import FileLock
+
+from sjepa.checkpoint import read_result
+from sjepa.config import RUNS
+from sjepa.errors import SjepaError, main_with_errors
 from sjepa.evaluate import evaluate
 from sjepa.prepare import prepare
 from sjepa.pretrain import pretrain
-from sjepa.study.records import read_records
-from sjepa.study.row import Row
-from sjepa.study.rows import load_row, rows
-from sjepa.study.tables import PROTOCOLS, row_record, write_report
-
-QUICK = RUNS / "quick"
-#: An empty file for each row that ran to its end, here and in the Snakefile.
-DONE = RUNS / "done"
+from sjepa.study.code import code_behind
+from sjepa.study.experiments import Experiment, config_of, experiments, other_settings
+from sjepa.study.tables import write_report
 
 
-def code() -> list[Path]:
-    """All code that a run depends on; pictures and tables are not among it."""
-    return [path for path in sorted((ROOT / "sjepa").rglob("*.py"))
-            if path.stem not in ("plots", "animation", "book", "report")]
+def current(row: Experiment) -> bool:
+    """Whether a finished run has the experiment's settings and is of today's code."""
+    folder, (code, files) = RUNS / row.run, code_behind()
+    try:
+        if other_settings(row, read_result(folder)):
+            return False
+    except SjepaError:
+        return False
+    if (folder / "code").is_file():
+        return (folder / "code").read_text() == code
+    # Other runners leave no mark: their runs are of this code if they are younger.
+    return (folder / "result.json").stat().st_mtime > max(f.stat().st_mtime for f in files)
 
 
-def inputs_hash() -> str:
-    """Hash of all code that a run depends on; the quick rows' parameters are code too."""
-    digest = hashlib.sha256()
-    for path in code():
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def forget_stale(inputs: str) -> None:
-    """Delete the quick runs if other code made them.
-
-    A run without the mark of its code, which the Snakefile leaves, stays if it is younger than
-    all code.
-    """
-    stamp, made = QUICK / "inputs", QUICK / "run.json"
-    fresh = stamp.is_file() and stamp.read_text() == inputs
-    if not stamp.is_file() and made.is_file():
-        fresh = made.stat().st_mtime > max(path.stat().st_mtime for path in code())
-    if not fresh:
-        for folder in (QUICK, RUNS / "quick-bone"):
-            shutil.rmtree(folder, ignore_errors=True)
-        for old in DONE.glob("quick-*"):
-            old.unlink()
-    QUICK.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(inputs)
-
-
-def run_row(row: Row) -> None:
-    """Run a row, by the function that its command line and its notebook call."""
-    config = load_row(row)
-    direct = {"prepare": prepare, "pretrain": pretrain, "report": write_report}
-    if row.step in direct:
-        direct[row.step](config)
+def run(row: Experiment) -> None:
+    """Run an experiment by the function that its command line and its notebook call."""
+    config, folder = config_of(row.name), RUNS / row.run
+    if folder.is_dir():
+        old = RUNS / "old" / row.run
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.move(folder, old)
+        print(f"{folder} was unfinished, or of other code or settings: now {old}", flush=True)
+    if row.step == "pretrain":
+        pretrain(config)
     else:
         evaluate(row.step, config, row.command())
+    (folder / "code").write_text(code_behind()[0])
 
 
 def quick() -> Path:
-    """Run the quick rows; returns the folder of the pretraining, which chapters load."""
-    forget_stale(inputs_hash())
-    DONE.mkdir(parents=True, exist_ok=True)
-    with contextlib.chdir(ROOT):  # parameter files name folders as seen from here
-        for row in rows("quick").values():
-            stamp = DONE / row.name
-            lost = row.step in PROTOCOLS and row_record(row, read_records()) is None
-            if lost or not stamp.is_file():
-                run_row(row)
-                stamp.touch()
-    return QUICK
+    """Run the quick experiments that are not up to date, one process at a time.
+
+    Returns:
+        The folder of the pretraining, which chapters load.
+
+    Raises:
+        SjepaError: something has to run, and the folder of runs cannot be written.
+    """
+    rows = experiments("quick")
+    runs = [row for row in rows.values() if row.step not in ("prepare", "report")]
+    if all(current(row) for row in runs):
+        return RUNS / "quick"
+    try:
+        (RUNS / "old").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(RUNS / ".quick.lock").acquire()  # another process may be at it
+    except OSError as error:
+        raise SjepaError(f"quick runs have to be made, and {RUNS} cannot be written "
+                         f"({error.strerror}): work in a copy that can") from error
+    with lock, contextlib.chdir(RUNS.parent):  # parameters name folders as seen from there
+        for row in rows.values():
+            if row.step == "prepare":
+                prepare(config_of(row.name))
+            elif row in runs and not current(row):
+                run(row)
+        write_report(config_of("quick-report"))
+    return RUNS / "quick"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -90,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m sjepa.reproduce", description=__doc__)
     parser.add_argument("what", choices=["quick"])
     parser.parse_args(argv)
-    print(f"{quick()}, records in {RESULTS}")
+    print(quick())
 
 
 if __name__ == "__main__":

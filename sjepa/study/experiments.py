@@ -8,13 +8,14 @@ from __future__ import annotations
 import difflib
 import functools
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import yaml
 
-from sjepa.config import ROOT, PretrainConfig, make_config
+from sjepa.config import ROOT, PretrainConfig, as_dict, make_config
 from sjepa.datasets.options import PrepareRun
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS, ReportConfig
@@ -45,6 +46,11 @@ class Experiment:
     group: str
     params: dict
     after: tuple[str, ...] = ()
+
+    @property
+    def run(self) -> str:
+        """The run's name, which is its folder's in `runs`; empty where there is none."""
+        return Path(self.params.get("out", "")).name
 
     @property
     def text(self) -> str:
@@ -278,3 +284,22 @@ def config_of(name: str, params: dict | None = None):
     """
     row = experiment(name)
     return make_config(STEPS[row.step], row.params if params is None else params)
+
+
+def other_settings(row: Experiment, result: dict) -> dict[str, tuple]:
+    """Where a run is not the experiment: settings that count to what it had, and what is planned.
+
+    Args:
+        row: what is planned; `auto` of it may come out as anything.
+        result: with `settings`, and in `pretraining` those of the run behind an evaluation.
+    """
+    from sjepa.checkpoint import what_counts  # here, since it needs torch
+
+    planned = json.loads(json.dumps(what_counts(as_dict(config_of(row.name)))))
+    found = json.loads(json.dumps(result["settings"]))
+    other = {name: (found.get(name), value) for name, value in planned.items()
+             if value not in ("auto", found.get(name))}
+    if result.get("pretraining"):
+        behind = other_settings(experiment(row.after[0]), result["pretraining"])
+        other |= {f"pretraining {name}": pair for name, pair in behind.items()}
+    return other
