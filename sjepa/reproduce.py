@@ -1,8 +1,8 @@
 """The quick reproduction: `python -m sjepa.reproduce quick`, minutes on two CPU cores.
 
-Pretrains the preset `quick` on the built-in data and judges it and its untrained twin by every
-protocol: the group `quick` of `experiments.yaml`, each run in its own folder `runs/NAME`. A run that
-has its experiment's settings and is of today's code stays; what else lies there goes to `runs/old`.
+The group `quick` of `experiments.yaml`: pretrains on the built-in data, and judges the encoder and
+its untrained twin by every protocol, each run in its own folder `runs/NAME`. A run of the planned
+settings and of today's code stays; what else lies there goes to `runs/old`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sjepa.errors import SjepaError, main_with_errors
 from sjepa.evaluate import evaluate
 from sjepa.prepare import prepare
 from sjepa.pretrain import pretrain
-from sjepa.study.code import code_behind
-from sjepa.study.experiments import Experiment, config_of, experiments, other_settings
+from sjepa.study.experiments import Experiment, config_of, experiments
+from sjepa.study.identity import code_behind, other_settings
 from sjepa.study.tables import write_report
 
 

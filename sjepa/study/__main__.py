@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 
 from sjepa.config import command_line, command_params, make_config
-from sjepa.errors import main_with_errors
+from sjepa.errors import SjepaError, main_with_errors
 from sjepa.protocols.config import ReportConfig
-from sjepa.study.experiments import experiment, experiments, groups
+from sjepa.study.experiments import experiments, groups
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -52,7 +52,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.command == "list":
         print(listed(args.groups))
     elif args.command == "expand":
-        print(experiment(args.name).text, end="")
+        if args.name in groups():
+            raise SjepaError(f"{args.name} is a group: name one of its experiments, see `list`")
+        print(experiments(args.name)[args.name].text, end="")
     elif args.command == "report":
         from sjepa.study.tables import write_report
 

@@ -1,56 +1,142 @@
-"""The quick reproduction: other code's runs go, those of this code stay, lost records come back."""
+"""The quick reproduction: what of other settings or code goes, what stays, who may train."""
 
 import os
+import threading
+import time
 
 import pytest
 
 from sjepa import reproduce
-from sjepa.study.rows import rows
+from sjepa.checkpoint import read_result, write_result
+from sjepa.config import as_dict
+from sjepa.errors import SjepaError
+from sjepa.study import identity
+from sjepa.study.experiments import STEPS, config_of, experiments
+from sjepa.study.identity import code_behind, other_settings
+
+RUNS = [row.run for row in experiments("quick").values() if row.step not in ("prepare", "report")]
 
 
 @pytest.fixture
 def house(tmp_path, monkeypatch):
-    """A made-up project: one code file, a finished quick run, two marks of finished rows."""
-    code, runs = tmp_path / "code.py", tmp_path / "runs"
-    for path in (code, runs / "quick" / "run.json", runs / "quick-bone" / "run.json",
-                 runs / "done" / "quick-linear", runs / "done" / "nwucla-small-linear"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
-    monkeypatch.setattr(reproduce, "code", lambda: [code])
-    monkeypatch.setattr(reproduce, "RUNS", runs)
-    monkeypatch.setattr(reproduce, "QUICK", runs / "quick")
-    monkeypatch.setattr(reproduce, "DONE", runs / "done")
+    """Quick runs that take no time: `house.ran` names them; code is one made-up file."""
+    code = tmp_path / "code.py"
+    code.write_text("x = 1")
     os.utime(code, (1000, 1000))
-    return tmp_path
+    made = type("House", (), {"ran": [], "runs": tmp_path / "runs", "code": code, "hash": "one"})
+
+    def train(step, config):
+        made.ran.append(config.out)
+        behind = {}
+        if step in STEPS and getattr(config, "run", ""):
+            behind["pretraining"] = {"settings": read_result(config.run)["settings"]}
+        write_result(tmp_path / config.out, step, as_dict(config), {}, **behind)
+
+    monkeypatch.setattr("sjepa.checkpoint.commit", lambda: ("abc", False))
+    monkeypatch.setattr(reproduce, "RUNS", made.runs)
+    monkeypatch.setattr(reproduce, "code_behind", lambda: (made.hash, (code,)))
+    monkeypatch.setattr(reproduce, "pretrain", lambda config: train("pretrain", config))
+    monkeypatch.setattr(reproduce, "evaluate", lambda step, config, command: train(step, config))
+    monkeypatch.setattr(reproduce, "prepare", lambda config: None)
+    monkeypatch.setattr(reproduce, "write_report", lambda config: None)
+    return made
 
 
-def test_runs_of_other_code_go_and_others_stay(house):
-    (house / "runs/quick/inputs").write_text("old")
-    reproduce.forget_stale("new")
-    assert not (house / "runs/quick/run.json").exists()
-    assert not (house / "runs/quick-bone").exists()
-    assert [p.name for p in (house / "runs/done").iterdir()] == ["nwucla-small-linear"]
-    assert (house / "runs/quick/inputs").read_text() == "new"
+def quick(house):
+    """Names of the runs that the quick reproduction made now."""
+    house.ran.clear()
+    assert reproduce.quick() == house.runs / "quick"
+    return [out.removeprefix("runs/") for out in house.ran]
 
 
-def test_a_run_without_a_mark_stays_if_it_is_younger_than_the_code(house):
-    reproduce.forget_stale("new")
-    assert (house / "runs/quick/run.json").exists()
-    (house / "runs/quick/inputs").unlink()
-    os.utime(house / "runs/quick/run.json", (500, 500))
-    reproduce.forget_stale("new")
-    assert not (house / "runs/quick/run.json").exists()
+def test_what_is_up_to_date_is_not_run_again(house):
+    assert quick(house) == RUNS
+    assert quick(house) == []
+    (house.runs / "quick-knn" / "result.json").unlink()
+    assert quick(house) == ["quick-knn"]
 
 
-def test_only_what_is_missing_runs(house, monkeypatch):
-    ran, records = [], ["quick-knn"]
-    monkeypatch.setattr(reproduce, "run_row", lambda row: ran.append(row.name))
-    monkeypatch.setattr(reproduce, "read_records", lambda: records)
-    monkeypatch.setattr(reproduce, "row_record",
-                        lambda row, known: row if row.name in known else None)
-    reproduce.quick()
-    assert ran == list(rows("quick"))  # quick-linear had its mark, and no record
-    ran.clear()
-    records[:] = [name for name in rows("quick") if name != "quick-retrieval"]
-    reproduce.quick()
-    assert ran == ["quick-retrieval"]
+def test_other_code_makes_all_anew_and_keeps_the_old(house):
+    quick(house)
+    first = read_result(house.runs / "quick")
+    (house.runs / "nwucla-small").mkdir()
+    house.hash = "two"
+    assert quick(house) == RUNS
+    assert read_result(house.runs / "old" / "quick") == first
+    assert (house.runs / "nwucla-small").is_dir() and quick(house) == []
+
+
+def test_a_run_of_other_settings_is_not_the_experiment(house):
+    quick(house)
+    row, folder = experiments("quick")["quick-pretrain"], house.runs / "quick"
+    settings = as_dict(config_of(row.name))
+    write_result(folder, "pretrain", settings | {"epochs": 3, "precision": "bf16"}, {})
+    assert other_settings(row, read_result(folder)) == {"epochs": (3, settings["epochs"])}
+    assert quick(house) == ["quick"]
+    assert read_result(house.runs / "old" / "quick")["settings"]["epochs"] == 3
+
+
+def test_an_evaluation_of_an_encoder_of_other_settings_is_not_the_experiment(house):
+    quick(house)
+    row, folder = experiments("quick")["quick-knn"], house.runs / "quick-knn"
+    result = read_result(folder)
+    behind = {"settings": result["pretraining"]["settings"] | {"depth": 1}}
+    write_result(folder, "knn", result["settings"], {}, pretraining=behind)
+    assert other_settings(row, read_result(folder)) == {"depth of the pretraining": (1, 3)}
+    assert quick(house) == ["quick-knn"]
+
+
+def test_runs_of_another_runner_stay_if_they_are_younger_than_the_code(house):
+    quick(house)
+    for folder in RUNS:
+        (house.runs / folder / "code").unlink()
+    assert quick(house) == []
+    os.utime(house.runs / "quick-fuse" / "result.json", (500, 500))
+    assert quick(house) == ["quick-fuse"]
+
+
+def test_two_processes_never_train_at_once(house, monkeypatch):
+    slow = reproduce.pretrain
+    monkeypatch.setattr(reproduce, "pretrain", lambda config: (time.sleep(0.3), slow(config)))
+    workers = [threading.Thread(target=reproduce.quick) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(house.ran) == sorted(f"runs/{run}" for run in RUNS)
+
+
+def test_a_folder_that_cannot_be_written_is_said(house):
+    house.runs.write_text("a file")
+    with pytest.raises(SjepaError, match="quick runs have to be made, and .*runs cannot be"):
+        reproduce.quick()
+
+
+# ---------------------------------------------------------------- code
+
+
+def test_comments_are_no_code(tmp_path, monkeypatch):
+    package = tmp_path / "sjepa"
+    (package / "study").mkdir(parents=True)
+    monkeypatch.setattr(identity, "__file__", str(package / "study" / "identity.py"))
+    (package / "a.py").write_text("from sjepa import b\nfrom sjepa.study import c\n")
+    (package / "study" / "c.py").write_text("c = 1\n")
+
+    def hashed(text):
+        (package / "b.py").write_text(text)
+        code_behind.cache_clear()
+        return code_behind(("sjepa.a",))[0]
+
+    first = hashed('"""One."""\n\ndef f():\n    """Two."""\n    return 1\n')
+    assert first == hashed('# more\n"""Three."""\ndef f():  # four\n    return 1\n')
+    assert first != hashed('"""One."""\n\ndef f():\n    """Two."""\n    return 2\n')
+    assert [path.name for path in code_behind(("sjepa.a",))[1]] == ["a.py", "b.py"]
+    code_behind.cache_clear()
+
+
+def test_the_code_of_quick_runs_is_the_method_and_no_reader():
+    names = {".".join(path.parts[path.parts.index("sjepa"):]) for path in code_behind()[1]}
+    assert {"sjepa.encoder.py", "sjepa.target.py", "sjepa.protocols.linear.py",
+            "sjepa.synthetic.actions.py", "sjepa.datasets.splits.py"} <= names
+    assert not [name for name in names if ".study." in name or ".show." in name
+                or ".sources." in name]

@@ -9,20 +9,23 @@ import time
 
 import pytest
 import yaml
-from test_commands import TINY
 
+from sjepa.checkpoint import read_result
 from sjepa.config import ROOT
-from sjepa.study.rows import rows, write_all
+from sjepa.study.experiments import PARAMS, experiments
+from sjepa.study.identity import other_settings
 
 pytest.importorskip("snakemake", reason="the batch needs the extra `batch`")
+TINY = dict(preset="quick", dim=16, depth=1, heads=2, frames=16, segment=8, predictor_depth=1,
+            batch_size=256, device="cpu")
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "notebooks/full/Snakefile"), "-j1"]
 
 
 @pytest.fixture
 def batch(tmp_path):
-    """Start snakemake on a copy of the parameter files that the test may change."""
+    """Start snakemake with a folder of parameter files that the test may fill."""
     params = tmp_path / "params"
-    write_all(params)
+    params.mkdir()
 
     def start(*args, **config):
         config = {"params": params, "done": tmp_path / "done"} | config
@@ -39,7 +42,7 @@ def test_the_plan_has_every_cell_of_the_paper_and_needs_no_data(batch, tmp_path)
     text = run.communicate(timeout=120)[0]
     assert run.returncode == 0, text
     counts = dict(re.findall(r"^(\w+) +(\d+)$", text, re.M))
-    wanted = [row.step for row in rows("paper").values()]
+    wanted = [row.step for row in experiments("paper").values()]
     assert {step: int(counts[step]) for step in set(wanted)} == {s: wanted.count(s) for s in wanted}
     assert not (tmp_path / "done").exists()
 
@@ -48,12 +51,14 @@ def test_the_plan_has_every_cell_of_the_paper_and_needs_no_data(batch, tmp_path)
     ({"epoch": 3}, {}, "quick-finetune.yaml: unknown parameter 'epoch': did you mean epochs?"),
     ({}, {"raw_ntu6": "x"}, "unknown configuration 'raw_ntu6'"),
     ({}, {"raw_ntu60": "nowhere"}, "raw_ntu60: there is no nowhere"),
+    ({}, {"params": "nowhere"}, "params: there is no nowhere"),
+    ({}, {"rows": "quik"}, "unknown experiment or group 'quik': did you mean quick"),
     ({}, {"gpus": 0}, "gpus = 0: expected a whole number from 1"),
     ({}, {"gpus": 2, "runner": "papermill"}, "gpus: a notebook runs on one GPU"),
 ])
 def test_what_is_misspelt_is_refused_before_anything_runs(batch, tmp_path, change, config, said):
-    path = tmp_path / "params" / "quick-finetune.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    there = yaml.safe_load((PARAMS / "quick-finetune.yaml").read_text())
+    (tmp_path / "params" / "quick-finetune.yaml").write_text(yaml.safe_dump(there | change))
     run = batch(**({"rows": "quick"} | config))
     text = run.communicate(timeout=120)[0]
     assert run.returncode == 1 and said in text, text
@@ -66,9 +71,26 @@ def test_several_gpus_share_a_pretraining_and_nothing_else(batch, tmp_path):
     assert run.returncode == 0, text
     lines = [line for line in text.splitlines() if "exec " in line]
     together = [line for line in lines if "torch.distributed.run" in line]
-    wanted = [row.step for row in rows("paper").values()].count("pretrain")
+    wanted = [row.step for row in experiments("paper").values()].count("pretrain")
     assert len(together) == wanted and len(lines) > wanted
     assert all("--nproc_per_node=4 -m sjepa.pretrain --params" in line for line in together)
+
+
+def test_rows_without_a_file_get_one_where_its_text_changed(batch):
+    name = "open-no-ema-knn-nwucla"
+    path = ROOT / "runs" / "params" / f"{name}.yaml"
+    for text in ("other", None):
+        if text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            os.utime(path, (1000, 1000))
+        run = batch("-np", rows=name)
+        text = run.communicate(timeout=120)[0]
+        assert run.returncode == 0 and f"-m sjepa.evaluate knn --params {path}" in text, text
+        assert path.read_text() == experiments(name)[name].text
+        if path.stat().st_mtime > 2000:
+            os.utime(path, (3000, 3000))
+    assert path.stat().st_mtime == 3000  # the second time it was left alone
 
 
 def test_a_killed_batch_goes_on_where_it_stood(batch, tmp_path):
@@ -76,19 +98,20 @@ def test_a_killed_batch_goes_on_where_it_stood(batch, tmp_path):
     tiny = TINY | dict(epochs=12, checkpoint_every=1, out=str(out))
     (tmp_path / "params" / "quick-pretrain.yaml").write_text(yaml.safe_dump(tiny))
     (tmp_path / "params" / "quick-knn.yaml").write_text(
-        yaml.safe_dump(dict(run=str(out), results=str(tmp_path / "results"), ks=[1])))
+        yaml.safe_dump(dict(run=str(out), out=str(tmp_path / "knn"), ks=[1])))
     first = batch(target, rows="quick")
     until = time.monotonic() + 200
     while not (out / "last.pt").is_file() and time.monotonic() < until:
         time.sleep(0.05)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    assert (out / "last.pt").is_file() and not (out / "run.json").exists()
+    assert (out / "last.pt").is_file() and not (out / "result.json").exists()
 
     second = batch(target, rows="quick")
     text = second.communicate(timeout=280)[0]
     assert second.returncode == 0, text
     assert "epoch 12/12" in text and "epoch 1/12" not in text  # from the checkpoint, not from 1
-    assert len(list((tmp_path / "results").glob("*.json"))) == 1
+    row, result = experiments("quick")["quick-knn"], read_result(tmp_path / "knn")
+    assert other_settings(row, result)["epochs of the pretraining"] == (12, 80)
     third = batch("-n", target, rows="quick")
     assert "Nothing to be done" in third.communicate(timeout=120)[0]

@@ -1,0 +1,231 @@
+"""Full runs as data: what expands to what, what is refused, parameter files and notebooks."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from sjepa.config import ROOT, PretrainConfig, load_params, make_config
+from sjepa.datasets.splits import SPLITS
+from sjepa.errors import SjepaError
+from sjepa.protocols.config import CONFIGS
+from sjepa.study import experiments as study
+from sjepa.study.experiments import FILE, PARAMS, STEPS, config_of, experiments, grid, groups
+
+FULL = ROOT / "notebooks" / "full"
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Let another file take the place of `experiments.yaml`."""
+    def write(text):
+        path = tmp_path / "experiments.yaml"
+        path.write_text(text)
+        monkeypatch.setattr(study, "FILE", path)
+        return path
+    return write
+
+
+def own(*entries):
+    """A file with a group `mine` of some entries."""
+    return yaml.safe_dump({"prepare": {"synthetic": {}}, "mine": {"text": "t", "rows": entries}})
+
+
+TRAIN = {"pretrain": "a", "split": "synthetic/xsub", "preset": "quick"}
+JUDGE = {"evaluate": "a-knn", "step": "knn", "run": "a", "split": "synthetic/xsub"}
+
+
+def test_every_experiment_is_a_configuration_of_a_known_split():
+    found = experiments()
+    assert len(found) == 539 and list(groups()) == ["quick", "open", "evidence", "paper"]
+    for row in found.values():
+        config = config_of(row.name)
+        if hasattr(config, "split"):
+            assert config.split in SPLITS and config.split.startswith(f"{config.dataset}/")
+        if row.group == "paper" and row.step == "pretrain":
+            assert (config.epochs, config.batch_size, config.dim) == (1200, 256, 256)
+            assert config.mask_tau == (0.75 if config.dataset == "ntu120" else 0.8)
+
+
+@pytest.mark.parametrize("chosen", ["", "quick", "open", "evidence", "paper", "quick-fuse"])
+def test_experiments_come_after_what_they_read(chosen):
+    seen = {}
+    for row in experiments(chosen).values():
+        assert set(row.after) <= set(seen), row.name
+        if row.params.get("run"):
+            assert seen[row.after[0]].params["out"] == row.params["run"]
+        seen[row.name] = row
+
+
+def test_matrices_become_runs_with_their_settings():
+    found = experiments("evidence")
+    assert found["open-tau-03-linear-kindergator"].params == {
+        "run": "runs/open-tau-03", "method": "sjepa", "dataset": "kindergator",
+        "split": "kindergator/xsub", "out": "runs/open-tau-03-linear-kindergator",
+        "passes": 5, "batch_size": 32, "by_joint": True}
+    assert found["open-kinect-motion-seed2-pretrain"].params == {
+        "preset": "open", "dataset": "pool", "split": "pool/kinect", "seed": 2, "epochs": 300,
+        "out": "runs/open-kinect-motion-seed2", "target": "motion", "warmup_epochs": 15}
+    assert found["open-latent-seed3-knn-hdm05-random"].params["seed"] == 3
+    steps = [row.step for row in found.values()]
+    assert {step: steps.count(step) for step in set(steps)} == {
+        "prepare": 4, "pretrain": 53, "linear": 174, "knn": 149, "finetune": 36, "semi": 12,
+        "report": 1}
+    assert grid("ablation")["no-ema"] == {"ema_start": 0.0, "ema_end": 0.0}
+    assert experiments("quick")["quick-fuse"].after == ("quick-linear", "quick-bone-linear")
+
+
+@pytest.mark.parametrize("group", ["quick", "open", "paper"])
+def test_every_pretrained_encoder_has_its_baseline(group):
+    twin = {"linear": "random", "knn": "random", "retrieval": "random", "finetune": "scratch",
+            "semi": "scratch"}
+    found = experiments(group)
+    for row in found.values():
+        if row.step in twin and "stream" not in found[row.after[0]].params:
+            plain = row.name.removesuffix("-random").removesuffix("-scratch")
+            assert f"{plain}-{twin[row.step]}" in found, row.name
+
+
+def test_pku_probes_follow_the_lineage():
+    one, two = (experiments(name)[name].params for name in ("pku1-xsub-linear", "pku2-xsub-linear"))
+    assert one["batch_size"] == 128 and "lr" not in one
+    assert (two["batch_size"], two["lr"]) == (32, 0.01)
+
+
+def test_the_example_at_the_head_of_the_file_works(written):
+    head = [line.removeprefix("#") for line in FILE.read_text().splitlines()
+            if line.startswith("#   ") and "python" not in line]
+    path = written("prepare: {nwucla: {}}\nmine:\n  text: t\n  rows:\n" + "\n".join(head))
+    found = experiments("mine")
+    assert list(found) == ["nwucla-prepare", "my-latent-pretrain", "my-latent-knn",
+                           "my-motion-pretrain", "my-motion-knn", "mine-report"], path.read_text()
+    assert found["my-motion-knn"].params == {
+        "run": "runs/my-motion", "method": "sjepa", "dataset": "nwucla", "split": "nwucla/xview",
+        "out": "runs/my-motion-knn", "ks": [1]}
+    assert config_of("my-motion-pretrain").target == "motion"
+
+
+@pytest.mark.parametrize("entries, said", [
+    ([TRAIN | {"epoch": 3}], r"mine: a: unknown setting of pretrain 'epoch': did you mean epochs"),
+    ([TRAIN | {"for": {"sede": [0, 1]}}], "unknown setting of pretrain 'sede': did you mean seed"),
+    ([TRAIN | {"for": {"part": {"b": {"los": "mse"}}}}], "'los': did you mean loss"),
+    ([TRAIN | {"for": {"seed": [0, 1]}}], "a-pretrain stands twice: what differs belongs into"),
+    ([TRAIN | {"pretrain": "a-{sead}", "for": {"seed": [0]}}], "'a-{sead}' does not fill in"),
+    ([TRAIN | {"pretrain": "a-{seed"}], "'a-{seed' does not fill in"),
+    ([TRAIN, JUDGE | {"step": "linaer"}], "unknown step 'linaer': did you mean linear"),
+    ([TRAIN, JUDGE | {"step": "report"}], "unknown step 'report'"),
+    ([TRAIN, JUDGE | {"run": "b"}], "a-knn comes after runs/b, which nothing above it makes"),
+    ([JUDGE, TRAIN], "a-knn comes after runs/a, which nothing above it makes"),
+    ([{"pretrain": "a", "preset": "quick"}], "a: expected a split"),
+    ([{"split": "synthetic/xsub"}], "mine: not written as its head describes: 'evaluate'"),
+    (["pretrain"], "mine: not written as its head describes"),
+    ([TRAIN | {"for": ["seed"]}], "mine: not written as its head describes"),
+    ([TRAIN | {"then": {"evaluate": "b"}}], "mine: not written as its head describes"),
+])
+def test_a_fault_of_the_file_is_one_sentence_with_its_place(written, entries, said):
+    path = written(own(*entries))
+    with pytest.raises(SjepaError, match=re.escape(said)) as caught:
+        experiments("mine")
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text, said", [
+    ("a: [", "prepare: not written as its head describes: while parsing"),
+    ("", "prepare: not written as its head describes"),
+    ("prepare: {}\nmine: {rows: []}", "mine: not written as its head describes: 'text'"),
+])
+def test_a_file_of_another_form_is_refused(written, text, said):
+    written(text)
+    with pytest.raises(SjepaError, match=re.escape(said)):
+        experiments()
+
+
+def test_a_wrong_value_and_an_unknown_name_are_refused(written):
+    written(own(TRAIN | {"mask_ratio": 2}))
+    with pytest.raises(SjepaError, match="a-pretrain: parameter mask_ratio = 2"):
+        config_of("a-pretrain")
+    with pytest.raises(SjepaError, match="unknown experiment or group 'min': did you mean mine"):
+        experiments("min,mine")
+
+
+# ---------------------------------------------------------------- files that people open
+
+
+def test_parameter_files_are_those_of_the_experiments():
+    kept = experiments("quick,open,paper")
+    assert {path.stem for path in PARAMS.iterdir()} == set(kept) and len(kept) <= 120
+    for name, row in kept.items():
+        assert load_params(PARAMS / f"{name}.yaml") == row.params, (
+            f"renew it: python -m sjepa.study expand {name} > notebooks/full/params/{name}.yaml")
+
+
+def test_the_file_lies_where_the_notebooks_are():
+    assert (FULL / "experiments.yaml").samefile(FILE)
+    assert not os.path.isabs(os.readlink(FULL / "experiments.yaml"))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_notebook_has_a_typed_parameter_for_each_setting(step):
+    cells = json.loads((FULL / f"{step}.ipynb").read_text())["cells"]
+    assert [c["id"] for c in cells] == [f"full-{step}-{k:02d}" for k in range(len(cells))]
+    (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    text = "".join(cell["source"])
+    given = {node.target.id: ast.literal_eval(node.value) for node in ast.parse(text).body}
+    if step == "pretrain":  # a preset fills in what is not named, so only a few are
+        assert make_config(PretrainConfig, given)
+        return
+    assert list(given) == [f.name for f in fields(STEPS[step])]
+    if step != "fuse":  # which has no default runs
+        assert make_config(STEPS[step], given) == STEPS[step]()
+    assert text.count("# ") >= len(given)
+
+
+def test_prose_names_experiments_that_are_there():
+    pages = [ROOT / "README.md", *(ROOT / "book").glob("*.md"),
+             *(ROOT / "notebooks").rglob("*.ipynb")]
+    known = experiments()
+    for page in pages:
+        for name in re.findall(r"(?:params|\$P)/([a-z0-9][\w-]+)\.yaml", page.read_text()):
+            assert name in known, f"{page} names {name}.yaml"
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def ask(*args, cwd):
+    return subprocess.run([sys.executable, "-m", "sjepa.study", *args], cwd=cwd, text=True,
+                          capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+def test_expand_prints_a_parameter_file(tmp_path):
+    made = ask("expand", "open-mse-linear-nwucla", cwd=tmp_path)
+    assert made.returncode == 0
+    config = make_config(CONFIGS["linear"], yaml.safe_load(made.stdout))
+    assert (config.run, config.passes, config.by_joint) == ("runs/open-mse", 5, True)
+    assert "knn        quick-knn\n" in ask("list", "quick", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("args, said", [
+    (("expand", "quick-kn"), "unknown experiment or group 'quick-kn': did you mean quick-knn"),
+    (("expand", "quick"), "quick is a group: name one of its experiments"),
+    (("list", "fast"), "unknown experiment or group 'fast'"),
+    (("report",), "no settings: give --params FILE"),
+    (("report", "-o", "rows=fast"), "unknown experiment or group 'fast'"),
+])
+def test_bad_input_is_one_sentence_and_status_2(tmp_path, args, said):
+    made = ask(*args, cwd=tmp_path)
+    assert made.returncode == 2 and made.stderr.startswith("error: ") and said in made.stderr
+    assert made.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("args", [(), ("expand",), ("list",), ("report",), ("collect",)])
+def test_help_writes_nothing(tmp_path, args):
+    made = ask(*args, "--help", cwd=tmp_path)
+    assert made.returncode == 0 and "usage: python -m sjepa.study" in made.stdout
+    assert not list(tmp_path.iterdir())
