@@ -1,4 +1,4 @@
-"""The classical baseline: what its vectors ignore; how records name it and the other targets."""
+"""The classical baseline: what its vectors ignore, on any skeleton, and how it is judged."""
 
 import dataclasses
 
@@ -6,47 +6,64 @@ import numpy as np
 import pytest
 import torch
 
-from sjepa import evaluate as module
-from sjepa.checkpoint import save
 from sjepa.config import make_config
-from sjepa.datasets.sources.kindergator import COARSE, COARSE_OF_CLASS
-from sjepa.evaluate import coarse_readings, evaluate
-from sjepa.pretrain import Pretraining
+from sjepa.protocols import classical
 from sjepa.protocols.classical import describe_clip, logistic_regression, standardised
 from sjepa.protocols.config import CONFIGS
-from sjepa.protocols.context import reading
+from sjepa.protocols.context import set_up
+from sjepa.protocols.linear import run_linear
+from sjepa.skeleton import COCO17, KINECT20, NTU25
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_vectors_ignore_place_size_and_facing(clip):
-    x = clip[0].numpy()
+@pytest.mark.parametrize("skeleton", [NTU25, KINECT20], ids=lambda skeleton: skeleton.name)
+def test_vectors_ignore_place_size_and_facing(clip, skeleton):
+    x = clip[0, :, : len(skeleton)].numpy()
     turn = np.deg2rad(70)
     about = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     moved = 1.3 * x @ about.T + [1, -0.5, 2]
-    np.testing.assert_allclose(describe_clip(moved), describe_clip(x), atol=1e-3)
-    assert np.abs(describe_clip(moved, False) - describe_clip(x, False)).max() > 0.1
+    np.testing.assert_allclose(describe_clip(moved, skeleton), describe_clip(x, skeleton),
+                               atol=1e-3)
+    assert np.abs(describe_clip(moved, skeleton, False)
+                  - describe_clip(x, skeleton, False)).max() > 0.1
+
+
+def test_vectors_of_image_joints_keep_their_confidence(clip):
+    x = clip[0, :, :17].numpy()
+    x[..., 2] = np.abs(x[..., 2])
+    moved = x * [1.3, 1.3, 1] + [1, -0.5, 0]
+    vector = describe_clip(x, COCO17)
+    np.testing.assert_allclose(describe_clip(moved, COCO17), vector, atol=1e-3)
+    np.testing.assert_allclose(vector[: 17 * 3].reshape(17, 3)[:, 2], x[0, :, 2], atol=1e-6)
+
+
+def test_a_skeleton_without_named_shoulders_is_left_as_it_faces(clip):
+    nameless = dataclasses.replace(NTU25, joints=tuple(map(str, range(25))))
+    x = clip[0].numpy()
+    np.testing.assert_array_equal(describe_clip(x, nameless), describe_clip(x, NTU25, False))
 
 
 def test_vectors_hold_poses_steps_and_statistics(clip):
     x = clip[0].numpy()
-    made = describe_clip(x, aligned=False)
+    vector = describe_clip(x, NTU25, aligned=False)
     centred = (x - x[0, 0]) / np.median(np.linalg.norm(x[:, 20] - x[:, 0], axis=-1))
-    poses = made[: 20 * 75].reshape(20, 25, 3)
+    poses = vector[: 20 * 75].reshape(20, 25, 3)
     np.testing.assert_allclose(poses[[0, -1]], centred[[0, -1]], atol=1e-5)
-    np.testing.assert_allclose(made[20 * 75 : 39 * 75].reshape(19, 25, 3), np.diff(poses, axis=0))
-    np.testing.assert_allclose(made[40 * 75 : 41 * 75].reshape(25, 3), poses.std(0))
-    assert made.shape == ((20 + 19 + 3) * 75,) and np.isfinite(describe_clip(x[:1])).all()
+    np.testing.assert_allclose(vector[20 * 75 : 39 * 75].reshape(19, 25, 3),
+                               np.diff(poses, axis=0))
+    np.testing.assert_allclose(vector[40 * 75 : 41 * 75].reshape(25, 3), poses.std(0))
+    assert vector.shape == ((20 + 19 + 3) * 75,) and np.isfinite(describe_clip(x[:1], NTU25)).all()
 
 
 def test_only_training_clips_set_the_scale(store):
     train, test = np.arange(20), np.arange(20, 30)
-    seen, unseen = standardised(store, train, test)
-    np.testing.assert_allclose(seen.mean(0), 0, atol=1e-9)
-    again, _ = standardised(store, train, test[:1])
+    seen, unseen = standardised(store, NTU25, False, train, test)
+    np.testing.assert_allclose(seen.mean(0), 0, atol=1e-5)
+    again, _ = standardised(store, NTU25, False, train, test[:1])
     np.testing.assert_allclose(again, seen)
-    np.testing.assert_allclose(standardised(store, train, train)[1], seen)
-    assert np.abs(unseen.mean(0)).max() > 0.1
+    np.testing.assert_allclose(standardised(store, NTU25, False, train, train)[1], seen)
+    assert unseen.mean(0).abs().max() > 0.1
 
 
 def test_a_class_without_a_training_clip_is_never_chosen():
@@ -56,36 +73,11 @@ def test_a_class_without_a_training_clip_is_never_chosen():
     assert torch.isneginf(scores[:, 1]).all() and set(scores.argmax(1).tolist()) == {0, 2}
 
 
-def test_coarse_classes_forgive_twins_and_nothing_else():
-    twins = [k for k in range(58) if COARSE_OF_CLASS.count(COARSE_OF_CLASS[k]) > 1]
-    one, two = [k for k in twins if COARSE_OF_CLASS[k] == COARSE_OF_CLASS[twins[0]]][:2]
-    alone = next(k for k in range(58) if k not in twins)
-
-    class Stub:
-        config = make_config(CONFIGS["knn"], {"dataset": "kindergator"})
-        wanted = torch.tensor([one, one, alone])
-
-    made = coarse_readings(Stub, {"top1": reading(torch.tensor([one, two, one]), Stub.wanted)})
-    assert made["top1-coarse"].right.tolist() == [[True, True, False]] and len(COARSE) == 42
-    Stub.config = make_config(CONFIGS["knn"], {"dataset": "nwucla"})
-    assert coarse_readings(Stub, {}) == {}
-
-
-def test_records_say_what_was_judged(store, tiny, pretrained, tmp_path, monkeypatch):
-    """The target is the method, an ablation ends the metric, classical needs no run."""
-    changes = {"m": {"target": "motion", "seed": 2}, "v": {"variant": "no-flip"}}
-    for name, changed in changes.items():
-        run = Pretraining(dataclasses.replace(tiny, epochs=1, **changed), store)
-        run.run_epoch()
-        save(run, tmp_path / name)
-    monkeypatch.setattr(module, "RUNS", tmp_path)
-    seen = {}
-    for name, params in {"motion": {"run": str(tmp_path / "m")}, "no-flip": {
-            "run": str(tmp_path / "v")}, "classical": {"method": "classical"}}.items():
-        config = make_config(CONFIGS["knn"], {"results": str(tmp_path / "r"), "ks": [1]} | params)
-        seen[name] = evaluate("knn", config)[0]
-    assert seen["motion"]["id"] == "synthetic-xsub-knn-motion-quick-seed2-top1-k1"
-    assert seen["motion"]["method"] == "motion" and seen["motion"]["paper"] is None
-    assert seen["no-flip"]["id"] == "synthetic-xsub-knn-sjepa-quick-top1-k1-no-flip"
-    assert seen["classical"]["id"] == "synthetic-xsub-knn-classical-none-top1-k1"
-    assert seen["classical"]["epochs"] == 0
+def test_it_needs_no_run(pretrained, monkeypatch):
+    monkeypatch.setattr(classical, "FRAMES", 2)  # the regression is then done at once
+    config = make_config(CONFIGS["linear"], {"method": "classical", "device": "cpu"})
+    context = set_up(config)
+    result = run_linear(context)
+    assert list(result.readings) == ["top1"] and "logistic regression" in result.note
+    assert result.readings["top1"].right.mean() > 1 / 6 and context.method == "classical"
+    assert config.folder.parts[-2:] == ("classical", "linear-synthetic-xsub-classical")

@@ -1,0 +1,135 @@
+"""Features: equal to plain re-derivations, of the run's stream, and without traces elsewhere."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sjepa.config import make_config
+from sjepa.encoder import Encoder
+from sjepa.encoders import load_encoder
+from sjepa.errors import SjepaError
+from sjepa.protocols import context as module
+from sjepa.protocols import finetune
+from sjepa.protocols.config import FinetuneConfig, KnnConfig, LinearConfig
+from sjepa.protocols.context import own_draws, set_up
+from sjepa.protocols.features import clip_features, encode_bodies, extract
+from sjepa.skeleton import KINECT20
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return Encoder(32, 2, 4, frames=32, segment=8).eval()
+
+
+def test_features_are_the_mean_over_bodies_time_and_joints(encoder):
+    clips = torch.randn(3, 2, 32, 25, 3)
+    clips[1, 1] = 0  # an absent body is an input like any other
+    expected = encoder(clips.flatten(0, 1)).view(3, 2, 100, 32).mean((1, 2))
+    torch.testing.assert_close(clip_features(encoder, clips), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_absent_bodies_share_a_pass_and_change_nothing(encoder):
+    clips = torch.randn(4, 2, 32, 25, 3)
+    clips[[0, 2, 3], 1] = 0
+    plain = encoder(clips.flatten(0, 1)).unflatten(0, (4, 2))
+    rows = []
+    encoder.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    torch.testing.assert_close(encode_bodies(encoder, clips), plain, atol=1e-5, rtol=1e-4)
+    assert rows == [6]
+    assert encode_bodies(encoder, torch.randn(2, 2, 32, 25, 3)).shape == (2, 2, 100, 32)
+    nobody = encode_bodies(encoder, torch.zeros(2, 2, 32, 25, 3))
+    assert rows == [6, 4, 1] and torch.equal(nobody[0, 0], nobody[1, 1])
+
+
+def test_features_do_not_depend_on_the_batch_nor_on_the_encoders_mode(encoder, store):
+    data, index = store.to("cpu"), np.arange(10)
+    a = extract(encoder, data, index, batch=3)
+    encoder.train().set_drop_path(0.5)
+    b = extract(encoder, data, index[::-1].copy(), batch=128).flip(0)
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    assert encoder.training and all(block.training for block in encoder.blocks)
+
+
+def test_joints_side_by_side_average_to_the_usual_features(encoder, store):
+    """`[N, V, D]` holds each joint's own mean: the usual feature is their mean, in any order."""
+    data, index = store.to("cpu"), np.arange(0, len(store), 7)
+    apart = extract(encoder, data, index, by_joint=True)
+    assert apart.shape == (len(index), 25, encoder.dim)
+    assert torch.allclose(apart.mean(1), extract(encoder, data, index), atol=1e-5)
+    assert apart.std(1).mean() > 0.01  # joints differ, or the two readings would be one
+
+
+def test_only_the_targets_weights_are_used(pretrained):
+    state = torch.load(pretrained / "last.pt", weights_only=True)
+    encoder, _ = load_encoder(pretrained)
+    name = "blocks.0.attn.qkv.weight"
+    assert torch.equal(encoder.state_dict()[name], state["model"][f"target.encoder.{name}"])
+    assert not torch.equal(encoder.state_dict()[name], state["model"][f"encoder.{name}"])
+
+
+def test_every_protocol_sees_the_stream_of_the_run(quick, restate, monkeypatch):
+    restate(stream="bone")
+    config = make_config(FinetuneConfig, quick)
+    context = set_up(config)
+    data, test = context.data, context.test
+    bones = extract(context.encoder, data, test, stream="bone")
+    torch.testing.assert_close(context.features(test), bones)
+    assert not torch.allclose(bones, extract(context.encoder, data, test))
+    views, network_input = set(), finetune.network_input
+
+    def noted(*args, **view):
+        views.add((view["stream"], "rotation" in view))  # only training rotates
+        return network_input(*args, **view)
+
+    monkeypatch.setattr(finetune, "network_input", noted)
+    finetune.FineTuning(context, config, context.encoder, context.train).run_epoch()
+    assert views == {("bone", True), ("bone", False)}
+
+
+def test_random_judges_an_untrained_encoder_of_the_same_shape(common):
+    trained, random, again, other = (
+        set_up(make_config(KnnConfig, common | more)).encoder
+        for more in ({}, {"method": "random"}, {"method": "random"},
+                     {"method": "random", "seed": 1}))
+    weights = [net.embed.weight for net in (trained, random, again, other)]
+    assert trained.shape == random.shape and torch.equal(weights[1], weights[2])
+    assert not torch.allclose(weights[0], weights[1]) and not torch.equal(weights[1], weights[3])
+    torch.manual_seed(0)
+    assert torch.equal(weights[1], Encoder(**trained.shape).embed.weight)
+
+
+def test_encoder_and_store_have_the_same_joints(common, store, monkeypatch):
+    monkeypatch.setattr(module, "load_store", lambda name: SimpleStore(store))
+    with pytest.raises(SjepaError, match=r"takes 25 joints, the store synthetic has 20 \(kinect20"):
+        set_up(make_config(LinearConfig, common))
+
+
+class SimpleStore:
+    """A store that says to be of Kinect's first skeleton."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    def __len__(self):
+        return len(self.store)
+
+    def to(self, device):
+        return dataclasses.replace(self.store.to(device), skeleton=KINECT20)
+
+
+def test_own_draws_are_those_of_the_seed_and_leave_none_outside():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    with own_draws(3):
+        inside = torch.rand(4)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(3)
+    assert torch.equal(inside, torch.rand(4))

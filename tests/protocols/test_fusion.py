@@ -1,0 +1,97 @@
+"""Late fusion by hand, and what cannot be fused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sjepa.checkpoint import read_result
+from sjepa.config import make_config
+from sjepa.errors import SjepaError
+from sjepa.evaluate import evaluate
+from sjepa.protocols.config import FuseConfig, LinearConfig
+from sjepa.protocols.fusion import fuse, load_predictions, softmax
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_fusion_by_hand():
+    a, b = np.array([[2.0, 0, 0]]), np.array([[0, 1.0, 0]])
+    p, q = (np.exp(x) / np.exp(x).sum() for x in (a, b))
+    np.testing.assert_allclose(fuse([a, b]), (p + q) / 2)
+    np.testing.assert_allclose(fuse([a, b], (3, 1)), (3 * p + q) / 4)
+    np.testing.assert_allclose(softmax(a + 1e4), p)  # no overflow
+
+
+@pytest.fixture
+def judged(common, restate, tmp_path):
+    """The folder of an evaluation of the run, which says to be of another stream."""
+    def judge(stream, name="", **settings):
+        restate(stream=stream)
+        out = tmp_path / (name or stream)
+        evaluate("linear", make_config(LinearConfig, common | {
+            "epochs": 3, "passes": 1, "by_joint": True, "out": str(out)} | settings))
+        return str(out)
+
+    return judge
+
+
+def test_fused_streams(judged, tmp_path):
+    runs = [judged(stream) for stream in ("joint", "bone", "motion")]
+    for metric in ("top1", "top1-joints"):  # a name that holds «joint» is no stream
+        config = make_config(FuseConfig, {"runs": runs, "weights": [2, 2, 1], "metric": metric,
+                                          "out": str(tmp_path / f"fused-{metric}")})
+        result = evaluate("fuse", config, "the command")
+        sources = [load_predictions(f"{run}/scores/{metric}.npz") for run in runs]
+        chances = sum(w * softmax(s.scores) for w, s in zip((2, 2, 1), sources, strict=True))
+        (reading,) = result["readings"]
+        assert reading["right"] == (chances.argmax(1) == sources[0].labels).sum()
+        assert reading["metric"] == metric and reading["n"] == 36 and reading["protocol"] == "fuse"
+    assert result["note"] == "late fusion of joint, bone, motion"
+    assert result["settings"]["runs"] == {name: read_result(tmp_path / name)["hash"]
+                                          for name in ("joint", "bone", "motion")}
+    fused = load_predictions(config.folder / "scores" / "top1-joints.npz")
+    np.testing.assert_allclose(softmax(fused.scores), chances / 5, atol=1e-6)
+    assert make_config(FuseConfig, {"runs": runs}).folder == tmp_path / "fuse-joint"
+
+
+def test_what_cannot_be_fused_is_named(judged, tmp_path):
+    joint, bone = judged("joint"), judged("bone")
+
+    def fusing(*runs, **more):
+        return evaluate("fuse", make_config(FuseConfig, {
+            "runs": list(runs), "out": str(tmp_path / "f")} | more))
+
+    with pytest.raises(SjepaError, match="expected two folders of evaluations or more"):
+        fusing(joint)
+    for weights in ([1], [0, 0]):
+        with pytest.raises(SjepaError, match=r"expected one a run \(2\), and not all 0"):
+            fusing(joint, bone, weights=weights)
+    with pytest.raises(SjepaError, match="holds no finished run"):
+        fusing(joint, str(tmp_path / "none"))
+    with pytest.raises(SjepaError, match="the evaluation has those of top1, top1-best-epoch, top1"):
+        fusing(joint, bone, metric="top5")
+    with pytest.raises(SjepaError, match="no class scores of top1-best-epoch"):
+        fusing(joint, bone, metric="top1-best-epoch")
+    with pytest.raises(SjepaError, match="their streams are joint, joint, and each may stand once"):
+        fusing(joint, judged("joint", "again"))
+    with pytest.raises(SjepaError, match="has epochs = 2, .* has 3: fuse runs that differ in their"):
+        fusing(joint, judged("bone", "short", epochs=2))
+    with pytest.raises(SjepaError, match="has split = synthetic/xview"):
+        fusing(joint, judged("bone", "view", split="synthetic/xview"))
+    written = (tmp_path / "bone" / "result.json").read_text()
+    (tmp_path / "bone" / "result.json").write_text(json.dumps(json.loads(written)
+                                                              | {"pretraining": None}))
+    with pytest.raises(SjepaError, match="judges no encoder, so it has no stream"):
+        fusing(joint, bone)
+    (tmp_path / "bone" / "scores" / "top1.npz").write_bytes(b"no zip")
+    with pytest.raises(SjepaError, match="top1.npz holds no predictions"):
+        fusing(joint, bone)
+    assert not (tmp_path / "f").exists()
+
+
+def test_encoders_of_other_settings_are_not_fused(judged, restate):
+    joint = judged("joint")
+    restate(mask_ratio=0.8)
+    with pytest.raises(SjepaError, match="has the pretraining's mask_ratio = 0.8"):
+        evaluate("fuse", make_config(FuseConfig, {"runs": [joint, judged("bone")]}))

@@ -1,0 +1,74 @@
+"""Nearest neighbours and retrieval, by loops."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sjepa.config import make_config
+from sjepa.protocols.config import KnnConfig, RetrievalConfig
+from sjepa.protocols.context import set_up
+from sjepa.protocols.knn import knn, nearest, recall, run_knn, run_retrieval
+
+
+def test_knn_by_loops():
+    g = torch.Generator().manual_seed(0)
+    train, test = torch.randn(40, 8, generator=g), torch.randn(15, 8, generator=g)
+    labels = torch.randint(0, 5, (40,), generator=g)
+    for k, predicted in knn(train, labels, test, (1, 5, 40), 5).items():
+        for i, one in enumerate(predicted):
+            similarity = [(torch.dot(test[i], t) / test[i].norm() / t.norm()).item() for t in train]
+            votes = [0.0] * 5
+            for j in sorted(range(40), key=lambda j: -similarity[j])[:k]:
+                votes[labels[j]] += similarity[j] + 1
+            assert one == max(range(5), key=lambda c: votes[c])
+
+
+@pytest.mark.parametrize("levels", [0, 2])
+def test_several_k_equal_one_search_for_each(levels):
+    """To the bit, also where coarse features make many clips equally similar."""
+    g = torch.Generator().manual_seed(levels)
+    train, test = torch.randn(700, 6, generator=g), torch.randn(90, 6, generator=g)
+    if levels:
+        train, test = ((x * levels).round() + 0.5 for x in (train, test))
+    labels = torch.randint(0, 9, (700,), generator=g)
+    ks = (5, 1, 20, 1000, 5)
+    together = knn(train, labels, test, ks, 9)
+    assert list(together) == [5, 1, 20, 1000]
+    for k in ks:
+        similarity = F.normalize(test, dim=1) @ F.normalize(train, dim=1).T
+        alone = similarity.topk(min(k, 700), dim=1)
+        votes = torch.zeros(90, 9).scatter_add_(
+            1, labels[alone.indices], (alone.values + 1).clamp(min=0))
+        assert torch.equal(together[k], votes.argmax(1))
+
+
+def test_recall_by_brute_force():
+    g = torch.Generator().manual_seed(0)
+    train, test = torch.randn(60, 8, generator=g), torch.randn(37, 8, generator=g)
+    labels, test_labels = (torch.randint(0, 6, (n,), generator=g) for n in (60, 37))
+    hits = recall(train, labels, test, test_labels, (1, 5, 10))
+    for i in range(37):
+        cosine = [(test[i] @ t / test[i].norm() / t.norm()).item() for t in train]
+        order = sorted(range(60), key=lambda j: -cosine[j])
+        for k, hit in hits.items():
+            assert hit[i].item() == any(labels[j] == test_labels[i] for j in order[:k])
+    assert torch.equal(hits[1], knn(train, labels, test, (1,), 6)[1] == test_labels)
+    assert hits[1].sum() < hits[5].sum() < hits[10].sum()
+
+
+def test_neighbours_do_not_depend_on_the_batch():
+    g = torch.Generator().manual_seed(1)
+    train, test = torch.randn(50, 8, generator=g), torch.randn(31, 8, generator=g)
+    whole, parts = nearest(train, test, (7,))[7], nearest(train, test, (7,), batch=4)[7]
+    assert torch.equal(whole[1], parts[1])
+    torch.testing.assert_close(whole[0], parts[0])
+    assert nearest(train[:3], test, (7,))[7][1].shape == (31, 3)  # a gallery smaller than K
+
+
+def test_readings_name_every_k(common):
+    one = run_knn(set_up(make_config(KnnConfig, common | {"ks": [1, 3]}))).readings
+    two = run_retrieval(set_up(make_config(RetrievalConfig, common | {"ks": [1, 3]}))).readings
+    assert list(one) == ["top1-k1", "top1-k3"] and list(two) == ["recall-at-1", "recall-at-3"]
+    assert (one["top1-k1"].right == two["recall-at-1"].right).all()
+    assert two["recall-at-1"].right.sum() <= two["recall-at-3"].right.sum()
+    assert two["recall-at-1"].predicted is None
