@@ -167,7 +167,7 @@ def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
     shared = ("dataset", "split", "method", "preset", "seed", "clips")
     facts = {name: results[0][name] for name in shared}
     facts["note"] = f"late fusion of {', '.join(_stream(result) for result in results)}"
-    settings = as_dict(config) | {"runs": {result["run"]: result["hash"] for result in results}}
+    settings = as_dict(config) | {"fused": {result["run"]: result["hash"] for result in results}}
     predicted = chances.argmax(1)
     reading = Reading((predicted == sources[0].labels)[None], predicted[None],
                       np.log(chances.clip(1e-30)).astype(np.float32)[None])

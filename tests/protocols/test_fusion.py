@@ -48,8 +48,8 @@ def test_fused_streams(judged, tmp_path):
         assert reading["right"] == (chances.argmax(1) == sources[0].labels).sum()
         assert reading["metric"] == metric and reading["n"] == 36 and reading["protocol"] == "fuse"
     assert result["note"] == "late fusion of joint, bone, motion"
-    assert result["settings"]["runs"] == {name: read_result(tmp_path / name)["hash"]
-                                          for name in ("joint", "bone", "motion")}
+    assert result["settings"]["fused"] == {name: read_result(tmp_path / name)["hash"]
+                                           for name in ("joint", "bone", "motion")}
     fused = load_predictions(config.folder / "scores" / "top1-joints.npz")
     np.testing.assert_allclose(softmax(fused.scores), chances / 5, atol=1e-6)
     assert make_config(FuseConfig, {"runs": runs}).folder == tmp_path / "fuse-joint"
