@@ -46,18 +46,17 @@ def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float 
 
     Args:
         ax: matplotlib axes.
-        cells: protocol, what it is judged on, the paper's figure, the record or None.
+        cells: protocol, what it is judged on, the paper's figure, the reading or None.
         band: points within which a re-run counts as a replication.
     """
     ax.axvspan(-band, band, color=GREY, alpha=0.2, lw=0)
     ax.axvline(0, color=GREY, lw=0.8)
-    for at, (_, _, paper, record) in enumerate(cells):
-        if record is None:
+    for at, (_, _, paper, reading) in enumerate(cells):
+        if reading is None:
             ax.plot(0, at, "o", mec=GREY, mfc="white")
             continue
-        low, high = record["interval"]
-        ax.plot([low - paper, high - paper], [at, at], color=BLUE, lw=1.5)
-        ax.plot(record["value"] - paper, at, "o", color=BLUE)
+        ax.plot([reading["low"] - paper, reading["high"] - paper], [at, at], color=BLUE, lw=1.5)
+        ax.plot(reading["value"] - paper, at, "o", color=BLUE)
     ax.set_yticks(range(len(cells)), [f"{protocol}, {name}: {paper:.1f}"
                                       for protocol, name, paper, _ in cells])
     ax.set(xlabel="points from the paper's figure", ylim=(len(cells) - 0.5, -0.5))
@@ -70,13 +69,13 @@ def gain_chart(ax, gains: list[tuple[str, str, dict, dict]]) -> None:
 
     Args:
         ax: matplotlib axes.
-        gains: protocol, what it is judged on, S-JEPA's record, the baseline's.
+        gains: protocol, what it is judged on, S-JEPA's reading, the baseline's.
     """
     for at, (_, _, *pair) in enumerate(gains):
-        for record, colour, fill, shift in zip(pair, (BLUE, GREY), (BLUE, "white"), (-0.12, 0.12),
-                                               strict=True):
-            ax.plot(record["interval"], [at + shift] * 2, color=colour, lw=1.5)
-            ax.plot(record["value"], at + shift, "o", mec=colour, mfc=fill)
+        for reading, colour, fill, shift in zip(pair, (BLUE, GREY), (BLUE, "white"),
+                                                (-0.12, 0.12), strict=True):
+            ax.plot([reading["low"], reading["high"]], [at + shift] * 2, color=colour, lw=1.5)
+            ax.plot(reading["value"], at + shift, "o", mec=colour, mfc=fill)
     ax.set_yticks(range(len(gains)), [f"{protocol}, {name}" for protocol, name, *_ in gains])
     ax.set(xlabel="%, on test clips", xlim=(0, 100), ylim=(len(gains) - 0.5, -0.5))
 
@@ -200,7 +199,7 @@ def monitor_panels(axes, baselines: list[dict], ablations: list[dict]) -> None:
 
     Args:
         axes: one for each of `MONITORS`.
-        baselines: curves, see `sjepa.study.evidence.read_curve`.
+        baselines: curves, see `sjepa.study.results.curve`.
         ablations: likewise.
     """
     for ax, name in zip(axes, MONITORS, strict=True):

@@ -39,6 +39,17 @@ class Text:
         return self.value
 
 
+class Cell(str):
+    """The text of a reading; in a table it carries in HTML which reading it is."""
+
+    def __new__(cls, text: str, reading: dict):
+        made = super().__new__(cls, text)
+        names = " ".join(reading[name] for name in ("run", "split", "protocol", "metric"))
+        made.marked = (f'<span data-reading="{names}" data-value="{reading["value"]}">'
+                       f"{text}</span>")
+        return made
+
+
 class Table:
     """Rows as a Markdown table, which the book renders in its own style.
 
@@ -49,30 +60,29 @@ class Table:
 
     def __init__(self, head: list[str], rows: list[list]):
         marks = ["--:" if title.startswith(">") else ":--" for title in head]
-        lines = [[title.lstrip("> ") for title in head], marks, *rows]
-        self.text = "\n".join(
-            "| " + " | ".join(NOT_RUN if cell is None else str(cell) for cell in line) + " |"
-            for line in lines
+        self.lines = [[title.lstrip("> ") for title in head], marks, *rows]
+
+    def _joined(self, written) -> str:
+        return "\n".join(
+            "| " + " | ".join(NOT_RUN if cell is None else written(cell) for cell in line) + " |"
+            for line in self.lines
         )
 
+    @property
+    def text(self) -> str:
+        """The table as Markdown."""
+        return self._joined(str)
+
     def _repr_markdown_(self) -> str:
-        return self.text
+        return self._joined(lambda cell: cell.marked if isinstance(cell, Cell) else str(cell))
 
 
-def percent(record: dict | None) -> str:
-    """A record's value with its 95 % interval, or «not run»."""
-    if record is None or record["value"] is None:
+def percent(reading: dict | None, after: str = "") -> str:
+    """A reading's value with its 95 % interval, or “not run”; `after` is put behind it."""
+    if reading is None:
         return NOT_RUN
-    low, high = record["interval"]
-    return f"{record['value']:.1f} [{low:.1f},\N{NO-BREAK SPACE}{high:.1f}]"
-
-
-def find(records: list[dict], **wanted) -> dict | None:
-    """The first record whose fields equal `wanted`, or None."""
-    for record in records:
-        if all(record[name] == value for name, value in wanted.items()):
-            return record
-    return None
+    text = f"{reading['value']:.1f} [{reading['low']:.1f},\N{NO-BREAK SPACE}{reading['high']:.1f}]"
+    return Cell(text + after, reading)
 
 
 def _share(value: float) -> str:
@@ -99,7 +109,7 @@ def pairs_table(made: Predictions, k: int = 10) -> Table:
         [made.classes[a], made.classes[b], count] for a, b, count in confused_pairs(matrix, k)])
 
 
-def records_table(records: list[dict]) -> Table:
-    """One line a record: what a run of a protocol wrote."""
+def readings_table(readings: list[dict]) -> Table:
+    """One line a reading: what a run of a protocol wrote."""
     return Table(["test clips", "metric", "> value, %"],
-                 [[r["split"], r["metric"], percent(r)] for r in records])
+                 [[r["split"], r["metric"], percent(r)] for r in readings])

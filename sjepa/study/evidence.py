@@ -1,28 +1,34 @@
-"""What the evidence rows found: cells over seeds, differences with intervals, monitors over time.
+"""What the evidence says: cells over seeds, and differences between them with intervals.
 
-Everything is read from rows, records and curves. `sjepa.study.claims` makes tables and verdicts of it.
-`python -m sjepa.study.evidence curves` copies the monitors of finished pretrainings beside the records.
+A cell of chapter 15's tables is one encoder under one protocol on one set, a reading a seed. Its
+runs are found by name, as `sjepa.study.rows` plans them. `sjepa.study.claims` makes tables and
+verdicts of cells.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
-import json
+import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from scipy.stats import t as student
 
-from sjepa.checkpoint import same_settings, save_atomically
-from sjepa.config import RESULTS, RUNS, PretrainConfig, make_config
-from sjepa.errors import SjepaError, main_with_errors
 from sjepa.show.tables import percent
+from sjepa.study.results import result, settings_of
 from sjepa.study.row import Row
 from sjepa.study.rows import rows
-from sjepa.study.rows_evidence import FOLDS, SEEDS, TARGETS, run_name
-from sjepa.study.tables import PROTOCOLS, evaluations, expected_id, row_record
+from sjepa.study.tables import PROTOCOLS, evaluations, row_reading
 
+TARGETS = ("latent", "motion", "coordinates")
+SEEDS = (0, 1, 2, 3, 4)
+#: Seeds of fine-tuning, and of runs on less than the whole pool.
+FEWER = SEEDS[:3]
+#: Twice the steps of each target, and latents with the paper's network; all else as the targets.
+LARGER = ("long", "long-motion", "long-coordinates", "full")
+#: Each target without the motion capture; latents on the clips of one set alone.
+KINECT = ("kinect", "kinect-motion", "kinect-coordinates")
+ALONE = "nwucla-alone"
 #: Column of a table to the test clips that it is about, and what judges the predictions on them.
 COLUMNS = {
     "Kinder-Gator 58": ("kindergator/xsub", ""),
@@ -35,11 +41,6 @@ COLUMNS = {
 JUDGES = ("Kinder-Gator 58", "NW-UCLA clean")
 #: What takes the place of a pretrained encoder, as tables and as rows name it.
 BASELINES = {"untrained": "random", "classical": "classical", "from scratch": "scratch"}
-CURVES = RESULTS / "curves"
-READINGS = ("loss", "entropy", "kl", "top_channel", "std_tokens", "std_clips", "position_share",
-            "rank", "center_norm", "momentum")
-#: 97.5 % points of Student's t with 1 to 10 degrees of freedom; with more, that of 10 is wide.
-T_POINTS = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 @functools.cache
@@ -47,68 +48,86 @@ def _rows() -> dict[str, Row]:
     return rows("evidence")
 
 
+def run_name(what: str, seed: int = 0) -> str:
+    """The run of a pretraining: a target, or what was changed of the latents' recipe."""
+    return f"open-{what}-seed{seed}" if what in TARGETS or seed else f"open-{what}"
+
+
+@functools.cache
+def ablations() -> dict[str, dict]:
+    """What each part of the method is worth: name to the settings that take it away or change it.
+
+    They are the pretrainings on the whole pool that are neither a target's nor larger.
+    """
+    others = {run_name(what, seed) for what in TARGETS for seed in SEEDS}
+    others |= {run_name(what) for what in LARGER}
+    plain = {"dataset", "split", "out", "preset", "variant"}
+    return {row.name.removeprefix("open-").removesuffix("-pretrain"):
+            {name: value for name, value in row.params.items() if name not in plain}
+            for row in _rows().values() if row.step == "pretrain"
+            and row.params["split"] == "pool/all"
+            and row.name.removesuffix("-pretrain") not in others}
+
+
+def _row(what: str, seed: int, label: str) -> Row | None:
+    """The planned evaluation of `what`; baselines are named after the latents' run."""
+    run, end = run_name("latent" if what in BASELINES else what, seed), BASELINES.get(what)
+    return _rows().get(f"{run}-{label}" + (f"-{end}" if end else ""))
+
+
 def cell_rows(what: str, protocol: str, column: str) -> dict[int, Row]:
     """The rows behind a cell by seed; empty where nothing of the kind is planned.
 
     Args:
-        what: a target, a name of `ABLATIONS`, `LARGER` or `KINECT`, `ALONE`, or of `BASELINES`.
+        what: a target, a name of `ablations`, `LARGER` or `KINECT`, `ALONE`, or of `BASELINES`.
         protocol: `linear`, `knn`, `finetune` or `semi` (10 % of the labels).
         column: of `COLUMNS`.
     """
-    part, end = COLUMNS[column][0], BASELINES.get(what, "")
     label = "semi-10pct" if protocol == "semi" else protocol
-    found = {}
-    for seed in SEEDS:
-        run = run_name("latent" if what in BASELINES else what, seed)
-        row = _rows().get(f"{run}-{label}-{part.split('/')[0]}" + (f"-{end}" if end else ""))
-        if row and row not in found.values():
-            found[seed] = row
-    return found
+    dataset = COLUMNS[column][0].split("/")[0]
+    planned = {seed: _row(what, seed, f"{label}-{dataset}") for seed in SEEDS}
+    return {seed: row for seed, row in planned.items() if row}
 
 
-def cell(what: str, protocol: str, column: str, records: list[dict],
-         metric: str = "") -> dict[int, dict]:
-    """The records of a cell by seed; see `cell_rows`. `metric` is the protocol's main one if empty.
-    """
+def cell(what: str, protocol: str, column: str, metric: str = "") -> dict[int, dict]:
+    """The readings of a cell by seed; see `cell_rows`. `metric` is the main one if empty."""
     part, judged = COLUMNS[column]
-    if what == "classical":  # its vectors have no joints to put side by side
-        metric = metric.replace("-joints", "")
-    named, found = {record["id"]: record for record in records}, {}
-    for seed, row in cell_rows(what, protocol, column).items():
-        record = named.get(expected_id(row, part, (metric or row.main_metric) + judged))
-        if record:
-            found[seed] = record
-    return found
+    return _found({seed: (row, part, (metric or row.main_metric) + judged)
+                   for seed, row in cell_rows(what, protocol, column).items()})
 
 
-def fold_cell(what: str, metric: str, records: list[dict]) -> dict[int, dict]:
-    """The records of the linear probe on Kinder-Gator's five folds, by fold.
+def fold_cell(what: str, metric: str) -> dict[int, dict]:
+    """The readings of the linear probe on Kinder-Gator's five folds, by fold.
 
     Args:
         what: a target, `untrained` or `classical`.
         metric: `top1` or `top1-joints`, with `-coarse` after it for the 42 classes.
-        records: where to look.
     """
-    run, end = run_name("latent" if what in BASELINES else what), BASELINES.get(what, "")
-    named, found = {record["id"]: record for record in records}, {}
-    for number, fold in enumerate(FOLDS, 1):
-        row = _rows()[f"{run}-linear-{fold.replace('/', '-')}" + (f"-{end}" if end else "")]
-        record = named.get(expected_id(row, fold, metric))
-        if record:
-            found[number] = record
+    return _found({fold: (_row(what, 0, f"linear-kindergator-fold{fold}"),
+                          f"kindergator/fold{fold}", metric) for fold in range(1, 6)})
+
+
+def _found(planned: dict[int, tuple[Row, str, str]]) -> dict[int, dict]:
+    found = {}
+    for seed, (row, part, metric) in planned.items():
+        if row.params["method"] == "classical":  # its vectors have no joints to put side by side
+            metric = metric.replace("-joints", "")
+        if reading := result(run=row.name, split=part, metric=metric):
+            subsets = settings_of(row.name).get("subsets", 1)
+            found[seed] = reading | {"subsets": subsets}
     return found
 
 
 def values(found: dict[int, dict]) -> np.ndarray:
     """`[n]` accuracies in percent of a cell, one a seed."""
-    return np.array([record["value"] for record in found.values()])
+    return np.array([reading["value"] for reading in found.values()])
 
 
 def shown(found: dict[int, dict], planned: int = 1, of: str = "seeds") -> str | None:
-    """A cell as text: mean ± standard deviation, or a record and its interval.
+    """A cell as text: mean ± standard deviation, or one reading and its interval.
 
     Args:
-        found: records by seed, or by what else they differ in.
+        found: readings by seed, or by what else they differ in.
         planned: how many there should be; fewer are said.
         of: what they differ in.
     """
@@ -116,38 +135,62 @@ def shown(found: dict[int, dict], planned: int = 1, of: str = "seeds") -> str | 
         return None
     few = "" if len(found) >= planned else f", {len(found)} of {planned} {of}"
     if len(found) == 1:
-        return percent(next(iter(found.values()))) + few
+        return percent(next(iter(found.values())), after=few)
     seen = values(found)
-    return f"{seen.mean():.1f} ± {seen.std(ddof=1):.1f}{few}".replace(" ±", "\N{NBSP}±")
+    return f"{seen.mean():.1f}\N{NBSP}± {seen.std(ddof=1):.1f}{few}"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Points between two cells, with a 95 % interval."""
+    """Points between two cells.
+
+    Attributes:
+        mean: of the difference.
+        error: its standard error.
+        degrees: of freedom behind the error; infinite where it comes from test clips.
+    """
 
     mean: float
-    low: float
-    high: float
+    error: float
+    degrees: float = math.inf
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.mean - self._half
+
+    @property
+    def high(self) -> float:
+        """Upper end of it."""
+        return self.mean + self._half
+
+    @property
+    def _half(self) -> float:
+        return float(student.ppf(0.975, self.degrees)) * self.error
+
+    def chance(self, above: float = 0.0) -> float:
+        """Probability of so large a difference, or a larger one, if the true one is `above`."""
+        if not self.error:
+            return 0.0 if self.mean > above else 1.0
+        return float(student.sf((self.mean - above) / self.error, self.degrees))
+
+    def __neg__(self) -> Difference:
+        return Difference(-self.mean, self.error, self.degrees)
 
     def __str__(self) -> str:
         return f"{self.mean:+.1f} [{self.low:+.1f},\N{NBSP}{self.high:+.1f}]"
 
 
-def t_point(degrees: int) -> float:
-    """97.5 % point of Student's t."""
-    return T_POINTS[min(degrees, len(T_POINTS)) - 1]
-
-
 def compare(one: dict[int, dict], other: dict[int, dict]) -> Difference | None:
-    """`one` minus `other` over the same test clips, or None where a side has no record.
+    """`one` minus `other` over the same test clips, or None where a side has no reading.
 
     What the interval is made of depends on what there is:
 
     - two seeds or more on both sides: the differences seed by seed (t, n - 1 degrees);
     - seeds against the classical features, which have none: the seeds' spread (likewise);
     - seeds against one run: as if that run spread as the seeds do, so that a further seed would
-      fall inside (t times the deviation times root of 1 + 1/n);
-    - one run against one: the records' own intervals, as if the test clips were others.
+      fall inside (the deviation times root of 1 + 1/n);
+    - one run against one: the readings' own intervals, as if the test clips were others.
 
     The first three say what another seed may do on these clips, and nothing of other clips; the
     last says the reverse.
@@ -157,94 +200,52 @@ def compare(one: dict[int, dict], other: dict[int, dict]) -> Difference | None:
     both = sorted(set(one) & set(other))
     if len(both) > 1:
         gaps = np.array([one[seed]["value"] - other[seed]["value"] for seed in both])
-        return _interval(gaps.mean(), gaps, 1 / len(gaps))
-    mean = values(one).mean() - values(other).mean()
+        return _difference(gaps.mean(), gaps, 1 / len(gaps))
+    mean = float(values(one).mean() - values(other).mean())
     if len(one) == len(other) == 1:
         return _apart(mean, *one.values(), *other.values())
     many, single = (one, other) if len(one) > len(other) else (other, one)
     fixed = next(iter(single.values()))["method"] == "classical"
-    return _interval(mean, values(many), 1 / len(many) + (0 if fixed else 1))
+    return _difference(mean, values(many), 1 / len(many) + (0 if fixed else 1))
 
 
-def _interval(mean: float, seen: np.ndarray, share: float) -> Difference:
-    half = t_point(len(seen) - 1) * seen.std(ddof=1) * share**0.5
-    return Difference(float(mean), float(mean - half), float(mean + half))
+def _difference(mean: float, seen: np.ndarray, share: float) -> Difference:
+    return Difference(float(mean), float(seen.std(ddof=1) * share**0.5), len(seen) - 1)
 
 
 def _apart(mean: float, *pair: dict) -> Difference:
-    """Two records as if independent; with few labels their intervals hold one deviation."""
-    variance, subsets = 0.0, len(pair[0]["seeds"])
-    for record in pair:
-        half = (record["interval"][1] - record["interval"][0]) / 2
-        variance += half**2 / (subsets if subsets > 1 else 1.96**2)
-    half = (t_point(2 * subsets - 2) if subsets > 1 else 1.96) * variance**0.5
-    return Difference(float(mean), float(mean - half), float(mean + half))
+    """Two readings as if independent, by the widths of their intervals (Welch's degrees).
+
+    That of several labelled subsets is Student's over them, that of one run is the test clips'.
+    """
+    variances, spent = [], 0.0
+    for reading in pair:
+        degrees = reading["subsets"] - 1 or math.inf
+        half = (reading["high"] - reading["low"]) / 2
+        variances.append((half / student.ppf(0.975, degrees)) ** 2)
+        spent += variances[-1] ** 2 / degrees
+    total = float(sum(variances))
+    return Difference(mean, total**0.5, total**2 / spent if spent else math.inf)
 
 
-def ranking(protocol: str, column: str, records: list[dict]) -> list[str]:
+def holm(chances: list[float]) -> list[float]:
+    """Chances of a family of tests after Holm's correction for their number."""
+    adjusted, worst = [0.0] * len(chances), 0.0
+    for rank, at in enumerate(np.argsort(chances, kind="stable")):
+        worst = max(worst, min(1.0, chances[at] * (len(chances) - rank)))
+        adjusted[at] = worst
+    return adjusted
+
+
+def ranking(protocol: str, column: str) -> list[str]:
     """The targets from the best mean to the worst; empty unless all were run."""
-    found = {target: cell(target, protocol, column, records) for target in TARGETS}
+    found = {target: cell(target, protocol, column) for target in TARGETS}
     if not all(found.values()):
         return []
     return sorted(TARGETS, key=lambda target: -values(found[target]).mean())
 
 
-def missing(records: list[dict]) -> list[Row]:
-    """The evidence evaluations that have no record."""
+def missing() -> list[Row]:
+    """The evidence evaluations that were not run."""
     return [row for step in PROTOCOLS for row in evaluations(step, "evidence")
-            if row_record(row, records) is None]
-
-
-def collect_curves(runs: Path = RUNS, out: Path = CURVES) -> list[str]:
-    """Copy each finished evidence pretraining's readings, to 4 digits, as `out/RUN.json`.
-
-    Raises:
-        SjepaError: a run of other settings than its row's, or a file that is damaged.
-    """
-    made = []
-    for row in _rows().values():
-        if row.step != "pretrain":
-            continue
-        run = Path(row.params["out"]).name
-        path = Path(runs) / run / "run.json"
-        if not path.is_file():
-            continue
-        try:
-            facts = json.loads(path.read_text())
-            history = [{name: float(f"{line[name]:.4g}") for name in READINGS if name in line}
-                       | {"epoch": line["epoch"]} for line in facts["history"]]
-            spent = {"device": facts["device"], "hours": round(facts["hours"], 4)}
-        except (ValueError, KeyError, TypeError) as error:
-            raise SjepaError(f"{path} is damaged ({error}): pretrain again") from error
-        config = make_config(PretrainConfig, row.params)
-        same_settings(facts["config"], config, path.parent)
-        made.append(run)
-        _write(Path(out) / f"{run}.json",
-               {"run": run, "dim": config.dim} | spent | {"history": history})
-    return made
-
-
-def _write(path: Path, curve: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_atomically(lambda p: p.write_text(json.dumps(curve, indent=1) + "\n"), path)
-
-
-def read_curve(run: str, folder: Path = CURVES) -> dict | None:
-    """What was collected of the pretraining `run`, with its device and hours; or None."""
-    path = Path(folder) / f"{run}.json"
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m sjepa.study.evidence", description=__doc__)
-    parser.add_argument("what", choices=["curves"], help="copy the monitors to book/results/curves")
-    parser.add_argument("--runs", default=RUNS, help="folder of the runs")
-    parser.add_argument("--out", default=CURVES, help="folder of the curves")
-    args = parser.parse_args(argv)
-    made = collect_curves(args.runs, args.out)
-    print(f"{len(made)} curves in {args.out}: {', '.join(made) or 'no finished run found'}")
-
-
-if __name__ == "__main__":
-    main_with_errors(main)
+            if row_reading(row) is None]
