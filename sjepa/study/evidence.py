@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from sjepa.show.tables import percent
+from sjepa.show.tables import NOT_RUN, percent
 from sjepa.study.results import result, settings_of
 from sjepa.study.row import Row
 from sjepa.study.rows import rows
@@ -113,8 +113,7 @@ def _found(planned: dict[int, tuple[Row, str, str]]) -> dict[int, dict]:
         if row.params["method"] == "classical":  # its vectors have no joints to put side by side
             metric = metric.replace("-joints", "")
         if reading := result(run=row.name, split=part, metric=metric):
-            subsets = settings_of(row.name).get("subsets", 1)
-            found[seed] = reading | {"subsets": subsets}
+            found[seed] = reading
     return found
 
 
@@ -220,12 +219,26 @@ def _apart(mean: float, *pair: dict) -> Difference:
     """
     variances, spent = [], 0.0
     for reading in pair:
-        degrees = reading["subsets"] - 1 or math.inf
+        degrees = settings_of(reading["run"]).get("subsets", 1) - 1 or math.inf
         half = (reading["high"] - reading["low"]) / 2
         variances.append((half / student.ppf(0.975, degrees)) ** 2)
         spent += variances[-1] ** 2 / degrees
     total = float(sum(variances))
     return Difference(mean, total**0.5, total**2 / spent if spent else math.inf)
+
+
+def lead(one: dict | None, other: dict | None) -> str:
+    """How a reading stands to another, as the end of a sentence about the first.
+
+    Ahead or behind, if the interval of the difference leaves zero out.
+    """
+    if not one or not other:
+        return NOT_RUN
+    gap = compare({0: one}, {0: other})
+    size = f"by {abs(gap.mean):.1f} points"
+    if gap.low <= 0 <= gap.high:
+        return f"not told apart ({gap} points)"
+    return f"ahead {size}" if gap.mean > 0 else f"behind {size}"
 
 
 def holm(chances: list[float]) -> list[float]:

@@ -60,6 +60,20 @@ def row_reading(row: Row) -> dict | None:
     return None
 
 
+def reading_of(run: str, protocol: str, method: str, split: str, metric: str) -> dict | None:
+    """A reading of a pretraining, or of its twin that was not pretrained; None: not run.
+
+    Args:
+        run: the pretraining.
+        protocol: as the evaluation's name has it: `linear`, `semi-10pct` …
+        method: `sjepa`; else the twin of the same shape and settings: `random` or `scratch`.
+        split: the test clips.
+        metric: of the protocol.
+    """
+    end = "" if method == "sjepa" else f"-{method}"
+    return result(run=f"{run}-{protocol}{end}", split=split, metric=metric)
+
+
 def paper(row: Row) -> float | None:
     """The paper's figure for a row of S-JEPA's, or None where it has none."""
     if row.group != "paper" or row.params["method"] != "sjepa":
@@ -240,20 +254,43 @@ def cells() -> list[tuple[str, str, float, dict | None]]:
     return found
 
 
-def gains(groups: str) -> list[tuple[str, str, dict, dict]]:
-    """S-JEPA beside its baseline, wherever both ran: `(protocol, label, S-JEPA's, baseline's)`.
+def twins(step: str, groups: str) -> list[tuple[Row, Row]]:
+    """S-JEPA's rows, each with its baseline: of the same pretraining, all other settings alike."""
+    every = evaluations(step, groups)
+    alike = [{name: value for name, value in row.params.items() if name not in ("method", "out")}
+             for row in every]
+    return [(row, other) for row, own in zip(every, alike, strict=True)
+            for other, its in zip(every, alike, strict=True)
+            if row.params["method"] == "sjepa" and own == its
+            and other.params["method"] in ("random", "scratch")]
 
-    The two are rows of one pretraining: the same preset, seed and settings of the protocol.
-    """
+
+def _reproduced(row: Row) -> str:
+    reading = row_reading(row)
+    if reading and row.group == "paper" and departures(row):
+        return "other settings"
+    return percent(reading) if reading else not_run(row)
+
+
+def twins_table(step: str, groups: str) -> Table:
+    """What the paper says, what came out, and the same without pretraining, side by side."""
+    lines = []
+    for row, twin in twins(step, groups):
+        says = paper(row)
+        lines.append([label(row, row_reading(row)), "–" if says is None else f"{says:.1f}",
+                      _reproduced(row), _reproduced(twin)])
+    base = "> from scratch" if step in ("finetune", "semi") else "> untrained"
+    return Table(["test clips", "> the paper says", "> we ran", base], lines)
+
+
+def gains(groups: str) -> list[tuple[str, str, dict, dict]]:
+    """Twins that both ran: `(protocol, label, S-JEPA's reading, the baseline's)`."""
     found = []
     for step, called in PROTOCOLS.items():
-        pairs: dict[str, dict[bool, dict]] = {}
-        for row in evaluations(step, groups):
-            if reading := row_reading(row):
-                own = row.params["method"] == "sjepa"
-                pairs.setdefault(label(row, reading), {})[own] = reading
-        found += [(called, name, both[True], both[False])
-                  for name, both in pairs.items() if len(both) == 2]
+        for row, twin in twins(step, groups):
+            one, other = row_reading(row), row_reading(twin)
+            if one and other:
+                found.append((called, label(row, one), one, other))
     return found
 
 
