@@ -1,8 +1,8 @@
 """What the book adds to Jupyter Book, each for one reason.
 
 * MathJax is copied from the Python package ``sphinx-mathjax-offline``: formulas need no network.
-* The notebook cache is dropped when ``sjepa/`` or ``book/results/`` changed: it only looks at
-  the cells, and would show old numbers.
+* The notebook cache is dropped when ``sjepa/``, ``book/results/``, the claims or the quick runs
+  changed: it only looks at the cells, and would show old numbers.
 * No Thebe scripts (the book has no live cells) and no launch buttons on Markdown pages (Colab
   opens notebooks only).
 * The repository's address is set once, in ``_config.yml``: ``{repo}`` links a path to it, and the
@@ -20,7 +20,8 @@ from docutils import nodes
 from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).resolve().parents[2]
-INPUTS = ("sjepa/**/*.py", "book/results/**/*.json", "constraints.txt")
+INPUTS = ("sjepa/**/*.py", "sjepa/**/*.yaml", "book/results/**/*", "book/claims.yaml",
+          "runs/quick*/result.json", "constraints.txt")
 
 
 # --- the notebook cache ------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.show.plots import PART_COLOURS, joint_colour, project
-from sjepa.skeleton import NTU_CHAINS
+from sjepa.show.plots import joint_colour, limbs, project
+from sjepa.skeleton import NTU25, Skeleton
 
 SCALE = 100  # picture units a metre
 
@@ -61,31 +61,30 @@ def _dot(points: np.ndarray, colour: str, seconds: float, hidden: np.ndarray | N
     )
 
 
-def _body(points: np.ndarray, seconds: float, masked: np.ndarray | None) -> str:
-    """One body, `points` `[T, 25, 2]`, `masked` `[S, 25]` bool or None."""
+def _body(points: np.ndarray, seconds: float, masked: np.ndarray | None,
+          skeleton: Skeleton) -> str:
+    """One body, `points` `[T, V, 2]`, `masked` `[S, V]` bool or None."""
     opacity = 1.0 if masked is None else 0.25
-    parts = [
-        _chain(points[:, list(chain)], PART_COLOURS[part], seconds, opacity)
-        for part, chains in NTU_CHAINS.items() for chain in chains
-    ]
-    for joint in range(25):
+    parts = [_chain(points[:, line], colour, seconds, opacity) for line, colour in limbs(skeleton)]
+    for joint in range(len(skeleton)):
         hidden = None if masked is None else masked[:, joint]
-        parts.append(_dot(points[:, joint], joint_colour(joint), seconds, hidden))
+        parts.append(_dot(points[:, joint], joint_colour(joint, skeleton), seconds, hidden))
     return "".join(parts)
 
 
 def animate(clips, titles=(), masks=None, fps: float = 15, seconds: float | None = None,
-            yaw: float = 0.0, height: int = 220) -> Animation:
+            yaw: float = 0.0, height: int = 220, skeleton: Skeleton = NTU25) -> Animation:
     """Clips side by side, moving in a loop.
 
     Args:
-        clips: one clip `[T, M, 25, 3]` in metres, or a list of them.
+        clips: one clip `[T, M, V, 3]` in metres, or a list of them.
         titles: one below each clip.
-        masks: for each clip None or `[S, 25]` bool; masked joints are hollow in their segment.
+        masks: for each clip None or `[S, V]` bool; masked joints are hollow in their segment.
         fps: frames a second that are drawn (clips are taken as 30 Hz and thinned).
         seconds: length of a loop; None: as long as the longest clip.
         yaw: turn about the vertical, radians.
         height: of the picture, pixels.
+        skeleton: whose joints they are.
     """
     clips = [clips] if isinstance(clips, np.ndarray) and clips.ndim == 4 else list(clips)
     masks = masks or [None] * len(clips)
@@ -101,7 +100,7 @@ def animate(clips, titles=(), masks=None, fps: float = 15, seconds: float | None
         side = (wide / SCALE - width) / 2
         flat = np.stack((flat[..., 0] - low + side, tall - (flat[..., 1] - bottom)), -1) * SCALE
         inner = "".join(
-            _body(flat[:, body], seconds, mask)
+            _body(flat[:, body], seconds, mask, skeleton)
             for body in range(clip.shape[1]) if clip[:, body].any()
         )
         inner += _words(title, wide / 2, tall * SCALE + 26)

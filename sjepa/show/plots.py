@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from sjepa.skeleton import NTU_CHAINS, NTU_JOINTS
+from sjepa.skeleton import NTU25, Skeleton
 
 GREY, BLUE, ORANGE = "#6b7280", "#0072b2", "#d55e00"
 GREEN, PURPLE, YELLOW, SKY = "#009e73", "#b5548c", "#c99700", "#56b4e9"
@@ -25,10 +25,29 @@ PART_BOUNDS = {"torso": (0, 5), "left arm": (5, 11), "right arm": (11, 17), "lef
                "right leg": (21, 25)}
 
 
-def joint_colour(joint: int) -> str:
+def joint_colour(joint: int, skeleton: Skeleton = NTU25) -> str:
     """The colour of a joint: that of its side."""
-    name = NTU_JOINTS[joint]
+    name = skeleton.joints[joint]
     return BLUE if name.startswith("left") else ORANGE if name.startswith("right") else GREY
+
+
+def limbs(skeleton: Skeleton) -> list[tuple[list[int], str]]:
+    """Joints that are drawn as one line, and its colour; grey where a limb meets the trunk."""
+    waiting, lines = [joint for joint, parent in enumerate(skeleton.parents) if parent < 0], []
+    while waiting:
+        joint = waiting.pop(0)
+        waiting = [k for k, parent in enumerate(skeleton.parents) if parent == joint] + waiting
+        parent = skeleton.parents[joint]
+        if parent < 0:
+            continue
+        own, other = joint_colour(joint, skeleton), joint_colour(parent, skeleton)
+        colour = own if own == other else GREY
+        line = next((line for line, its in lines if line[-1] == parent and its == colour), None)
+        if line:
+            line.append(joint)
+        else:
+            lines.append(([parent, joint], colour))
+    return lines
 
 
 def use_style() -> None:
@@ -91,27 +110,28 @@ def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
 
 
 def draw_skeleton(ax, pose: np.ndarray, masked: np.ndarray | None = None, yaw: float = 0.0,
-                  shift: float = 0.0, alpha: float = 1.0, size: float = 14) -> None:
+                  shift: float = 0.0, alpha: float = 1.0, size: float = 14,
+                  skeleton: Skeleton = NTU25) -> None:
     """Draw one body.
 
     Args:
         ax: matplotlib axes.
-        pose: `[25, 3]` metres.
-        masked: `[25]` bool; masked joints are drawn hollow, their bones faint.
+        pose: `[V, 3]` metres.
+        masked: `[V]` bool; masked joints are drawn hollow, their bones faint.
         yaw: turn about the vertical, radians.
         shift: sideways, metres.
         alpha: opacity.
         size: of the joint dots, points squared.
+        skeleton: whose joints they are.
     """
     flat = project(pose, yaw) + (shift, 0)
-    hidden = np.zeros(25, bool) if masked is None else np.asarray(masked, bool)
-    for part, chains in NTU_CHAINS.items():
-        for chain in chains:
-            for a, b in zip(chain[:-1], chain[1:], strict=True):
-                faint = 0.25 if hidden[a] or hidden[b] else 1.0
-                ax.plot(*flat[[a, b]].T, color=PART_COLOURS[part], lw=1.8, alpha=alpha * faint,
-                        solid_capstyle="round")
-    colours = np.array([joint_colour(k) for k in range(25)])
+    hidden = np.zeros(len(skeleton), bool) if masked is None else np.asarray(masked, bool)
+    for line, colour in limbs(skeleton):
+        for a, b in zip(line[:-1], line[1:], strict=True):
+            faint = 0.25 if hidden[a] or hidden[b] else 1.0
+            ax.plot(*flat[[a, b]].T, color=colour, lw=1.8, alpha=alpha * faint,
+                    solid_capstyle="round")
+    colours = np.array([joint_colour(k, skeleton) for k in range(len(skeleton))])
     ax.scatter(*flat.T, s=size, zorder=3, alpha=alpha, linewidths=0.8, edgecolors=colours,
                facecolors=np.where(hidden, "white", colours))
 
@@ -122,15 +142,17 @@ def bare(ax) -> None:
     ax.axis("off")
 
 
-def filmstrip(clip: np.ndarray, frames: int = 8, yaw: float = 0.0, title: str = "", ax=None):
+def filmstrip(clip: np.ndarray, frames: int = 8, yaw: float = 0.0, title: str = "", ax=None,
+              skeleton: Skeleton = NTU25):
     """Evenly spaced frames of a clip side by side.
 
     Args:
-        clip: `[T, M, 25, 3]` metres.
+        clip: `[T, M, V, 3]` metres.
         frames: how many.
         yaw: turn about the vertical, radians.
         title: above the strip.
         ax: axes, or None for a new figure.
+        skeleton: whose joints they are.
 
     Returns:
         The axes.
@@ -142,33 +164,40 @@ def filmstrip(clip: np.ndarray, frames: int = 8, yaw: float = 0.0, title: str = 
     for k, t in enumerate(np.linspace(0, len(clip) - 1, frames).round().astype(int)):
         for body in clip[t]:
             if body.any():
-                draw_skeleton(ax, body, yaw=yaw, shift=k * max(width, 0.7), size=7)
+                draw_skeleton(ax, body, yaw=yaw, shift=k * max(width, 0.7), size=7,
+                              skeleton=skeleton)
     ax.set_title(title, loc="left")
     bare(ax)
     return ax
 
 
-def mask_grid(ax, masked: np.ndarray, segments: int, values: np.ndarray | None = None) -> None:
+def mask_grid(ax, masked: np.ndarray, segments: int, values: np.ndarray | None = None,
+              skeleton: Skeleton = NTU25) -> None:
     """A mask (or any value a token) as joints against segments, joints grouped by body part.
+
+    Those of another skeleton than NTU's stand in its own order.
 
     Args:
         ax: matplotlib axes.
         masked: token indices that are masked, or None to show `values` alone.
         segments: S.
-        values: `[S * 25]` numbers shown as shades.
+        values: `[S * V]` numbers shown as shades.
+        skeleton: whose joints they are.
     """
-    order = list(PART_ORDER)
+    joints = len(skeleton)
+    order = list(PART_ORDER if skeleton == NTU25 else range(joints))
     if values is None:
-        grid = np.zeros(segments * 25)
+        grid = np.zeros(segments * joints)
         grid[np.asarray(masked)] = 1
         shades = sns.light_palette(BLUE, as_cmap=True)
     else:
         grid, shades = np.asarray(values), "mako_r"
-    ax.imshow(grid.reshape(segments, 25).T[order], cmap=shades, aspect="auto",
+    ax.imshow(grid.reshape(segments, joints).T[order], cmap=shades, aspect="auto",
               interpolation="nearest")
-    bounds = list(PART_BOUNDS.values())
-    ax.set_yticks([(a + b - 1) / 2 for a, b in bounds], list(PART_BOUNDS))
-    for _, end in bounds[:-1]:
+    parts = PART_BOUNDS if skeleton == NTU25 else {
+        name: (k, k + 1) for k, name in enumerate(skeleton.joints)}
+    ax.set_yticks([(a + b - 1) / 2 for a, b in parts.values()], list(parts))
+    for _, end in list(parts.values())[:-1]:
         ax.axhline(end - 0.5, color="white", lw=1.5)
     ax.tick_params(length=0)
     ax.set_xlabel("segment")

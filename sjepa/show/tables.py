@@ -109,7 +109,7 @@ def pairs_table(made: Predictions, k: int = 10) -> Table:
         [made.classes[a], made.classes[b], count] for a, b, count in confused_pairs(matrix, k)])
 
 
-def readings_table(readings: list[dict]) -> Table:
+def records_table(readings: list[dict]) -> Table:
     """One line a reading: what a run of a protocol wrote."""
     return Table(["test clips", "metric", "> value, %"],
                  [[r["split"], r["metric"], percent(r)] for r in readings])

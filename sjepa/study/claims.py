@@ -150,7 +150,7 @@ class Finding:
     verdict: str
 
 
-def tested_claims() -> list[dict]:
+def read_claims() -> list[dict]:
     """The claims of `book/claims.yaml`, with what the file leaves out."""
     plain = {"by": "linear", "on": JUDGES, "margin": 0.0}
     return [plain | claim for claim in yaml.safe_load((ROOT / "book/claims.yaml").read_text())]
@@ -177,7 +177,7 @@ def chances(gaps: list[Difference], margin: float = 0.0) -> tuple[float, float]:
 def judged() -> list[Finding]:
     """What the readings say to each claim of the file."""
     family, found = [], []
-    for claim in tested_claims():
+    for claim in read_claims():
         gaps = [compare(*(cell(claim[side], claim["by"], column) for side in ("better", "worse")))
                 for column in claim["on"]]
         text = "; ".join(f"{column}: {NOT_RUN if gap is None else gap}"

@@ -1,7 +1,7 @@
 """What the evidence says: cells over seeds, and differences between them with intervals.
 
 A cell of chapter 15's tables is one encoder under one protocol on one set, a reading a seed. Its
-runs are found by name, as `sjepa.study.rows` plans them. `sjepa.study.claims` makes tables and
+runs are found by name, as `sjepa.study.experiments` plans them. `sjepa.study.claims` makes tables and
 verdicts of cells.
 """
 
@@ -15,9 +15,8 @@ import numpy as np
 from scipy.stats import t as student
 
 from sjepa.show.tables import NOT_RUN, percent
+from sjepa.study.experiments import Experiment, experiments
 from sjepa.study.results import result, settings_of
-from sjepa.study.row import Row
-from sjepa.study.rows import rows
 from sjepa.study.tables import PROTOCOLS, evaluations, row_reading
 
 TARGETS = ("latent", "motion", "coordinates")
@@ -43,11 +42,6 @@ JUDGES = ("Kinder-Gator 58", "NW-UCLA clean")
 BASELINES = {"untrained": "random", "classical": "classical", "from scratch": "scratch"}
 
 
-@functools.cache
-def _rows() -> dict[str, Row]:
-    return rows("evidence")
-
-
 def run_name(what: str, seed: int = 0) -> str:
     """The run of a pretraining: a target, or what was changed of the latents' recipe."""
     return f"open-{what}-seed{seed}" if what in TARGETS or seed else f"open-{what}"
@@ -61,21 +55,21 @@ def ablations() -> dict[str, dict]:
     """
     others = {run_name(what, seed) for what in TARGETS for seed in SEEDS}
     others |= {run_name(what) for what in LARGER}
-    plain = {"dataset", "split", "out", "preset", "variant"}
+    plain = {"dataset", "split", "out", "preset"}
     return {row.name.removeprefix("open-").removesuffix("-pretrain"):
             {name: value for name, value in row.params.items() if name not in plain}
-            for row in _rows().values() if row.step == "pretrain"
+            for row in experiments("evidence").values() if row.step == "pretrain"
             and row.params["split"] == "pool/all"
             and row.name.removesuffix("-pretrain") not in others}
 
 
-def _row(what: str, seed: int, label: str) -> Row | None:
+def _row(what: str, seed: int, label: str) -> Experiment | None:
     """The planned evaluation of `what`; baselines are named after the latents' run."""
     run, end = run_name("latent" if what in BASELINES else what, seed), BASELINES.get(what)
-    return _rows().get(f"{run}-{label}" + (f"-{end}" if end else ""))
+    return experiments("evidence").get(f"{run}-{label}" + (f"-{end}" if end else ""))
 
 
-def cell_rows(what: str, protocol: str, column: str) -> dict[int, Row]:
+def cell_rows(what: str, protocol: str, column: str) -> dict[int, Experiment]:
     """The rows behind a cell by seed; empty where nothing of the kind is planned.
 
     Args:
@@ -107,7 +101,7 @@ def fold_cell(what: str, metric: str) -> dict[int, dict]:
                           f"kindergator/fold{fold}", metric) for fold in range(1, 6)})
 
 
-def _found(planned: dict[int, tuple[Row, str, str]]) -> dict[int, dict]:
+def _found(planned: dict[int, tuple[Experiment, str, str]]) -> dict[int, dict]:
     found = {}
     for seed, (row, part, metric) in planned.items():
         if row.params["method"] == "classical":  # its vectors have no joints to put side by side
@@ -258,7 +252,7 @@ def ranking(protocol: str, column: str) -> list[str]:
     return sorted(TARGETS, key=lambda target: -values(found[target]).mean())
 
 
-def missing() -> list[Row]:
+def missing() -> list[Experiment]:
     """The evidence evaluations that were not run."""
     return [row for step in PROTOCOLS for row in evaluations(step, "evidence")
             if row_reading(row) is None]

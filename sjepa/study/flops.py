@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from sjepa.config import PretrainConfig
+from sjepa.skeleton import NTU25, Skeleton
 
 #: Dense half-precision peaks in FLOP/s (bf16, where the device has it; products of half-precision
 #: numbers summed in float32, no sparsity), by a part of the device's name. From NVIDIA's data
@@ -24,13 +25,13 @@ def block_flops(tokens: int, dim: int) -> int:
     return 24 * tokens * dim**2 + 4 * tokens**2 * dim
 
 
-def row_flops(config: PretrainConfig) -> int:
-    """Operations of one training step for one body.
+def row_flops(config: PretrainConfig, skeleton: Skeleton = NTU25) -> int:
+    """Operations of one training step for one body of a skeleton.
 
     Matrix products only. A backward pass counts twice its forward pass, whatever an implementation
     computes anew; the target encoder has none, and neither have the coordinates.
     """
-    dim, tokens = config.dim, config.frames // config.segment * 25
+    dim, tokens = config.dim, config.frames // config.segment * len(skeleton)
     seen = round(tokens * (1 - config.mask_ratio))
     embed = 2 * tokens * 3 * config.segment * dim
     encoder = config.depth * block_flops(seen, dim)

@@ -16,7 +16,7 @@ from pathlib import Path
 from sjepa.checkpoint import read_result, save_atomically, settings_hash, what_counts
 from sjepa.config import RESULTS, RUNS
 from sjepa.errors import SjepaError
-from sjepa.study.rows import rows
+from sjepa.study.experiments import experiments
 
 RUN_COLUMNS = (
     "run", "group", "step", "dataset", "split", "method", "preset", "seed", "pretraining",
@@ -85,7 +85,7 @@ def settings_of(run: str) -> dict | None:
 
     None: there is no such run.
     """
-    (known, _, lines), found = _tables(), runs(run=run)
+    lines, found = _tables()[2], runs(run=run)
     if not found:
         return None
     line = lines[found[0]["settings"]]
@@ -298,7 +298,7 @@ def _rounded(value: float | None) -> float | None:
 def _groups() -> dict[str, str]:
     """The group of every planned run."""
     return {Path(row.params.get("out", "")).name if row.step == "pretrain" else row.name: row.group
-            for row in rows().values()}
+            for row in experiments().values()}
 
 
 def _history(path: Path, run: str) -> list[dict]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import yaml
@@ -12,9 +11,8 @@ from sjepa.config import as_dict
 from sjepa.datasets.splits import SPLITS
 from sjepa.protocols.config import ReportConfig
 from sjepa.show.tables import NOT_RUN, Table, percent
+from sjepa.study.experiments import Experiment, config_of, experiment, experiments
 from sjepa.study.results import result, runs, settings_of
-from sjepa.study.row import Row
-from sjepa.study.rows import load_row, rows
 
 METHODS = {"sjepa": "S-JEPA", "random": "untrained", "scratch": "from scratch",
            "classical": "classical"}
@@ -41,17 +39,12 @@ PAPER = {
 }
 
 
-@functools.cache
-def _every_row() -> dict[str, Row]:
-    return rows()
+def pretraining(row: Experiment) -> Experiment:
+    """The pretraining that an evaluation starts from."""
+    return experiment(row.after[0])
 
 
-def pretraining(row: Row) -> Row:
-    """The row of the pretraining that an evaluation starts from."""
-    return _every_row()[row.after[0]]
-
-
-def row_reading(row: Row) -> dict | None:
+def row_reading(row: Experiment) -> dict | None:
     """An evaluation's main metric, or None: where test clips are copies, of the clean ones."""
     for part in ("-clean", ""):
         found = result(run=row.name, split=row.params["split"] + part, metric=row.main_metric)
@@ -74,7 +67,7 @@ def reading_of(run: str, protocol: str, method: str, split: str, metric: str) ->
     return result(run=f"{run}-{protocol}{end}", split=split, metric=metric)
 
 
-def paper(row: Row) -> float | None:
+def paper(row: Experiment) -> float | None:
     """The paper's figure for a row of S-JEPA's, or None where it has none."""
     if row.group != "paper" or row.params["method"] != "sjepa":
         return None
@@ -83,7 +76,7 @@ def paper(row: Row) -> float | None:
     return PAPER.get((row.step + apart, row.params["split"]))
 
 
-def departures(row: Row) -> list[str]:
+def departures(row: Experiment) -> list[str]:
     """What keeps a run from being the row that it is named after; empty: nothing.
 
     Settings of the evaluation and of its pretraining that count and are not the row's, and clips
@@ -94,7 +87,7 @@ def departures(row: Row) -> list[str]:
     if made["pretraining"]:
         both["pretraining "] = made["pretraining"], pretraining(row)
     for name, (settings, planned) in both.items():
-        for key, value in what_counts(as_dict(load_row(planned))).items():
+        for key, value in what_counts(as_dict(config_of(planned.name))).items():
             value = list(value) if isinstance(value, tuple) else value
             if value != "auto" and key in settings and settings[key] != value:
                 said.append(f"{name}{key} {settings[key]} for {value}")
@@ -106,9 +99,9 @@ def departures(row: Row) -> list[str]:
     return said
 
 
-def evaluations(step: str, groups: str) -> list[Row]:
+def evaluations(step: str, groups: str) -> list[Experiment]:
     """The rows of a protocol, without those of other streams."""
-    return [row for row in rows(groups).values()
+    return [row for row in experiments(groups).values()
             if row.step == step and row.group in groups.split(",")
             and "stream" not in pretraining(row).params]
 
@@ -123,7 +116,7 @@ def title(dataset: str) -> str:
     return _TITLES.get(dataset, dataset)
 
 
-def not_run(row: Row) -> str:
+def not_run(row: Experiment) -> str:
     """«not run», with the data that it needs."""
     names = {pretraining(row).params["dataset"], row.params["dataset"]}
     needs = [title(name).replace(" ", "\N{NBSP}") for name in sorted(names)
@@ -133,13 +126,13 @@ def not_run(row: Row) -> str:
     return f"{said}: needs\N{NBSP}{' and '.join(needs)}" if needs else NOT_RUN
 
 
-def gap(row: Row) -> float | None:
+def gap(row: Experiment) -> float | None:
     """Points by which a row's reading differs from the paper's figure, or None."""
     found, says = row_reading(row), paper(row)
     return None if found is None or says is None else round(found["value"] - says, 2)
 
 
-def label(row: Row, reading: dict | None = None) -> str:
+def label(row: Experiment, reading: dict | None = None) -> str:
     """What a row is judged on: the split, the share of labels, the origin of a transfer."""
     parts = [reading["split"] if reading else row.params["split"]]
     if row.step == "semi":
@@ -149,7 +142,7 @@ def label(row: Row, reading: dict | None = None) -> str:
     return " ".join(parts)
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: Experiment) -> str:
     """The gap to the paper, ticked if within the band; no reproduction if it ran otherwise."""
     far = gap(row)
     if far is None:
@@ -164,7 +157,7 @@ def results_table(step: str, groups: str, link="`{}`".format) -> Table:
 
     Args:
         step: a key of `PROTOCOLS`.
-        groups: see `sjepa.study.rows.rows`.
+        groups: see `sjepa.study.experiments.experiments`.
         link: turns the name of a parameter file into a cell.
     """
     published, lines = groups == "paper", []
@@ -254,7 +247,7 @@ def cells() -> list[tuple[str, str, float, dict | None]]:
     return found
 
 
-def twins(step: str, groups: str) -> list[tuple[Row, Row]]:
+def twins(step: str, groups: str) -> list[tuple[Experiment, Experiment]]:
     """S-JEPA's rows, each with its baseline: of the same pretraining, all other settings alike."""
     every = evaluations(step, groups)
     alike = [{name: value for name, value in row.params.items() if name not in ("method", "out")}
@@ -265,7 +258,7 @@ def twins(step: str, groups: str) -> list[tuple[Row, Row]]:
             and other.params["method"] in ("random", "scratch")]
 
 
-def _reproduced(row: Row) -> str:
+def _reproduced(row: Experiment) -> str:
     reading = row_reading(row)
     if reading and row.group == "paper" and departures(row):
         return "other settings"

@@ -88,4 +88,4 @@ def test_pins_agree():
 
 def test_files_stay_small():
     for path in (ROOT / "sjepa").rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 350, f"{path}: split it"
+        assert len(path.read_text().splitlines()) <= 400, f"{path}: split it"

@@ -16,8 +16,8 @@ from sjepa.datasets.layouts import face_camera
 from sjepa.datasets.sources.kindergator import CHILDREN
 from sjepa.show import plots
 from sjepa.show.animation import animate
-from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, project
-from sjepa.skeleton import NTU_BONES, NTU_CHAINS, NTU_JOINTS, NTU_PARENTS
+from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, limbs, project
+from sjepa.skeleton import COCO17, NTU25, NTU_CHAINS, NTU_JOINTS, SKELETONS
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_animation_is_valid_svg_with_every_frame(clip):
     xml.dom.minidom.parseString(made.svg)
     assert "a &amp; b" in made.svg
     lines = re.findall(r"<polyline.*?</polyline>", made.svg)
-    assert len(lines) == 2 * sum(len(chains) for chains in NTU_CHAINS.values())
+    assert len(lines) == 2 * len(limbs(NTU25))
     assert all(len(re.search(r'values="([^"]*)"', line)[1].split(";")) == 20 for line in lines)
     assert made.svg.count("<circle") == 50
     assert "http" not in made.svg.replace("http://www.w3.org/2000/svg", "")
@@ -81,14 +81,25 @@ def test_part_order_lists_each_joint_once():
             assert len({joint_colour(j) for j in PART_ORDER[a:b]}) == 1
 
 
-def test_bones_and_parents_form_one_tree():
-    assert sorted(child for child, _ in NTU_BONES) == sorted(set(range(25)) - {20})
-    for joint in range(25):
-        seen = set()
-        while joint != -1:
-            assert joint not in seen
-            seen.add(joint)
-            joint = NTU_PARENTS[joint]
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=str)
+def test_every_bone_of_any_skeleton_is_drawn_once(skeleton):
+    drawn = [pair for line, _ in limbs(skeleton) for pair in zip(line[:-1], line[1:], strict=True)]
+    assert sorted(drawn) == sorted((parent, joint) for joint, parent in enumerate(skeleton.parents)
+                                   if parent >= 0)
+    if skeleton == NTU25:  # the lines that chapter 1 draws by hand
+        by_hand = {frozenset(pair) for chains in NTU_CHAINS.values() for chain in chains
+                   for pair in zip(chain[:-1], chain[1:], strict=True)}
+        assert {frozenset(pair) for pair in drawn} == by_hand
+
+
+def test_another_skeleton_moves_and_is_masked():
+    clip = np.random.default_rng(0).normal(size=(8, 1, len(COCO17), 3)).astype(np.float32)
+    assert animate(clip, skeleton=COCO17).svg.count("<circle") == len(COCO17)
+    _, axes = plt.subplots(2)
+    plots.filmstrip(clip, 2, ax=axes[0], skeleton=COCO17)
+    plots.mask_grid(axes[1], np.arange(5), 3, skeleton=COCO17)
+    assert axes[1].images[0].get_array().shape == (len(COCO17), 3)
+    plt.close("all")
 
 
 def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():

@@ -1,0 +1,190 @@
+"""Tables of results: twins side by side, the paper's rows only where they were really run."""
+
+import matplotlib
+import numpy as np
+import pytest
+
+from sjepa.protocols.config import ReportConfig
+from sjepa.show.plots import gain_chart, gap_chart
+from sjepa.show.tables import Table, percent
+from sjepa.study.evidence import lead
+from sjepa.study.experiments import experiment
+from sjepa.study.results import result
+from sjepa.study.tables import (
+    PAPER,
+    PROTOCOLS,
+    cells,
+    cost_table,
+    counted,
+    departures,
+    evaluations,
+    gains,
+    not_run,
+    paper,
+    published_rows,
+    published_table,
+    reading_of,
+    results_table,
+    row_reading,
+    twins,
+    twins_table,
+    write_report,
+)
+
+matplotlib.use("agg")
+NTU = "ntu60-xsub-linear"
+
+
+def line(table, start):
+    (found,) = [line for line in table.text.splitlines() if start in line]
+    return found
+
+
+#: What the records of November 2026 say; each pair is one pretraining, one seed, one recipe.
+TWINS = [
+    ("linear", "nwucla/xview-clean", "top1", "random", 37.7, 65.6, "ahead by 27.9 points"),
+    ("linear", "nwucla/xview", "top1", "random", 40.7, 61.6, "ahead by 20.9 points"),
+    ("linear", "nwucla/xview-leaked", "top1", "random", 52.6, 46.3, "not told apart"),
+    ("knn", "nwucla/xview-clean", "top1-k1", "random", 30.6, 52.0, "ahead by 21.4 points"),
+    ("finetune", "nwucla/xview-clean", "top1", "scratch", 71.3, 70.7, "not told apart (-0.5"),
+    ("finetune", "kindergator/xsub", "top1", "scratch", 44.0, 42.2, "not told apart (-1.7"),
+    ("finetune", "hdm05/xsub", "top1", "scratch", 98.0, 98.0, "not told apart (+0.0"),
+    ("semi-10pct", "nwucla/xview-clean", "top1-10pct", "scratch", 37.9, 60.7,
+     "ahead by 22.8 points"),
+]
+
+
+@pytest.mark.parametrize("protocol, split, metric, method, twin, ours, said", TWINS)
+def test_the_twins_of_the_small_preset(protocol, split, metric, method, twin, ours, said):
+    run = f"{split.split('/')[0]}-small"
+    own, other = (reading_of(run, protocol, m, split, metric) for m in ("sjepa", method))
+    assert (f"{own['value']:.1f}", f"{other['value']:.1f}") == (f"{ours:.1f}", f"{twin:.1f}")
+    assert (own["preset"], own["seed"]) == (other["preset"], other["seed"]) == ("small", 0)
+    assert lead(own, other).startswith(said)
+    step = protocol.split("-")[0]
+    if row_reading(experiment(own["run"])) == own:  # the line that tables show
+        shown = line(results_table(step, "open"), f"`{other['run']}`")
+        assert f"| {twin:.1f} [" in shown
+        cells = line(twins_table(step, "open"), f"| {split}").split(" | ")
+        assert cells[2].startswith(f"{ours:.1f} [") and cells[3].startswith(f"{twin:.1f} [")
+
+
+def test_every_pair_of_a_table_is_one_pretraining_under_one_recipe():
+    pairs = [pair for step in PROTOCOLS for pair in twins(step, "paper,open,quick")]
+    assert len(pairs) > 30
+    for row, other in pairs:
+        assert row.params["method"] == "sjepa" and other.params["method"] in ("random", "scratch")
+        assert row.after == other.after and other.name.startswith(row.name)
+    for _, _, own, other in gains("open,quick"):
+        assert [own[key] for key in ("preset", "seed", "split", "metric")] == [
+            other[key] for key in ("preset", "seed", "split", "metric")]
+
+
+def test_behind_ahead_or_not_told_apart():
+    def reading(right, name="nwucla-small-linear"):
+        return {"run": name, "value": right, "low": right - 4.0, "high": right + 4.0,
+                "method": "sjepa"}
+
+    assert lead(reading(70.0), reading(60.0)) == "ahead by 10.0 points"
+    assert lead(reading(60.0), reading(70.0)) == "behind by 10.0 points"
+    assert lead(reading(62.0), reading(60.0)).startswith("not told apart (+2.0 [")
+    assert lead(None, reading(60.0)) == "not run"
+
+
+@pytest.mark.parametrize("value, shown", [
+    (85.8, "+0.5 ✓"), (84.8, "-0.5 ✓"), (84.7, "-0.6 |"), (86.3, "+1.0 |"),
+])
+def test_the_gap_is_to_the_paper_and_half_a_point_replicates(book, value, shown):
+    book.put(NTU, ("ntu60/xsub", "top1", value))
+    assert departures(experiment(NTU)) == []
+    found = line(results_table("linear", "paper"), f"`{NTU}`")
+    assert f"| 85.3 | {value:.1f} [" in found and shown in found
+    assert cells()[0][3]["value"] == value
+
+
+@pytest.mark.parametrize("other, said", [
+    ({"settings": {"epochs": 3}}, "epochs 3 for 100"),
+    ({"behind": {"mask_ratio": 0.8}}, "pretraining mask_ratio 0.8 for 0.9"),
+    ({"clips": (40091, 100)}, "40091 + 100 clips for 40091 + 16487"),
+    ({"settings": {"seed": 1}}, "seed 1 for 0"),
+])
+def test_a_run_of_other_settings_or_clips_is_no_reproduction(book, other, said):
+    book.put(NTU, ("ntu60/xsub", "top1", 85.3), **other)
+    assert departures(experiment(NTU)) == [said]
+    found = line(results_table("linear", "paper"), f"`{NTU}`")
+    assert f"other settings: {said}" in found and "✓" not in found
+    assert cells()[0][3] is None
+    assert "| other settings |" in line(twins_table("linear", "paper"), "| ntu60/xsub |")
+
+
+def test_without_results_every_line_says_not_run_and_what_it_needs(book):
+    for step in PROTOCOLS:
+        body = results_table(step, "paper").text.splitlines()[2:]
+        assert all("not\N{NBSP}run: needs" in line for line in body), step
+        assert cost_table(step, "paper") is None
+        results_table(step, "evidence,open,quick")  # sets without a title crash no table
+        twins_table(step, "paper,open,quick")
+    transfer = results_table("transfer", "paper").text
+    assert "NTU120 and PKU-MMD\N{NBSP}II" in transfer and "74.2" in transfer
+    assert counted("paper")[0] == 0 and gains("paper") == []
+    assert not_run(experiment("quick-linear")) == "not run"
+
+
+def test_clean_clips_are_shown_where_copies_were_found(book):
+    name = "nwucla-small-linear"
+    book.put(name, ("nwucla/xview", "top1", 70.0))
+    assert row_reading(experiment(name))["value"] == 70.0
+    book.put(name, ("nwucla/xview", "top1", 70.0), ("nwucla/xview-clean", "top1", 60.0))
+    assert row_reading(experiment(name))["value"] == 60.0
+    assert "| nwucla/xview-clean |" in line(results_table("linear", "open"), f"`{name}`")
+
+
+def test_costs_of_pretraining_and_evaluation_stand_apart(book):
+    book.put("nwucla-small-linear", ("nwucla/xview", "top1", 70.0))
+    found = line(cost_table("linear", "open"), "S-JEPA")
+    assert "| 100 | GPU | 2.00 | CPU | 0.03 | 1.0 |" in found  # 7,200 and 90 seconds, a GiB
+
+
+def test_published_figures_have_a_source_and_ours_are_the_papers():
+    for step in PROTOCOLS:
+        for row in published_rows(step):
+            assert row["source"] in {"page", "gfp", "amr", "slim", "notes"} and row["cite"]
+            assert all(0 < v < 100 for v in row.values() if isinstance(v, float))
+    assert published_rows("linear")[-1]["ntu60/xview"] == PAPER["linear", "ntu60/xview"] == 89.8
+    assert "| 1\N{NBSP}% ntu60 xsub" in published_table("semi").text
+    rows = [row for step in PROTOCOLS for row in evaluations(step, "paper")]
+    assert sorted(filter(None, map(paper, rows))) == sorted(PAPER.values())
+
+
+def test_the_report_is_written_whole(book, tmp_path):
+    book.put("nwucla-small-linear", ("nwucla/xview", "top1", 72.0))
+    out = tmp_path / "made" / "report.md"
+    write_report(ReportConfig(rows="open,paper", out=str(out)))
+    text = out.read_text()
+    assert "open: 1 of" in text and "72.0 [70.0" in text and "paper: 0 of" in text
+    assert "<span" not in text
+
+
+def test_charts_put_marks_where_the_numbers_are(book):
+    book.put(NTU, ("ntu60/xsub", "top1", 86.0))
+    _, ax = matplotlib.pyplot.subplots()
+    gap_chart(ax, cells())
+    points = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    assert len(points) == len(PAPER) and points[0] == pytest.approx(0.7)
+    assert points[1:] == [0] * (len(PAPER) - 1)
+    book.put("hdm05-small-knn", ("hdm05/xsub", "top1-k1", 60.0))
+    book.put("hdm05-small-knn-random", ("hdm05/xsub", "top1-k1", 20.0))
+    _, ax = matplotlib.pyplot.subplots()
+    gain_chart(ax, gains("open"))
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"] == [60.0, 20.0]
+    matplotlib.pyplot.close("all")
+
+
+def test_a_cell_says_in_html_which_reading_it_is(book):
+    book.put("nwucla-small-linear", ("nwucla/xview", "top1", 70.0))
+    table = Table(["a", "b"], [[percent(result(run="nwucla-small-linear")), None]])
+    assert "| 70.0 [68.0,\N{NBSP}72.0] | not run |" in table.text
+    assert ('<span data-reading="nwucla-small-linear nwucla/xview linear top1" data-value="70.0">'
+            in table._repr_markdown_())
+    assert percent(None) == "not run" and np.isfinite(float(percent(result(
+        run="nwucla-small-linear")).split()[0]))
