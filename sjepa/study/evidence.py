@@ -1,8 +1,8 @@
 """What the evidence says: cells over seeds, and differences between them with intervals.
 
 A cell of chapter 15's tables is one encoder under one protocol on one set, a reading a seed. Its
-runs are found by name, as `sjepa.study.experiments` plans them. `sjepa.study.claims` makes tables and
-verdicts of cells.
+runs are found by name, as `sjepa.study.experiments` plans them. `sjepa.study.claims` makes tables
+and verdicts of cells.
 """
 
 from __future__ import annotations

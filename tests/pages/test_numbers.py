@@ -1,4 +1,4 @@
-"""Numbers of the built book: a reading has one value, on whatever page, and it is the committed one."""
+"""Numbers of the built book: a reading has one value on whatever page, the committed one."""
 
 import re
 
