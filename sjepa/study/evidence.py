@@ -15,9 +15,9 @@ import numpy as np
 from scipy.stats import t as student
 
 from sjepa.show.tables import NOT_RUN, percent
-from sjepa.study.experiments import Experiment, experiments
+from sjepa.study.experiments import Experiment, experiments, grid
 from sjepa.study.results import result, settings_of
-from sjepa.study.tables import PROTOCOLS, evaluations, row_reading
+from sjepa.study.tables import PROTOCOLS, evaluations, main_metric, row_reading
 
 TARGETS = ("latent", "motion", "coordinates")
 SEEDS = (0, 1, 2, 3, 4)
@@ -48,25 +48,20 @@ def run_name(what: str, seed: int = 0) -> str:
 
 
 @functools.cache
-def ablations() -> dict[str, dict]:
-    """What each part of the method is worth: name to the settings that take it away or change it.
+def _rows() -> dict[str, Experiment]:
+    return experiments("evidence")
 
-    They are the pretrainings on the whole pool that are neither a target's nor larger.
-    """
-    others = {run_name(what, seed) for what in TARGETS for seed in SEEDS}
-    others |= {run_name(what) for what in LARGER}
-    plain = {"dataset", "split", "out", "preset"}
-    return {row.name.removeprefix("open-").removesuffix("-pretrain"):
-            {name: value for name, value in row.params.items() if name not in plain}
-            for row in experiments("evidence").values() if row.step == "pretrain"
-            and row.params["split"] == "pool/all"
-            and row.name.removesuffix("-pretrain") not in others}
+
+@functools.cache
+def ablations() -> dict[str, dict]:
+    """What each part of the method is worth: name to the settings that take it away or change it."""
+    return grid("ablation")
 
 
 def _row(what: str, seed: int, label: str) -> Experiment | None:
     """The planned evaluation of `what`; baselines are named after the latents' run."""
     run, end = run_name("latent" if what in BASELINES else what, seed), BASELINES.get(what)
-    return experiments("evidence").get(f"{run}-{label}" + (f"-{end}" if end else ""))
+    return _rows().get(f"{run}-{label}" + (f"-{end}" if end else ""))
 
 
 def cell_rows(what: str, protocol: str, column: str) -> dict[int, Experiment]:
@@ -86,7 +81,7 @@ def cell_rows(what: str, protocol: str, column: str) -> dict[int, Experiment]:
 def cell(what: str, protocol: str, column: str, metric: str = "") -> dict[int, dict]:
     """The readings of a cell by seed; see `cell_rows`. `metric` is the main one if empty."""
     part, judged = COLUMNS[column]
-    return _found({seed: (row, part, (metric or row.main_metric) + judged)
+    return _found({seed: (row, part, (metric or main_metric(row)) + judged)
                    for seed, row in cell_rows(what, protocol, column).items()})
 
 

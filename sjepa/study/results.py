@@ -297,8 +297,7 @@ def _rounded(value: float | None) -> float | None:
 @functools.cache
 def _groups() -> dict[str, str]:
     """The group of every planned run."""
-    return {Path(row.params.get("out", "")).name if row.step == "pretrain" else row.name: row.group
-            for row in experiments().values()}
+    return {row.run: row.group for row in experiments().values()}
 
 
 def _history(path: Path, run: str) -> list[dict]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import yaml
 
-from sjepa.checkpoint import save_atomically, what_counts
-from sjepa.config import as_dict
+from sjepa.checkpoint import save_atomically
 from sjepa.datasets.splits import SPLITS
 from sjepa.protocols.config import ReportConfig
 from sjepa.show.tables import NOT_RUN, Table, percent
-from sjepa.study.experiments import Experiment, config_of, experiment, experiments
+from sjepa.study.experiments import Experiment, experiments
+from sjepa.study.identity import other_settings
 from sjepa.study.results import result, runs, settings_of
 
 METHODS = {"sjepa": "S-JEPA", "random": "untrained", "scratch": "from scratch",
@@ -41,13 +41,20 @@ PAPER = {
 
 def pretraining(row: Experiment) -> Experiment:
     """The pretraining that an evaluation starts from."""
-    return experiment(row.after[0])
+    return experiments(row.name)[row.after[0]]
+
+
+def main_metric(row: Experiment) -> str:
+    """The metric that an evaluation's line in a table shows; the first of what is reported."""
+    share = f"{100 * row.params.get('share', 0):g}"
+    return {"knn": "top1-k1", "retrieval": "recall-at-1", "semi": f"top1-{share}pct"}.get(
+        row.step, "top1")
 
 
 def row_reading(row: Experiment) -> dict | None:
     """An evaluation's main metric, or None: where test clips are copies, of the clean ones."""
     for part in ("-clean", ""):
-        found = result(run=row.name, split=row.params["split"] + part, metric=row.main_metric)
+        found = result(run=row.name, split=row.params["split"] + part, metric=main_metric(row))
         if found:
             return found
     return None
@@ -71,7 +78,7 @@ def paper(row: Experiment) -> float | None:
     """The paper's figure for a row of S-JEPA's, or None where it has none."""
     if row.group != "paper" or row.params["method"] != "sjepa":
         return None
-    apart = {"semi": row.main_metric.removeprefix("top1"), "transfer":
+    apart = {"semi": main_metric(row).removeprefix("top1"), "transfer":
              f"-from-{pretraining(row).params['split'].replace('/', '-')}"}.get(row.step, "")
     return PAPER.get((row.step + apart, row.params["split"]))
 
@@ -82,15 +89,11 @@ def departures(row: Experiment) -> list[str]:
     Settings of the evaluation and of its pretraining that count and are not the row's, and clips
     in other number than the protocol's official one.
     """
-    made, (run,), said = settings_of(row.name), runs(run=row.name), []
-    both = {"": (made, row)}
-    if made["pretraining"]:
-        both["pretraining "] = made["pretraining"], pretraining(row)
-    for name, (settings, planned) in both.items():
-        for key, value in what_counts(as_dict(config_of(planned.name))).items():
-            value = list(value) if isinstance(value, tuple) else value
-            if value != "auto" and key in settings and settings[key] != value:
-                said.append(f"{name}{key} {settings[key]} for {value}")
+    (run,), settings = runs(run=row.name), settings_of(row.name)
+    made = {"settings": settings, "pretraining": settings["pretraining"] and {
+        "settings": settings["pretraining"]}}
+    said = [f"{name} {ran} for {planned}"
+            for name, (ran, planned) in other_settings(row, made).items()]
     official = SPLITS[row.params["split"]].counts
     if official and run["clips"] != official:
         seen = "an unknown number of" if run["clips"] is None else " + ".join(

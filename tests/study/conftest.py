@@ -6,7 +6,7 @@ from sjepa.checkpoint import write_result
 from sjepa.config import as_dict
 from sjepa.datasets.splits import SPLITS
 from sjepa.study import results
-from sjepa.study.experiments import config_of, experiment
+from sjepa.study.experiments import config_of, experiments
 
 
 class Book:
@@ -23,8 +23,9 @@ class Book:
             readings: `(split, metric, value)`, or with low and high.
             other: what differs: `settings`, `behind` (of the pretraining), `clips` or facts.
         """
-        row = experiment(name)
-        before = experiment(row.after[0]) if row.step != "pretrain" else None
+        every = experiments(name)
+        row = every[name]
+        before = every[row.after[0]] if row.step != "pretrain" else None
         settings = as_dict(config_of(name)) | other.pop("settings", {})
         facts = {"dataset": row.params["dataset"], "split": row.params["split"]}
         if before:

@@ -53,6 +53,7 @@ from sjepa.study.evidence import (
     shown,
 )
 from sjepa.study.experiments import experiments
+from sjepa.study.tables import main_metric
 
 matplotlib.use("agg")
 
@@ -64,7 +65,7 @@ def put(book):
         for column in columns:
             part, judged = COLUMNS[column]
             for row, value in zip(cell_rows(what, protocol, column).values(), seen, strict=False):
-                name = (metric or row.main_metric) + judged
+                name = (metric or main_metric(row)) + judged
                 book.put(row.name, (part, name, value, value - half, value + half))
     return make
 

@@ -8,7 +8,7 @@ from sjepa.protocols.config import ReportConfig
 from sjepa.show.plots import gain_chart, gap_chart
 from sjepa.show.tables import Table, percent
 from sjepa.study.evidence import lead
-from sjepa.study.experiments import experiment
+from sjepa.study.experiments import experiments
 from sjepa.study.results import result
 from sjepa.study.tables import (
     PAPER,
@@ -33,6 +33,10 @@ from sjepa.study.tables import (
 
 matplotlib.use("agg")
 NTU = "ntu60-xsub-linear"
+
+
+def experiment(name):
+    return experiments(name)[name]
 
 
 def line(table, start):
@@ -104,7 +108,7 @@ def test_the_gap_is_to_the_paper_and_half_a_point_replicates(book, value, shown)
 
 @pytest.mark.parametrize("other, said", [
     ({"settings": {"epochs": 3}}, "epochs 3 for 100"),
-    ({"behind": {"mask_ratio": 0.8}}, "pretraining mask_ratio 0.8 for 0.9"),
+    ({"behind": {"mask_ratio": 0.8}}, "mask_ratio of the pretraining 0.8 for 0.9"),
     ({"clips": (40091, 100)}, "40091 + 100 clips for 40091 + 16487"),
     ({"settings": {"seed": 1}}, "seed 1 for 0"),
 ])
