@@ -29,7 +29,10 @@ def current(row: Experiment) -> bool:
     """Whether a finished run has the experiment's settings and is of today's code."""
     folder, (code, files) = RUNS / row.run, code_behind()
     try:
-        if other_settings(row, read_result(folder)):
+        result = read_result(folder)
+        read = {} if row.step != "fuse" else result["settings"]["runs"]
+        if other_settings(row, result) or any(
+                read_result(RUNS / name)["hash"] != known for name, known in read.items()):
             return False
     except SjepaError:
         return False

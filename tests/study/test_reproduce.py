@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,10 @@ def house(tmp_path, monkeypatch):
         behind = {}
         if step in STEPS and getattr(config, "run", ""):
             behind["pretraining"] = {"settings": read_result(config.run)["settings"]}
-        write_result(tmp_path / config.out, step, as_dict(config), {}, **behind)
+        settings = as_dict(config)
+        if step == "fuse":
+            settings["runs"] = {Path(run).name: read_result(run)["hash"] for run in config.runs}
+        write_result(tmp_path / config.out, step, settings, {}, **behind)
 
     monkeypatch.setattr("sjepa.checkpoint.commit", lambda: ("abc", False))
     monkeypatch.setattr(reproduce, "RUNS", made.runs)
@@ -84,6 +88,14 @@ def test_an_evaluation_of_an_encoder_of_other_settings_is_not_the_experiment(hou
     write_result(folder, "knn", result["settings"], {}, pretraining=behind)
     assert other_settings(row, read_result(folder)) == {"depth of the pretraining": (1, 3)}
     assert quick(house) == ["quick-knn"]
+
+
+def test_fusion_follows_the_runs_that_it_reads(house):
+    quick(house)
+    folder = house.runs / "quick-fuse"
+    old = read_result(folder)["settings"]
+    write_result(folder, "fuse", old | {"runs": old["runs"] | {"quick-linear": "of others"}}, {})
+    assert quick(house) == ["quick-fuse"]
 
 
 def test_runs_of_another_runner_stay_if_they_are_younger_than_the_code(house):
