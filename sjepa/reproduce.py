@@ -30,9 +30,9 @@ def current(row: Experiment) -> bool:
     folder, (code, files) = RUNS / row.run, code_behind()
     try:
         result = read_result(folder)
-        read = {} if row.step != "fuse" else result["settings"]["runs"]
+        fused = result["settings"].get("fused", {})
         if other_settings(row, result) or any(
-                read_result(RUNS / name)["hash"] != known for name, known in read.items()):
+                read_result(RUNS / name)["hash"] != known for name, known in fused.items()):
             return False
     except SjepaError:
         return False

@@ -57,9 +57,6 @@ def other_settings(row: Experiment, result: dict) -> dict[str, tuple]:
     """
     planned = json.loads(json.dumps(what_counts(as_dict(config_of(row.name)))))
     found = json.loads(json.dumps(result["settings"]))
-    if "runs" in planned:  # of late fusion, whose result names each run with its hash
-        planned["runs"] = [Path(run).name for run in planned["runs"]]
-        found["runs"] = list(found["runs"])
     other = {name: (found.get(name), value) for name, value in planned.items()
              if value not in ("auto", found.get(name))}
     if result.get("pretraining"):

@@ -33,7 +33,7 @@ def house(tmp_path, monkeypatch):
             behind["pretraining"] = {"settings": read_result(config.run)["settings"]}
         settings = as_dict(config)
         if step == "fuse":
-            settings["runs"] = {Path(run).name: read_result(run)["hash"] for run in config.runs}
+            settings["fused"] = {Path(run).name: read_result(run)["hash"] for run in config.runs}
         write_result(tmp_path / config.out, step, settings, {}, **behind)
 
     monkeypatch.setattr("sjepa.checkpoint.commit", lambda: ("abc", False))
@@ -94,7 +94,7 @@ def test_fusion_follows_the_runs_that_it_reads(house):
     quick(house)
     folder = house.runs / "quick-fuse"
     old = read_result(folder)["settings"]
-    write_result(folder, "fuse", old | {"runs": old["runs"] | {"quick-linear": "of others"}}, {})
+    write_result(folder, "fuse", old | {"fused": old["fused"] | {"quick-linear": "of others"}}, {})
     assert quick(house) == ["quick-fuse"]
 
 
