@@ -214,10 +214,9 @@ class FuseConfig:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """The tables of what ran and what did not, made of records."""
+    """The tables of what ran and what did not."""
 
-    rows: str = setting("paper", "ours", "quick, open, paper, or several with commas between")
-    results: str = setting("", "ours", "folder of the records; empty: book/results")
+    rows: str = setting("paper", "ours", "groups of experiments.yaml, with commas between them")
     out: str = setting("runs/report.md", "ours", "the Markdown file to write")
 
 
