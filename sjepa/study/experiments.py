@@ -66,9 +66,9 @@ class Experiment:
 
 def _unknown(what: str, name, known: list[str], where: str) -> SjepaError:
     near = difflib.get_close_matches(str(name), known, 1)
-    listed = f"expected one of {', '.join(known)}" if len(known) < 50 else "python -m sjepa.study list names all"
-    return SjepaError(f"{where}: unknown {what} {name!r}: "
-                      f"{f'did you mean {near[0]}?' if near else listed}")
+    listed = ", ".join(known) if len(known) < 50 else "what python -m sjepa.study list names"
+    hint = f"did you mean {near[0]}?" if near else f"expected {listed}"
+    return SjepaError(f"{where}: unknown {what} {name!r}: {hint}")
 
 
 def _fill(value, names: dict, where: str):

@@ -111,6 +111,17 @@ def test_the_example_at_the_head_of_the_file_works(written):
     assert config_of("my-motion-pretrain").target == "motion"
 
 
+def test_the_example_of_the_page_works(written):
+    page = (ROOT / "book" / "batch.md").read_text()
+    written("prepare: {nwucla: {}}\n" + re.search("```yaml\n(.*?)```", page, re.S)[1])
+    steps = [row.step for row in experiments("mine").values()]
+    assert {step: steps.count(step) for step in set(steps)} == {
+        "prepare": 1, "pretrain": 10, "linear": 10, "knn": 10, "report": 1}
+    config = config_of("slow-999-seed4-pretrain")
+    assert (config.ema_start, config.seed, config.preset) == (0.999, 4, "small")
+    assert experiments()["slow-9999-seed0-knn"].after[0] == "slow-9999-seed0-pretrain"
+
+
 @pytest.mark.parametrize("entries, said", [
     ([TRAIN | {"epoch": 3}], r"mine: a: unknown setting of pretrain 'epoch': did you mean epochs"),
     ([TRAIN | {"for": {"sede": [0, 1]}}], "unknown setting of pretrain 'sede': did you mean seed"),
