@@ -1,4 +1,4 @@
-"""What ran and what did not: the tables of the results pages, made of planned rows and readings."""
+"""What ran and what did not: the tables of the results pages, made of experiments and readings."""
 
 from __future__ import annotations
 
@@ -22,21 +22,15 @@ PROTOCOLS = {
 }
 #: Re-runs of the method's forerunner differ from their paper by up to this many points.
 BAND = 0.5
-#: The paper's own figures, joint stream, top-1 %, by what sets a row apart.
-PAPER = {
-    # Authors' project page, table 1.
-    ("linear", "ntu60/xsub"): 85.3, ("linear", "ntu60/xview"): 89.8,
-    ("linear", "ntu120/xsub"): 79.6, ("linear", "ntu120/xset"): 79.9,
-    ("linear", "pku1/xsub"): 92.2, ("linear", "pku2/xsub"): 53.5,
-    # Authors' project page, table 2.
-    ("finetune", "ntu60/xsub"): 93.1, ("finetune", "ntu60/xview"): 97.6,
-    ("finetune", "ntu120/xsub"): 90.3, ("finetune", "ntu120/xset"): 91.3,
-    # The first is on the authors' page too; all four as GFP (ICCV 2025) quotes the paper.
-    ("semi-1pct", "ntu60/xsub"): 67.5, ("semi-10pct", "ntu60/xsub"): 88.4,
-    ("semi-1pct", "ntu60/xview"): 69.1, ("semi-10pct", "ntu60/xview"): 91.4,
-    # Authors' page, «NTU120 to PKU-II»; that both are cross-subject is the lineage's custom.
-    ("transfer-from-ntu120-xsub", "pku2/xsub"): 74.2,
-}
+#: What was published, by protocol; the file says how it is written.
+PUBLISHED: dict[str, list[dict]] = yaml.safe_load(
+    Path(__file__).with_name("published.yaml").read_text())
+#: The paper's own figures by protocol and `label`.
+PAPER = {(step, name): value for step, rows in PUBLISHED.items() for row in rows
+         for name, value in row.items() if row["method"] == "S-JEPA" and isinstance(value, float)}
+
+
+# ---------------------------------------------------------------- rows
 
 
 def pretraining(row: Experiment) -> Experiment:
@@ -53,11 +47,9 @@ def main_metric(row: Experiment) -> str:
 
 def row_reading(row: Experiment) -> dict | None:
     """An evaluation's main metric, or None: where test clips are copies, of the clean ones."""
-    for part in ("-clean", ""):
-        found = result(run=row.name, split=row.params["split"] + part, metric=main_metric(row))
-        if found:
-            return found
-    return None
+    found = (result(run=row.name, split=row.params["split"] + part, metric=main_metric(row))
+             for part in ("-clean", ""))
+    return next(filter(None, found), None)
 
 
 def reading_of(run: str, protocol: str, method: str, split: str, metric: str) -> dict | None:
@@ -74,13 +66,34 @@ def reading_of(run: str, protocol: str, method: str, split: str, metric: str) ->
     return result(run=f"{run}-{protocol}{end}", split=split, metric=metric)
 
 
+def evaluations(step: str, groups: str) -> list[Experiment]:
+    """The rows of a protocol in some groups, without those of other streams."""
+    return [row for row in experiments(groups).values()
+            if row.step == step and row.group in groups.split(",")
+            and "stream" not in pretraining(row).params]
+
+
+def twins(step: str, groups: str) -> list[tuple[Experiment, Experiment]]:
+    """S-JEPA's rows, each with its baseline: of the same pretraining, all other settings alike."""
+    every = [(row, {name: value for name, value in row.params.items()
+                    if name not in ("method", "out")}) for row in evaluations(step, groups)]
+    return [(row, twin) for row, own in every for twin, its in every
+            if own == its and row.params["method"] == "sjepa"
+            and twin.params["method"] in ("random", "scratch")]
+
+
+def label(row: Experiment, split: str = "") -> str:
+    """What a row is judged on: the split, the share of labels, the origin of a transfer."""
+    text = split or row.params["split"]
+    if row.step == "transfer":
+        return f"{pretraining(row).params['split']} → {text}"
+    return f"{text} {100 * row.params['share']:g} %" if row.step == "semi" else text
+
+
 def paper(row: Experiment) -> float | None:
     """The paper's figure for a row of S-JEPA's, or None where it has none."""
-    if row.group != "paper" or row.params["method"] != "sjepa":
-        return None
-    apart = {"semi": main_metric(row).removeprefix("top1"), "transfer":
-             f"-from-{pretraining(row).params['split'].replace('/', '-')}"}.get(row.step, "")
-    return PAPER.get((row.step + apart, row.params["split"]))
+    own = row.group == "paper" and row.params["method"] == "sjepa"
+    return PAPER.get((row.step, label(row))) if own else None
 
 
 def departures(row: Experiment) -> list[str]:
@@ -90,23 +103,17 @@ def departures(row: Experiment) -> list[str]:
     in other number than the protocol's official one.
     """
     (run,), settings = runs(run=row.name), settings_of(row.name)
-    made = {"settings": settings, "pretraining": settings["pretraining"] and {
-        "settings": settings["pretraining"]}}
-    said = [f"{name} {ran} for {planned}"
-            for name, (ran, planned) in other_settings(row, made).items()]
+    behind = settings["pretraining"] and {"settings": settings["pretraining"]}
+    other = other_settings(row, {"settings": settings, "pretraining": behind})
+    said = [f"{name} {ran} for {planned}" for name, (ran, planned) in other.items()]
     official = SPLITS[row.params["split"]].counts
     if official and run["clips"] != official:
-        seen = "an unknown number of" if run["clips"] is None else " + ".join(
-            map(str, run["clips"]))
+        seen = " + ".join(map(str, run["clips"] or ["an unknown number of"]))
         said.append(f"{seen} clips for {' + '.join(map(str, official))}")
     return said
 
 
-def evaluations(step: str, groups: str) -> list[Experiment]:
-    """The rows of a protocol, without those of other streams."""
-    return [row for row in experiments(groups).values()
-            if row.step == step and row.group in groups.split(",")
-            and "stream" not in pretraining(row).params]
+# ---------------------------------------------------------------- cells
 
 
 #: Until a set's own specification tells its title.
@@ -119,8 +126,12 @@ def title(dataset: str) -> str:
     return _TITLES.get(dataset, dataset)
 
 
+def _tight(text: str) -> str:
+    return text.replace(" %", "\N{NBSP}%")
+
+
 def not_run(row: Experiment) -> str:
-    """«not run», with the data that it needs."""
+    """“not run”, with the data that it needs."""
     names = {pretraining(row).params["dataset"], row.params["dataset"]}
     needs = [title(name).replace(" ", "\N{NBSP}") for name in sorted(names)
              if not name.startswith("synthetic")]
@@ -129,30 +140,27 @@ def not_run(row: Experiment) -> str:
     return f"{said}: needs\N{NBSP}{' and '.join(needs)}" if needs else NOT_RUN
 
 
-def gap(row: Experiment) -> float | None:
-    """Points by which a row's reading differs from the paper's figure, or None."""
-    found, says = row_reading(row), paper(row)
-    return None if found is None or says is None else round(found["value"] - says, 2)
+def _value(row: Experiment) -> str:
+    reading = row_reading(row)
+    return percent(reading) if reading else not_run(row)
 
 
-def label(row: Experiment, reading: dict | None = None) -> str:
-    """What a row is judged on: the split, the share of labels, the origin of a transfer."""
-    parts = [reading["split"] if reading else row.params["split"]]
-    if row.step == "semi":
-        parts.append(f"{100 * row.params['share']:g}\N{NBSP}%")
-    if row.step == "transfer":
-        parts.insert(0, f"{pretraining(row).params['split']} →")
-    return " ".join(parts)
-
-
-def _verdict(row: Experiment) -> str:
-    """The gap to the paper, ticked if within the band; no reproduction if it ran otherwise."""
-    far = gap(row)
-    if far is None:
+def _gap(row: Experiment) -> str:
+    """Points from the paper, ticked if within the band; no reproduction if it ran otherwise."""
+    reading, says = row_reading(row), paper(row)
+    if reading is None or says is None:
         return "–"
     if other := departures(row):
         return f"other settings: {'; '.join(other)}"
+    far = round(reading["value"] - says, 2)
     return f"{far:+.1f}" + (" ✓" if abs(far) <= BAND else "")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+# ---------------------------------------------------------------- tables
 
 
 def results_table(step: str, groups: str, link="`{}`".format) -> Table:
@@ -165,19 +173,23 @@ def results_table(step: str, groups: str, link="`{}`".format) -> Table:
     """
     published, lines = groups == "paper", []
     for row in evaluations(step, groups):
-        reading, says = row_reading(row), paper(row)
-        lines.append([
-            label(row, reading), METHODS[row.params["method"]],
-            *([f"{says:.1f}" if says is not None else "–"] if published else []),
-            percent(reading) if reading else not_run(row),
-            *([_verdict(row)] if published else []), link(row.name),
-        ])
+        judged = _tight(label(row, (row_reading(row) or row.params)["split"]))
+        middle = [_figure(paper(row)), _value(row), _gap(row)] if published else [_value(row)]
+        lines.append([judged, METHODS[row.params["method"]], *middle, link(row.name)])
     middle = ["> paper", "> reproduced", "> gap"] if published else ["> measured"]
     return Table(["test clips", "encoder", *middle, "run"], lines)
 
 
-def _hours(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds / 3600:.2f}"
+def twins_table(step: str, groups: str) -> Table:
+    """What the paper says, what came out, and the same without pretraining, side by side."""
+    lines = []
+    for pair in twins(step, groups):
+        ran = ["other settings" if row.group == "paper" and row_reading(row) and departures(row)
+               else _value(row) for row in pair]
+        judged = label(pair[0], (row_reading(pair[0]) or pair[0].params)["split"])
+        lines.append([_tight(judged), _figure(paper(pair[0])), *ran])
+    base = "> from scratch" if step in ("finetune", "semi") else "> untrained"
+    return Table(["test clips", "> the paper says", "> we ran", base], lines)
 
 
 def cost_table(step: str, groups: str) -> Table | None:
@@ -188,45 +200,36 @@ def cost_table(step: str, groups: str) -> Table | None:
     lines = []
     for row in evaluations(step, groups):
         for run in runs(run=row.name):
-            before = settings_of(row.name)["pretraining"] or {}
-            trained, memory = row.params["method"] == "sjepa", run["peak_bytes"]
-            lines.append([
-                f"{label(row)}, {METHODS[row.params['method']]}", run["seed"],
-                before["epochs"] if trained else "–", run["pretrain_device"] or "–",
-                _hours(run["pretrain_seconds"]), run["device"], _hours(run["seconds"]),
-                f"{memory / 2**30:.1f}" if memory else "–", f"`{run['commit']}`"])
+            epochs = (settings_of(row.name)["pretraining"] or {}).get("epochs")
+            hours = [run[name] and f"{run[name] / 3600:.2f}"
+                     for name in ("pretrain_seconds", "seconds")]
+            line = [f"{_tight(label(row))}, {METHODS[row.params['method']]}", run["seed"],
+                    epochs if row.params["method"] == "sjepa" else None, run["pretrain_device"],
+                    hours[0], run["device"], hours[1],
+                    run["peak_bytes"] and f"{run['peak_bytes'] / 2**30:.1f}", f"`{run['commit']}`"]
+            lines.append(["–" if cell is None else cell for cell in line])
     head = ["run", "> seed", "> epochs", "pretrained on", "> hours", "evaluated on", "> hours",
             "> GiB", "commit"]
     return Table(head, lines) if lines else None
-
-
-def published_rows(step: str) -> list[dict]:
-    """Figures of other methods, and S-JEPA's own, each a mapping with `method`, `source`, cells."""
-    others = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text())
-    own = {}
-    for (protocol, split), value in PAPER.items():
-        name, _, share = protocol.partition("-")
-        if name == step:
-            own[f"{share} {split}".strip()] = value
-    mine = [{"method": "**S-JEPA**", "cite": "sjepa2024", "source": "page"} | own] if own else []
-    return [*others.get(step, []), *mine]
 
 
 def published_table(step: str, cite="{}".format) -> Table:
     """The published figures beside which a protocol's rows stand.
 
     Args:
-        step: a key of `PROTOCOLS`.
+        step: a key of `PUBLISHED`.
         cite: turns a key of the bibliography into a cell.
     """
-    made = published_rows(step)
-    parts = list(dict.fromkeys(k for row in reversed(made) for k in row
-                               if k not in ("method", "cite", "source")))
-    names = [part.replace("pct ", "\N{NBSP}% ").replace("/", " ") for part in parts]
-    return Table(["method", *(f"> {name}" for name in names), "source"], [
-        [f"{row['method']} {cite(row['cite'])}",
-         *(f"{row[part]:.1f}" if part in row else "–" for part in parts), row["source"]]
-        for row in made])
+    made = PUBLISHED[step]
+    parts = list(dict.fromkeys(name for row in reversed(made) for name in row
+                               if name not in ("method", "cite", "source")))
+    return Table(["method", *(f"> {_tight(part.replace('/', ' '))}" for part in parts), "source"], [
+        [("**{}** {}" if row["method"] == "S-JEPA" else "{} {}").format(
+            row["method"], cite(row["cite"])),
+         *(_figure(row.get(part)) for part in parts), row["source"]] for row in made])
+
+
+# ---------------------------------------------------------------- summaries
 
 
 def counted(groups: str) -> tuple[int, int]:
@@ -240,54 +243,18 @@ def cells() -> list[tuple[str, str, float, dict | None]]:
 
     A run of other settings than the row's, or on other clips, is no reproduction: None.
     """
-    found = []
-    for step, called in PROTOCOLS.items():
-        for row in evaluations(step, "paper"):
-            if (says := paper(row)) is not None:
-                reading = row_reading(row)
-                same = reading and not departures(row)
-                found.append((called, label(row), says, reading if same else None))
-    return found
-
-
-def twins(step: str, groups: str) -> list[tuple[Experiment, Experiment]]:
-    """S-JEPA's rows, each with its baseline: of the same pretraining, all other settings alike."""
-    every = evaluations(step, groups)
-    alike = [{name: value for name, value in row.params.items() if name not in ("method", "out")}
-             for row in every]
-    return [(row, other) for row, own in zip(every, alike, strict=True)
-            for other, its in zip(every, alike, strict=True)
-            if row.params["method"] == "sjepa" and own == its
-            and other.params["method"] in ("random", "scratch")]
-
-
-def _reproduced(row: Experiment) -> str:
-    reading = row_reading(row)
-    if reading and row.group == "paper" and departures(row):
-        return "other settings"
-    return percent(reading) if reading else not_run(row)
-
-
-def twins_table(step: str, groups: str) -> Table:
-    """What the paper says, what came out, and the same without pretraining, side by side."""
-    lines = []
-    for row, twin in twins(step, groups):
-        says = paper(row)
-        lines.append([label(row, row_reading(row)), "–" if says is None else f"{says:.1f}",
-                      _reproduced(row), _reproduced(twin)])
-    base = "> from scratch" if step in ("finetune", "semi") else "> untrained"
-    return Table(["test clips", "> the paper says", "> we ran", base], lines)
+    return [(called, _tight(label(row)), paper(row),
+             row_reading(row) if row_reading(row) and not departures(row) else None)
+            for step, called in PROTOCOLS.items() for row in evaluations(step, "paper")
+            if paper(row) is not None]
 
 
 def gains(groups: str) -> list[tuple[str, str, dict, dict]]:
     """Twins that both ran: `(protocol, label, S-JEPA's reading, the baseline's)`."""
-    found = []
-    for step, called in PROTOCOLS.items():
-        for row, twin in twins(step, groups):
-            one, other = row_reading(row), row_reading(twin)
-            if one and other:
-                found.append((called, label(row, one), one, other))
-    return found
+    pairs = [(step, row, row_reading(row), row_reading(twin))
+             for step in PROTOCOLS for row, twin in twins(step, groups)]
+    return [(PROTOCOLS[step], _tight(label(row, own["split"])), own, other)
+            for step, row, own, other in pairs if own and other]
 
 
 def write_report(config: ReportConfig) -> Path:
