@@ -73,13 +73,17 @@ def evaluations(step: str, groups: str) -> list[Experiment]:
             and "stream" not in pretraining(row).params]
 
 
-def twins(step: str, groups: str) -> list[tuple[Experiment, Experiment]]:
-    """S-JEPA's rows, each with its baseline: of the same pretraining, all other settings alike."""
+def twins(step: str, groups: str) -> list[tuple[Experiment | None, Experiment | None]]:
+    """S-JEPA's rows, each with its baseline: of the same pretraining, all other settings alike.
+
+    None stands for a side that is not planned.
+    """
     every = [(row, {name: value for name, value in row.params.items()
                     if name not in ("method", "out")}) for row in evaluations(step, groups)]
-    return [(row, twin) for row, own in every for twin, its in every
-            if own == its and row.params["method"] == "sjepa"
-            and twin.params["method"] in ("random", "scratch")]
+    own = [(row, alike) for row, alike in every if row.params["method"] == "sjepa"]
+    base = [(row, alike) for row, alike in every if row.params["method"] in ("random", "scratch")]
+    pairs = [(row, next((twin for twin, its in base if its == alike), None)) for row, alike in own]
+    return pairs + [(None, twin) for twin, alike in base if alike not in [its for _, its in own]]
 
 
 def label(row: Experiment, split: str = "") -> str:
@@ -145,10 +149,9 @@ def _value(row: Experiment) -> str:
     return percent(reading) if reading else not_run(row)
 
 
-def _gap(row: Experiment) -> str:
+def _gap(row: Experiment | None) -> str:
     """Points from the paper, ticked if within the band; no reproduction if it ran otherwise."""
-    reading, says = row_reading(row), paper(row)
-    if reading is None or says is None:
+    if not row or not (reading := row_reading(row)) or not (says := paper(row)):
         return "–"
     if other := departures(row):
         return f"other settings: {'; '.join(other)}"
@@ -164,32 +167,23 @@ def _figure(value: float | None) -> str:
 
 
 def results_table(step: str, groups: str, link="`{}`".format) -> Table:
-    """A protocol's rows: what the paper says, what came out, and the name of the run.
+    """A protocol's rows: what the paper says, what came out, and the twin without pretraining.
 
     Args:
         step: a key of `PROTOCOLS`.
         groups: see `sjepa.study.experiments.experiments`.
         link: turns the name of a parameter file into a cell.
     """
-    published, lines = groups == "paper", []
-    for row in evaluations(step, groups):
-        judged = _tight(label(row, (row_reading(row) or row.params)["split"]))
-        middle = [_figure(paper(row)), _value(row), _gap(row)] if published else [_value(row)]
-        lines.append([judged, METHODS[row.params["method"]], *middle, link(row.name)])
-    middle = ["> paper", "> reproduced", "> gap"] if published else ["> measured"]
-    return Table(["test clips", "encoder", *middle, "run"], lines)
-
-
-def twins_table(step: str, groups: str) -> Table:
-    """What the paper says, what came out, and the same without pretraining, side by side."""
-    lines = []
-    for pair in twins(step, groups):
-        ran = ["other settings" if row.group == "paper" and row_reading(row) and departures(row)
-               else _value(row) for row in pair]
-        judged = label(pair[0], (row_reading(pair[0]) or pair[0].params)["split"])
-        lines.append([_tight(judged), _figure(paper(pair[0])), *ran])
-    base = "> from scratch" if step in ("finetune", "semi") else "> untrained"
-    return Table(["test clips", "> the paper says", "> we ran", base], lines)
+    published, lines = "paper" in groups, []
+    base = "from scratch" if step in ("finetune", "semi") else "untrained"
+    for row, twin in twins(step, groups):
+        named = row or twin
+        judged = _tight(label(named, (row_reading(named) or named.params)["split"]))
+        own, other = (_value(each) if each else "–" for each in (row, twin))
+        middle = [_figure(row and paper(row)), own, _gap(row)] if published else [own]
+        lines.append([judged, *middle, other, link(named.name)])
+    middle = ["> paper", "> reproduced", "> gap"] if published else ["> S-JEPA"]
+    return Table(["test clips", *middle, f"> {base}", "run"], lines)
 
 
 def cost_table(step: str, groups: str) -> Table | None:
@@ -252,7 +246,7 @@ def cells() -> list[tuple[str, str, float, dict | None]]:
 def gains(groups: str) -> list[tuple[str, str, dict, dict]]:
     """Twins that both ran: `(protocol, label, S-JEPA's reading, the baseline's)`."""
     pairs = [(step, row, row_reading(row), row_reading(twin))
-             for step in PROTOCOLS for row, twin in twins(step, groups)]
+             for step in PROTOCOLS for row, twin in twins(step, groups) if row and twin]
     return [(PROTOCOLS[step], _tight(label(row, own["split"])), own, other)
             for step, row, own, other in pairs if own and other]
 
