@@ -86,7 +86,8 @@ def test_rows_without_a_file_get_one_where_its_text_changed(batch):
             os.utime(path, (1000, 1000))
         run = batch("-np", rows=name)
         text = run.communicate(timeout=120)[0]
-        assert run.returncode == 0 and f"-m sjepa.evaluate knn --params {path}" in text, text
+        assert run.returncode == 0 and (
+            f"-m sjepa.evaluate knn --params runs/params/{name}.yaml" in text), text
         assert path.read_text() == experiments(name)[name].text
         if path.stat().st_mtime > 2000:
             os.utime(path, (3000, 3000))
