@@ -64,6 +64,19 @@ class Experiment:
         return f"python -m sjepa.{module} --params {params}"
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice: the first would be lost without a word."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice",
+                                           problem_mark=key.start_mark)
+        return node
+
+
 def _unknown(what: str, name, known: list[str], where: str) -> SjepaError:
     near = difflib.get_close_matches(str(name), known, 1)
     listed = ", ".join(known) if len(known) < 50 else "what python -m sjepa.study list names"
@@ -134,12 +147,11 @@ def _expand(entry: dict, given: dict, group: str) -> Iterator[Experiment]:
             settings["dataset"] = settings["split"].split("/")[0]
         names |= {key: settings.get(key) for key in ("run", "split", "dataset")}
         name = _fill(entry[head], names, where).replace("/", "-")
-        folders = {"out": f"runs/{name}"}
+        settings["out"] = f"runs/{name}"
         if settings.get("run"):
-            folders["run"] = f"runs/{settings['run']}"
+            settings["run"] = f"runs/{settings['run']}"
         if "runs" in settings:
-            folders["runs"] = [f"runs/{run}" for run in settings["runs"]]
-        settings |= folders
+            settings["runs"] = [f"runs/{run}" for run in settings["runs"]]
         yield Experiment(f"{name}-pretrain" if step == head else name, step, group,
                          {key: settings[key] for key in known if key in settings})
         for inner in entry.get("then", []):
@@ -180,11 +192,10 @@ def _every(text: str) -> tuple[dict[str, Experiment], dict[str, str]]:
     """
     found, texts, group = {}, {}, ""
     try:
-        parts = yaml.safe_load(text)
-        stores = parts.pop("prepare")
+        parts = yaml.load(text, _Loader)
         parts.pop("shared", None)
-        for name in stores:
-            _add(found, Experiment(f"{name}-prepare", "prepare", "", {"name": name} | stores[name]))
+        for name, settings in parts.pop("prepare", {}).items():
+            _add(found, Experiment(f"{name}-prepare", "prepare", "", {"name": name} | settings))
         for group, part in parts.items():
             texts[group] = part["text"]
             rows = [row for entry in part["rows"] for row in _expand(entry, {}, group)]
