@@ -205,8 +205,8 @@ def _every(text: str) -> tuple[dict[str, Experiment], dict[str, str]]:
             params = {"rows": group, "out": f"runs/report-{group}.md"}
             found[f"{group}-report"] = Experiment(f"{group}-report", "report", group, params, after)
     except (yaml.YAMLError, TypeError, AttributeError, LookupError) as error:
-        raise SjepaError(f"{FILE}: {group or 'prepare'}: not written as its head describes: "
-                         f"{' '.join(str(error).split())}") from error
+        where, said = f"{FILE}: {group}".removesuffix(": "), " ".join(str(error).split())
+        raise SjepaError(f"{where}: not written as its head describes: {said}") from error
     return found, texts
 
 

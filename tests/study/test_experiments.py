@@ -148,8 +148,8 @@ def test_a_fault_of_the_file_is_one_sentence_with_its_place(written, entries, sa
 
 @pytest.mark.parametrize("text, said", [
     ("prepare: {}\nmine: {text: a, rows: []}\nmine: {text: b, rows: []}", "mine stands twice"),
-    ("a: [", "prepare: not written as its head describes: while parsing"),
-    ("", "prepare: not written as its head describes"),
+    ("a: [", "experiments.yaml: not written as its head describes: while parsing"),
+    ("", "experiments.yaml: not written as its head describes"),
     ("prepare: {}\nmine: {rows: []}", "mine: not written as its head describes: 'text'"),
 ])
 def test_a_file_of_another_form_is_refused(written, text, said):
