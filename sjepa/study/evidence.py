@@ -48,11 +48,6 @@ def run_name(what: str, seed: int = 0) -> str:
 
 
 @functools.cache
-def _rows() -> dict[str, Experiment]:
-    return experiments("evidence")
-
-
-@functools.cache
 def ablations() -> dict[str, dict]:
     """What each part of the method is worth: name to the settings that take it away or change it."""
     return grid("ablation")
@@ -61,7 +56,7 @@ def ablations() -> dict[str, dict]:
 def _row(what: str, seed: int, label: str) -> Experiment | None:
     """The planned evaluation of `what`; baselines are named after the latents' run."""
     run, end = run_name("latent" if what in BASELINES else what, seed), BASELINES.get(what)
-    return _rows().get(f"{run}-{label}" + (f"-{end}" if end else ""))
+    return experiments("evidence").get(f"{run}-{label}" + (f"-{end}" if end else ""))
 
 
 def cell_rows(what: str, protocol: str, column: str) -> dict[int, Experiment]:
@@ -145,16 +140,12 @@ class Difference:
     @property
     def low(self) -> float:
         """Lower end of the 95 % interval."""
-        return self.mean - self._half
+        return self.mean - float(student.ppf(0.975, self.degrees)) * self.error
 
     @property
     def high(self) -> float:
         """Upper end of it."""
-        return self.mean + self._half
-
-    @property
-    def _half(self) -> float:
-        return float(student.ppf(0.975, self.degrees)) * self.error
+        return 2 * self.mean - self.low
 
     def chance(self, above: float = 0.0) -> float:
         """Probability of so large a difference, or a larger one, if the true one is `above`."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from sjepa.checkpoint import read_result, save_atomically, settings_hash, what_counts
@@ -33,10 +34,6 @@ MONITORS = (
     "center_norm", "momentum",
 )
 CURVE_COLUMNS = ("run", "epoch", *MONITORS)
-_NUMBERS = {
-    "seed": int, "n": int, "right": int, "peak_bytes": int, "epoch": int, "seconds": float,
-    "pretrain_seconds": float, **dict.fromkeys(("value", "low", "high", *MONITORS), float),
-}
 
 
 # ---------------------------------------------------------------- look-ups
@@ -57,11 +54,11 @@ def readings(**query) -> list[dict]:
     Args:
         query: columns of `readings.csv`, and those of `runs.csv` for the run behind a reading.
     """
-    known, found = _tables()[:2]
+    found = _tables()[1]
     of_run = {name: query.pop(name) for name in list(query)
               if name in RUN_COLUMNS and name not in READING_COLUMNS}
     if of_run:
-        chosen = {run["run"] for run in _matching(known, of_run, RUN_COLUMNS)}
+        chosen = {run["run"] for run in runs(**of_run)}
         found = [reading for reading in found if reading["run"] in chosen]
     return _matching(found, query, READING_COLUMNS)
 
@@ -74,9 +71,10 @@ def result(**query) -> dict | None:
     """
     found = readings(**query)
     if len(found) > 1:
+        asked = ", ".join(f"{name} = {value}" for name, value in query.items())
         named = ", ".join(sorted({reading["run"] for reading in found})[:6])
-        raise SjepaError(f"{len(found)} readings match {_written(query)}: say more of the run, "
-                         f"one of {named}")
+        raise SjepaError(f"{len(found)} readings match {asked}: say more of the run, one of "
+                         f"{named}")
     return found[0] if found else None
 
 
@@ -100,7 +98,7 @@ def curve(run: str) -> dict | None:
         Besides these `run` and `history`, a mapping an epoch without what was not read.
     """
     history = [{name: value for name, value in row.items() if name != "run" and value is not None}
-               for row in _curves(*_stamp(RESULTS / "curves.csv")) if row["run"] == run]
+               for row in _committed("curves.csv") if row["run"] == run]
     if not history:
         return None
     (line,) = runs(run=run)
@@ -117,98 +115,72 @@ def _matching(rows: list[dict], query: dict, known: tuple[str, ...]) -> list[dic
     return [row for row in rows if all(row[name] in value for name, value in wanted.items())]
 
 
-def _written(query: dict) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in query.items())
-
-
 # ---------------------------------------------------------------- the files
-
-
-def _stamp(path: Path) -> tuple[Path, int]:
-    """A file and the time of its last change, which its cached content is good for."""
-    return path, path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _tables() -> tuple[list[dict], list[dict], dict[str, dict]]:
     """Runs, readings, and settings by hash: the committed ones, then those of quick runs."""
-    known, found, lines = _committed(
-        *(_stamp(RESULTS / name) for name in ("runs.csv", "readings.csv", "settings.jsonl")))
-    quick = [_quick(*_stamp(path)) for path in sorted(RUNS.glob("quick*/result.json"))]
-    if not quick:
-        return known, found, lines
-    return ([*known, *(run for run, *_ in quick)],
-            [*found, *(reading for _, mine, _ in quick for reading in mine)],
-            lines | {name: line for *_, mine in quick for name, line in mine.items()})
+    known, found = _committed("runs.csv"), _committed("readings.csv")
+    lines = _committed("settings.jsonl")
+    for path in sorted(RUNS.glob("quick*/result.json")):
+        run, mine, settings = _quick(path, path.stat().st_mtime_ns)
+        known, found, lines = [*known, run], found + mine, lines | settings
+    return known, found, lines
 
 
-@functools.lru_cache(maxsize=4)
-def _committed(*files: tuple[Path, int]) -> tuple[list[dict], list[dict], dict[str, dict]]:
-    (runs_csv, _), (readings_csv, _), (settings, _) = files
-    return _read(runs_csv), _read(readings_csv), _read_settings(settings)
+def _committed(name: str) -> list[dict] | dict[str, dict]:
+    path = RESULTS / name
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
 
 
-@functools.lru_cache(maxsize=4)
-def _curves(path: Path, changed: int) -> list[dict]:
-    return _read(path)
-
-
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=64)
 def _quick(path: Path, changed: int) -> tuple[dict, list[dict], dict[str, dict]]:
     return _lines_of(read_result(path.parent), path)
 
 
-def _read(path: Path) -> list[dict]:
-    """The rows of a CSV file; an empty cell is None, `clips` a pair, `dirty` a bool."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        try:
-            return [{name: _value(name, text) for name, text in row.items()}
-                    for row in csv.DictReader(file, strict=True)]
-        except (ValueError, AttributeError, TypeError, csv.Error) as error:
-            raise SjepaError(f"{path} is damaged ({error}): take it from git again") from error
+@functools.lru_cache(maxsize=16)
+def _read(path: Path, changed: int = 0) -> list[dict] | dict[str, dict]:
+    """The rows of a CSV file, or the lines of a JSONL file by their hash; once for each change."""
+    text = path.read_text() if path.is_file() else ""
+    try:
+        if path.suffix == ".jsonl":
+            return {line["hash"]: line for line in map(json.loads, text.splitlines())}
+        return [{name: _value(name, cell) for name, cell in row.items()}
+                for row in csv.DictReader(text.splitlines(), strict=True)]
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise SjepaError(f"{path} is damaged ({error}): take it from git again") from error
 
 
 def _value(name: str, text: str):
+    """A cell's value; an empty one is None, `clips` a pair of counts, `dirty` a bool."""
     if text == "":
         return None
-    if name == "dirty":
-        return text == "yes"
+    if name in ("seed", "n", "right", "peak_bytes", "epoch"):
+        return int(text)
+    if name in ("value", "low", "high", "seconds", "pretrain_seconds", *MONITORS):
+        return float(text)
     if name == "clips":
         return tuple(int(count) for count in text.split("/"))
-    return _NUMBERS.get(name, str)(text)
+    return text == "yes" if name == "dirty" else text
 
 
-def _text(name: str, value) -> str:
-    if value is None:
-        return ""
-    if name == "dirty":
+def _text(value) -> str:
+    if isinstance(value, bool):
         return "yes" if value else "no"
-    return "/".join(map(str, value)) if name == "clips" else str(value)
-
-
-def _read_settings(path: Path) -> dict[str, dict]:
-    """The lines of `settings.jsonl` by their hash."""
-    if not path.is_file():
-        return {}
-    try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        return {line["hash"]: line for line in lines}
-    except (ValueError, KeyError, TypeError) as error:
-        raise SjepaError(f"{path} is damaged ({error}): take it from git again") from error
+    return "/".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else value
 
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None:
     with path.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
-        table.writerows([_text(name, row.get(name)) for name in columns] for row in rows)
+        table.writerows([_text(row.get(name)) for name in columns] for row in rows)
 
 
 # ---------------------------------------------------------------- collecting
 
 
-def collect(folders: list[str | Path] = (), replace: bool = False) -> list[str]:
+def collect(folders: Iterable[str | Path] = (), replace: bool = False) -> list[str]:
     """Merge the results of runs into the committed files: all of them, or nothing.
 
     Args:
@@ -222,7 +194,7 @@ def collect(folders: list[str | Path] = (), replace: bool = False) -> list[str]:
         SjepaError: no result in a folder, a damaged one, or a run's name that stands for other
             settings already.
     """
-    fresh: dict[str, tuple] = {}
+    old, fresh = {row["run"]: row for row in _committed("runs.csv")}, {}
     for path in _result_files(folders or [RUNS]):
         run, mine, lines = _lines_of(read_result(path.parent), path)
         name = run["run"]
@@ -230,17 +202,15 @@ def collect(folders: list[str | Path] = (), replace: bool = False) -> list[str]:
             same = fresh[name][0]["settings"] == run["settings"]
             raise SjepaError(f"{path} and {fresh[name][3]} are both of the run {name}, "
                              f"{'twice' if same else 'with other settings'}: collect one of them")
-        fresh[name] = run, mine, lines, path, _history(path.with_name("history.csv"), name)
-    old = {row["run"]: row for row in _read(RESULTS / "runs.csv")}
-    for name, (run, *_, path, _) in fresh.items():
         if name in old and old[name]["settings"] != run["settings"] and not replace:
             raise SjepaError(f"{path}: the results hold a run {name} with other settings: give "
                              "yours another out, or say --replace")
+        fresh[name] = run, mine, lines, path, _history(path.with_name("history.csv"), name)
     _merge(fresh, old)
     return sorted(fresh)
 
 
-def _result_files(folders) -> list[Path]:
+def _result_files(folders: Iterable[str | Path]) -> list[Path]:
     found = []
     for folder in map(Path, folders):
         made = sorted(path for path in folder.rglob("result.json") if not any(
@@ -254,84 +224,63 @@ def _result_files(folders) -> list[Path]:
 
 def _lines_of(made: dict, path: Path) -> tuple[dict, list[dict], dict[str, dict]]:
     """A result as lines of the three files: its run, its readings, its settings by hash."""
-    behind = made.get("pretraining") or {}
     try:
-        stage = made["stages"].get("pretrain" if made["step"] == "pretrain" else "evaluate", {})
-        before = behind.get("stage") or made["stages"].get("pretrain", {})
-        before = {} if made["step"] == "pretrain" else before
-        clips = made.get("clips") or {}
+        own, behind = made["step"] == "pretrain", made.get("pretraining") or {}
+        stage = made["stages"]["pretrain" if own else "evaluate"]
+        before, clips = behind.get("stage") or {}, made.get("clips") or {}
+        groups = {row.run: row.group for row in experiments().values()}
         run = {name: made.get(name) for name in RUN_COLUMNS} | {
-            "group": _groups().get(made["run"], "own"), "pretraining": behind.get("run"),
-            "settings": made["hash"], "device": stage.get("device"),
-            "seconds": _rounded(stage.get("seconds")), "pretrain_device": before.get("device"),
-            "pretrain_seconds": _rounded(before.get("seconds")),
-            "peak_bytes": stage.get("peak_bytes"), "started": made.get("started"),
-            "versions": "; ".join(f"{k} {v}" for k, v in made["versions"].items()),
+            "group": groups.get(made["run"], "own"), "pretraining": behind.get("run"),
+            "settings": made["hash"], "device": stage["device"], "seconds": stage["seconds"],
+            "pretrain_device": before.get("device"), "pretrain_seconds": before.get("seconds"),
+            "peak_bytes": stage["peak_bytes"],
+            "versions": "; ".join(f"{name} {its}" for name, its in made["versions"].items()),
             "clips": (clips["train"], clips["test"]) if clips.get("train") else None,
         }
-        mine = [{name: (each | {"run": made["run"]}).get(name, made.get(name))
-                 for name in READING_COLUMNS}
-                | {name: _rounded(each[name]) for name in ("value", "low", "high")}
-                for each in made.get("readings", [])]
-        if any(each["metric"] is None or each["split"] is None for each in mine):
-            raise KeyError("a reading without split or metric")
-        lines = {made["hash"]: _settings_line(made["hash"], made["step"], made["settings"], None)}
+        mine = [{name: made.get(name) for name in READING_COLUMNS}
+                | {name: each[name] for name in READING_COLUMNS[2:]} for each in made["readings"]]
+        lines = {made["hash"]: _line(made["hash"], made["step"], made["settings"])}
         if behind:
-            first = settings_hash(behind["settings"] | {"step": "pretrain",
-                                                        "behind": settings_hash({})})
-            lines[first] = _settings_line(first, "pretrain", behind["settings"], None)
+            step = {"step": "pretrain", "behind": settings_hash({})}
+            first = settings_hash(behind["settings"] | step)
+            lines[first] = _line(first, "pretrain", behind["settings"])
             lines[made["hash"]]["pretraining"] = first
     except (KeyError, TypeError, AttributeError) as error:
         raise SjepaError(f"{path} is damaged ({error}): run it again") from error
     return run, mine, lines
 
 
-def _settings_line(name: str, step: str, settings: dict, behind: str | None) -> dict:
-    return {"hash": name, "step": step, "pretraining": behind, "settings": what_counts(settings)}
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 2)
-
-
-@functools.cache
-def _groups() -> dict[str, str]:
-    """The group of every planned run."""
-    return {row.run: row.group for row in experiments().values()}
+def _line(name: str, step: str, settings: dict) -> dict:
+    return {"hash": name, "step": step, "pretraining": None, "settings": what_counts(settings)}
 
 
 def _history(path: Path, run: str) -> list[dict]:
     """A pretraining's monitors as lines of `curves.csv`; none where it left no history."""
-    rows = []
-    for row in _read(path):
-        kept = {name: float(f"{row[name]:.4g}") for name in MONITORS if row.get(name) is not None}
-        rows.append({"run": run, "epoch": row["epoch"]} | kept)
-    return rows
+    rows = _read(path, path.stat().st_mtime_ns) if path.is_file() else []
+    return [{"run": run, "epoch": row["epoch"]} | {
+        name: float(f"{row[name]:.4g}") for name in MONITORS if row.get(name) is not None}
+        for row in rows]
 
 
 def _merge(fresh: dict[str, tuple], old: dict[str, dict]) -> None:
     """Put fresh runs in the place of old ones of the same name, and write the files."""
-    known = sorted((old | {name: each[0] for name, each in fresh.items()}).values(),
-                   key=lambda row: row["run"])
-    found, histories = (
-        [row for row in _read(RESULTS / name) if row["run"] not in fresh]
-        for name in ("readings.csv", "curves.csv"))
-    lines = _read_settings(RESULTS / "settings.jsonl")
+    known = old | {name: each[0] for name, each in fresh.items()}
+    found, histories = ([row for row in _committed(name) if row["run"] not in fresh]
+                        for name in ("readings.csv", "curves.csv"))
+    lines = dict(_committed("settings.jsonl"))
     for _, mine, settings, _, history in fresh.values():
-        found += mine
-        histories += history
-        lines |= settings
-    used = {row["settings"] for row in known}
-    used |= {lines[name]["pretraining"] for name in used}
+        found, histories, lines = found + mine, histories + history, lines | settings
+    used = {row["settings"] for row in known.values()}
+    used |= {lines[name]["pretraining"] for name in used} - {None}
     found.sort(key=lambda row: [row[name] for name in ("run", "split", "protocol", "metric")])
     histories.sort(key=lambda row: (row["run"], row["epoch"]))
     RESULTS.mkdir(parents=True, exist_ok=True)
     _write_all({
-        "runs.csv": lambda path: _write_csv(path, RUN_COLUMNS, known),
+        "runs.csv": lambda path: _write_csv(path, RUN_COLUMNS, [known[k] for k in sorted(known)]),
         "readings.csv": lambda path: _write_csv(path, READING_COLUMNS, found),
         "curves.csv": lambda path: _write_csv(path, CURVE_COLUMNS, histories),
         "settings.jsonl": lambda path: path.write_text("".join(
-            json.dumps(lines[name], sort_keys=True) + "\n" for name in sorted(used - {None}))),
+            json.dumps(lines[name], sort_keys=True) + "\n" for name in sorted(used))),
     })
 
 
