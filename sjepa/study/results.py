@@ -235,7 +235,7 @@ def _lines_of(made: dict, path: Path) -> tuple[dict, list[dict], dict[str, dict]
             "pretrain_device": before.get("device"), "pretrain_seconds": before.get("seconds"),
             "peak_bytes": stage["peak_bytes"],
             "versions": "; ".join(f"{name} {its}" for name, its in made["versions"].items()),
-            "clips": (clips["train"], clips["test"]) if clips.get("train") else None,
+            "clips": (clips["train"], clips.get("test", 0)) if clips else None,
         }
         mine = [{name: made.get(name) for name in READING_COLUMNS}
                 | {name: each[name] for name in READING_COLUMNS[2:]} for each in made["readings"]]

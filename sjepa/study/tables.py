@@ -195,7 +195,7 @@ def cost_table(step: str, groups: str) -> Table | None:
     for row in evaluations(step, groups):
         for run in runs(run=row.name):
             epochs = (settings_of(row.name)["pretraining"] or {}).get("epochs")
-            hours = [run[name] and f"{run[name] / 3600:.2f}"
+            hours = [run[name] and f"{run[name] / 3600:.3g}"
                      for name in ("pretrain_seconds", "seconds")]
             line = [f"{_tight(label(row))}, {METHODS[row.params['method']]}", run["seed"],
                     epochs if row.params["method"] == "sjepa" else None, run["pretrain_device"],

@@ -145,7 +145,7 @@ def test_clean_clips_are_shown_where_copies_were_found(book):
 def test_costs_of_pretraining_and_evaluation_stand_apart(book):
     book.put("nwucla-small-linear", ("nwucla/xview", "top1", 70.0))
     found = line(cost_table("linear", "open"), "S-JEPA")
-    assert "| 100 | GPU | 2.00 | CPU | 0.03 | 1.0 |" in found  # 7,200 and 90 seconds, a GiB
+    assert "| 100 | GPU | 2 | CPU | 0.025 | 1.0 |" in found  # 7,200 and 90 seconds, a GiB
 
 
 def test_published_figures_have_a_source_and_ours_are_the_papers():
