@@ -8,6 +8,7 @@ likelier one of them passes by chance: Holm's correction for their number has th
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import yaml
@@ -16,7 +17,6 @@ from sjepa.config import ROOT, PretrainConfig, make_config, written
 from sjepa.diagnostics import warnings
 from sjepa.show.tables import NOT_RUN, Table
 from sjepa.study.evidence import (
-    BASELINES,
     COLUMNS,
     JUDGES,
     SEEDS,
@@ -42,39 +42,40 @@ NEEDS_NTU = "not tested: needs NTU"
 # ---------------------------------------------------------------- targets and ablations
 
 
+def _encoders(protocol: str) -> list[str]:
+    every = ("untrained", "classical", "from scratch", "coordinates", "motion", "latent")
+    return [what for what in every if cell_rows(what, protocol, "HDM05")]
+
+
 def target_table(protocol: str, metric: str) -> Table:
     """Every target and baseline of a protocol on every set: mean ± deviation over seeds."""
-    lines = []
-    for what in ("untrained", "classical", "from scratch", "coordinates", "motion", "latent"):
-        if planned := len(cell_rows(what, protocol, "HDM05")):
-            lines.append([NAMES.get(what, what),
-                          *(shown(cell(what, protocol, column, metric), planned)
-                            for column in COLUMNS)])
-    return Table(["encoder", *(f"> {column}" for column in COLUMNS)], lines)
+    return Table(["encoder", *(f"> {column}" for column in COLUMNS)], [
+        [NAMES.get(what, what), *(shown(cell(what, protocol, column, metric),
+                                        len(cell_rows(what, protocol, column)))
+                                  for column in COLUMNS)] for what in _encoders(protocol)])
 
 
 def difference_table(protocol: str, metric: str) -> Table:
     """S-JEPA minus every other encoder, on every set."""
-    others = [w for w in ("coordinates", "motion", *BASELINES) if cell_rows(w, protocol, "HDM05")]
-    lines = [[f"latent − {other}", *(compare(*(cell(w, protocol, column, metric)
-                                              for w in ("latent", other))) for column in COLUMNS)]
-             for other in others]
-    return Table(["points", *(f"> {column}" for column in COLUMNS)], lines)
+    return Table(["points", *(f"> {column}" for column in COLUMNS)], [
+        [f"latent − {other}", *(compare(cell("latent", protocol, column, metric),
+                                        cell(other, protocol, column, metric))
+                                for column in COLUMNS)]
+        for other in _encoders(protocol) if other != "latent"])
 
 
 def fold_table() -> Table:
     """Kinder-Gator's five folds: mean ± deviation over folds."""
     heads = {"58 classes": "top1", "42 classes": "top1-coarse", "58, joints": "top1-joints",
              "42, joints": "top1-joints-coarse"}
-    lines = [[NAMES.get(what, what),
-              *(shown(fold_cell(what, metric), 5, "folds") for metric in heads.values())]
-             for what in ("untrained", "classical", "coordinates", "motion", "latent")]
-    return Table(["encoder", *(f"> {head}" for head in heads)], lines)
+    return Table(["encoder", *(f"> {head}" for head in heads)], [
+        [NAMES.get(what, what),
+         *(shown(fold_cell(what, metric), 5, "folds") for metric in heads.values())]
+        for what in _encoders("linear")])
 
 
-def settings_text(changed: dict) -> str:
-    """`name value` of each changed setting; a huge mask temperature is a random mask."""
-    return ", ".join(f"`{name}` {written(value)}" for name, value in changed.items())
+def _changes(settings: dict) -> str:
+    return ", ".join(f"`{name}` {written(value)}" for name, value in settings.items())
 
 
 def ablation_table(protocol: str = "linear") -> Table:
@@ -87,21 +88,20 @@ def ablation_table(protocol: str = "linear") -> Table:
     lines = [["**baseline**", "", *(text for column in JUDGES for text in (
         shown(base[column], len(SEEDS)), "", ""))]]
     for name, changed in ablations().items():
-        line = [name, settings_text(changed)]
+        line = [name, _changes(changed)]
         for column in JUDGES:
             made = cell(name, protocol, column).get(0)
-            line += _against(made, base[column]) if made else [None, "", ""]
+            line += _against(made["value"], base[column]) if made else [None, "", ""]
         lines.append(line)
     heads = [f"> {text}" for column in JUDGES for text in (column, "− seed 0", "in sd")]
     return Table(["ablation", "changed", *heads], lines)
 
 
-def _against(made: dict, base: dict[int, dict]) -> list[str]:
-    value, spread = made["value"], values(base)
-    from_first = f"{value - base[0]['value']:+.1f}" if 0 in base else "–"
-    deviation = spread.std(ddof=1) if len(spread) > 1 else 0.0
-    in_sd = f"{(value - spread.mean()) / deviation:+.1f}" if deviation else "–"
-    return [f"{value:.1f}", from_first, in_sd]
+def _against(value: float, base: dict[int, dict]) -> list[str]:
+    seen = values(base)
+    spread = seen.std(ddof=1) if len(seen) > 1 else 0.0
+    return [f"{value:.1f}", f"{value - base[0]['value']:+.1f}" if 0 in base else "–",
+            f"{(value - seen.mean()) / spread:+.1f}" if spread else "–"]
 
 
 def effects(protocol: str, column: str) -> dict[str, Difference]:
@@ -176,25 +176,20 @@ def chances(gaps: list[Difference], margin: float = 0.0) -> tuple[float, float]:
 
 def judged() -> list[Finding]:
     """What the readings say to each claim of the file."""
-    family, found = [], []
+    found, family = [], {}
     for claim in read_claims():
         gaps = [compare(*(cell(claim[side], claim["by"], column) for side in ("better", "worse")))
                 for column in claim["on"]]
-        text = "; ".join(f"{column}: {NOT_RUN if gap is None else gap}"
+        text = "; ".join(f"{column}: {gap or NOT_RUN}"
                          for column, gap in zip(claim["on"], gaps, strict=True))
         test = f"{claim['better']} − {claim['worse']}, {PROTOCOLS[claim['by']].lower()}"
-        family.append(None if None in gaps else chances(gaps, claim["margin"]))
-        found.append((claim["says"], claim["where"], test, text))
-    corrected = iter(holm([min(pair) for pair in family if pair]))
-    made = []
-    for line, pair in zip(found, family, strict=True):
-        rulings = [NOT_RUN, NOT_RUN]
-        if pair:
-            raised = next(corrected)
-            factor = raised / min(pair) if min(pair) else 1.0
-            rulings = [verdict(*pair), verdict(*pair, factor)]
-        made.append(Finding(*line, *rulings))
-    return made
+        if None not in gaps:
+            family[len(found)] = chances(gaps, claim["margin"])
+        found.append([claim["says"], claim["where"], test, text, NOT_RUN, NOT_RUN])
+    corrected = holm([min(pair) for pair in family.values()])
+    for (at, pair), raised in zip(family.items(), corrected, strict=True):
+        found[at][4:] = verdict(*pair), verdict(*pair, raised / min(pair) if min(pair) else 1.0)
+    return [Finding(*line) for line in found]
 
 
 def ema_finding() -> Finding:
@@ -204,7 +199,9 @@ def ema_finding() -> Finding:
         if found := curve(f"open-{name}"):
             last = found["history"][-1]
             said[name] = warnings(last, found["dim"])
-            ends.append(f"{name}: {'; '.join(said[name]) or 'no warning'} ({_ending(last)})")
+            ending = ", ".join(f"{key.replace('_', ' ')} {last[key]:.3g}" for key in (
+                "entropy", "std_clips", "position_share", "rank") if key in last)
+            ends.append(f"{name}: {'; '.join(said[name]) or 'no warning'} ({ending})")
     ruling = NOT_RUN
     if len(said) == 2:
         ruling = HOLDS if said["no-ema"] and not said["latent-seed0"] else NOT_HERE
@@ -213,19 +210,13 @@ def ema_finding() -> Finding:
                    ruling, ruling)
 
 
-def _ending(line: dict) -> str:
-    names = ("entropy", "std_clips", "position_share", "rank")
-    return ", ".join(f"{name.replace('_', ' ')} {line[name]:.3g}" for name in names
-                     if name in line)
-
-
 def ntu_findings() -> list[Finding]:
     """The paper's own cells, a line a protocol."""
-    found, every = [], cells()
-    for protocol in dict.fromkeys(name for name, *_ in every):
-        mine = [(label, says, reading) for name, label, says, reading in every if name == protocol]
-        near = [abs(r["value"] - says) <= BAND for _, says, r in mine if r]
-        label, says, _ = mine[0]
+    found = []
+    for protocol, lines in itertools.groupby(cells(), key=lambda line: line[0]):
+        mine = list(lines)
+        near = [abs(reading["value"] - says) <= BAND for *_, says, reading in mine if reading]
+        _, label, says, _ = mine[0]
         more = f" and {len(mine) - 1} more" if len(mine) > 1 else ""
         ruling = (HOLDS if all(near) else NOT_HERE) if near else NEEDS_NTU
         found.append(Finding(
@@ -260,7 +251,7 @@ def surprises() -> list[str]:
     for name, changed in ablations().items():
         if name in one and name in other and min(one[name].mean, other[name].mean) > 0:
             how = "beyond" if name in sure[0] & sure[1] else "within"
-            said.append(f"*{name}* ({settings_text(changed)}) read higher than the whole method "
+            said.append(f"*{name}* ({_changes(changed)}) read higher than the whole method "
                         f"on both sets, {how} the spread of its seeds: {one[name]} and "
                         f"{other[name]} points.")
     for protocol in ("linear", "knn"):
