@@ -212,14 +212,6 @@ class FuseConfig:
         return Path(self.out) if self.out else first.with_name(f"fuse-{first.name}")
 
 
-@dataclass(frozen=True)
-class ReportConfig:
-    """The tables of what ran and what did not."""
-
-    rows: str = setting("paper", "ours", "groups of experiments.yaml, with commas between them")
-    out: str = setting("runs/report.md", "ours", "the Markdown file to write")
-
-
 CONFIGS = {
     "linear": LinearConfig, "knn": KnnConfig, "retrieval": RetrievalConfig,
     "finetune": FinetuneConfig, "semi": SemiConfig, "transfer": TransferConfig,

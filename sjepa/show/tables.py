@@ -109,7 +109,8 @@ def pairs_table(made: Predictions, k: int = 10) -> Table:
         [made.classes[a], made.classes[b], count] for a, b, count in confused_pairs(matrix, k)])
 
 
-def records_table(readings: list[dict]) -> Table:
-    """One line a reading: what a run of a protocol wrote."""
+def readings_table(result: dict) -> Table:
+    """One line a reading of a run's result."""
     return Table(["test clips", "metric", "> value, %"],
-                 [[r["split"], r["metric"], percent(r)] for r in readings])
+                 [[r["split"], r["metric"], percent(r | {"run": result["run"]})]
+                  for r in result["readings"]])

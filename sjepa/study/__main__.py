@@ -12,8 +12,7 @@ import argparse
 
 from sjepa.config import command_line, command_params, make_config
 from sjepa.errors import SjepaError, main_with_errors
-from sjepa.protocols.config import ReportConfig
-from sjepa.study.experiments import experiments, groups
+from sjepa.study.experiments import ReportConfig, experiments, groups
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -14,15 +14,26 @@ from pathlib import Path
 
 import yaml
 
-from sjepa.config import ROOT, PretrainConfig, make_config
+from sjepa.config import ROOT, PretrainConfig, make_config, setting
 from sjepa.datasets.options import PrepareRun
 from sjepa.errors import SjepaError
-from sjepa.protocols.config import CONFIGS, ReportConfig
+from sjepa.protocols.config import CONFIGS
 
 #: `notebooks/full/experiments.yaml` leads here; so an installed package has it too.
 FILE = Path(__file__).with_name("experiments.yaml")
 #: The parameter files that a checkout holds for readers.
 PARAMS = ROOT / "notebooks" / "full" / "params"
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """The tables of what ran and what did not."""
+
+    rows: str = setting("paper", "ours", "groups of experiments.yaml, with commas between them")
+    out: str = setting("runs/report.md", "ours", "the Markdown file to write")
+
+
+#: What an experiment may do, with its settings.
 STEPS = {"prepare": PrepareRun, "pretrain": PretrainConfig} | CONFIGS | {"report": ReportConfig}
 
 

@@ -8,9 +8,8 @@ import yaml
 
 from sjepa.checkpoint import save_atomically
 from sjepa.datasets.splits import SPLITS
-from sjepa.protocols.config import ReportConfig
 from sjepa.show.tables import NOT_RUN, Table, percent
-from sjepa.study.experiments import Experiment, experiments
+from sjepa.study.experiments import Experiment, ReportConfig, experiments
 from sjepa.study.identity import other_settings
 from sjepa.study.results import result, runs, settings_of
 

@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from sjepa.protocols.config import ReportConfig
+from sjepa.study.experiments import ReportConfig
 from sjepa.show.plots import gain_chart, gap_chart
 from sjepa.show.tables import Table, percent
 from sjepa.study.evidence import lead
