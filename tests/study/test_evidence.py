@@ -9,48 +9,17 @@ import pytest
 
 from sjepa.config import RESULTS, PretrainConfig, make_config
 from sjepa.show.plots import MONITORS, monitor_panels
-from sjepa.study import results
-from sjepa.study.claims import (
-    HOLDS,
-    NEEDS_NTU,
-    NOT_HERE,
-    REVERSE,
-    ablation_table,
-    beyond,
-    chances,
-    claims,
-    claims_table,
-    difference_table,
-    effects,
-    ema_finding,
-    fold_table,
-    measured_effect,
-    read_claims,
-    surprises,
-    target_table,
-    verdict,
-)
+from sjepa.study import claims, evidence, results
+from sjepa.study.claims import HOLDS, NEEDS_NTU, NOT_HERE, REVERSE
 from sjepa.study.evidence import (
-    ALONE,
-    BASELINES,
     COLUMNS,
-    FEWER,
     JUDGES,
-    KINECT,
-    LARGER,
     SEEDS,
     TARGETS,
     Difference,
-    ablations,
     cell,
     cell_rows,
     compare,
-    fold_cell,
-    holm,
-    missing,
-    ranking,
-    run_name,
-    shown,
 )
 from sjepa.study.experiments import experiments
 from sjepa.study.tables import main_metric
@@ -89,27 +58,26 @@ def test_a_cell_is_found_under_the_name_of_its_run(put):
 
 
 def test_no_two_cells_share_a_run():
-    kinds = [(what, protocol, column)
-             for what in (*TARGETS, *BASELINES, *ablations(), *LARGER, *KINECT, ALONE)
+    trained = (*TARGETS, *evidence.ablations(), *evidence.LARGER, *evidence.KINECT, evidence.ALONE)
+    kinds = [(what, protocol, column) for what in (*trained, *evidence.BASELINES)
              for protocol in ("linear", "knn", "finetune", "semi")
              for column in ("Kinder-Gator 58", "NW-UCLA clean", "HDM05")]
     names = [row.name for kind in kinds for row in cell_rows(*kind).values()]
     assert len(set(names)) == len(names)
-    assert all(tuple(cell_rows(what, "linear", JUDGES[0])) == FEWER for what in KINECT)
-    folders = {run_name(what, seed) for what in (*TARGETS, *ablations(), *LARGER, *KINECT, ALONE)
-               for seed in SEEDS}
-    assert len(folders) == (len(TARGETS) + len(ablations()) + len(LARGER) + len(KINECT) + 1) * 5
-    assert ablations()["no-ema"] == {"ema_start": 0.0, "ema_end": 0.0}
+    assert tuple(cell_rows("kinect-motion", "linear", JUDGES[0])) == evidence.FEWER
+    folders = {evidence.run_name(what, seed) for what in trained for seed in SEEDS}
+    assert len(folders) == len(trained) * len(SEEDS)
+    assert evidence.ablations()["no-ema"] == {"ema_start": 0.0, "ema_end": 0.0}
 
 
 def test_folds_are_found_and_counted(book):
     for fold, value in ((1, 50.0), (3, 30.0)):
         book.put(f"open-latent-seed0-linear-kindergator-fold{fold}",
                  (f"kindergator/fold{fold}", "top1", value))
-    assert {fold: r["value"] for fold, r in fold_cell("latent", "top1").items()} == {
+    assert {fold: r["value"] for fold, r in evidence.fold_cell("latent", "top1").items()} == {
         1: 50.0, 3: 30.0}
-    assert fold_cell("latent", "top1-joints") == fold_cell("motion", "top1") == {}
-    text = fold_table().text
+    assert evidence.fold_cell("latent", "top1-joints") == evidence.fold_cell("motion", "top1") == {}
+    text = claims.fold_table().text
     assert "| latent (S-JEPA) | 40.0\N{NBSP}± 14.1, 2 of 5 folds | not run" in text
     assert "| classical | not run |" in text
 
@@ -156,13 +124,14 @@ def test_single_readings_are_compared_by_their_own_intervals(put):
 
 
 def test_holms_correction_by_hand():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0]) and holm([]) == []
+    assert evidence.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert evidence.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0]) and evidence.holm([]) == []
 
 
 def test_the_verdict_needs_every_set_and_survives_the_family():
     def ruling(*gaps, margin=0.0, factor=1.0):
-        return verdict(*chances([Difference(mean, error) for mean, error in gaps], margin), factor)
+        pair = claims.chances([Difference(mean, error) for mean, error in gaps], margin)
+        return claims.verdict(*pair, factor)
 
     assert ruling((3, 1), (9, 1)) == HOLDS
     assert ruling((3, 1), (1, 1)) == ruling((-3, 1), (3, 1)) == NOT_HERE
@@ -175,47 +144,48 @@ def test_the_verdict_needs_every_set_and_survives_the_family():
     assert edge.chance() == pytest.approx(0.025, abs=1e-4)
     assert ruling((5, 2), factor=1.0) == HOLDS and ruling((5, 2), factor=14.0) == NOT_HERE
     gaps = {"far": Difference(9, 1), "near": Difference(2.2, 1), "none": Difference(0.1, 1)}
-    assert list(beyond(gaps, corrected=False)) == ["far", "near"]
-    assert list(beyond(gaps, corrected=True)) == ["far"]
+    assert list(claims.beyond(gaps, corrected=False)) == ["far", "near"]
+    assert list(claims.beyond(gaps, corrected=True)) == ["far"]
 
 
 def test_without_results_everything_says_not_run_and_every_claim_has_its_rows(book):
-    for text in (target_table("linear", "top1").text, difference_table("knn", "").text,
-                 ablation_table().text):
-        assert all("not run" in line and "nan" not in line for line in text.splitlines()[2:])
-    found = claims()
+    for table in (claims.target_table("linear", "top1"), claims.difference_table("knn", ""),
+                  claims.ablation_table()):
+        assert all("not run" in line and "nan" not in line for line in table.text.splitlines()[2:])
+    found = claims.claims()
     assert {f.verdict for f in found} == {f.alone for f in found} == {"not run", NEEDS_NTU}
-    assert len(found) == len(read_claims()) + 1 + 4  # the EMA's, and four of the paper's tables
-    for claim in read_claims():
+    assert len(found) == len(claims.read_claims()) + 1 + 4  # EMA, and four tables
+    for claim in claims.read_claims():
         assert set(claim) == {"says", "where", "better", "worse", "by", "on", "margin"}
         assert all(cell_rows(claim[side], claim["by"], column)
                    for side in ("better", "worse") for column in claim["on"]), claim
-    assert surprises() == [] and ranking("linear", JUDGES[0]) == []
+    assert claims.surprises() == [] and evidence.ranking("linear", JUDGES[0]) == []
     steps = ("prepare", "pretrain", "report")
     evaluated = [row for row in experiments("evidence").values() if row.step not in steps]
-    assert len(missing()) == len(evaluated)
+    assert len(evidence.missing()) == len(evaluated)
     book.put("open-mse-knn-nwucla", ("nwucla/xview", "top1-k1", 50.0))
-    assert len(missing()) == len(evaluated) - 1
+    assert len(evidence.missing()) == len(evaluated) - 1
 
 
 def test_tables_show_means_of_seeds_and_say_when_seeds_lack(put):
     put("motion", 50.0, 52.0)
     put("untrained", 9.0)
     put("latent", 60.0, 61.0, 62.0, 63.0, 64.0)
-    lines = {line.split(" |")[0]: line for line in target_table("linear", "top1").text.splitlines()}
+    table = claims.target_table("linear", "top1").text
+    lines = {line.split(" |")[0]: line for line in table.splitlines()}
     assert "62.0\N{NBSP}± 1.6 |" in lines["| latent (S-JEPA)"]
     assert "51.0\N{NBSP}± 1.4, 2 of 5 seeds" in lines["| motion"]
     assert "9.0 [7.0,\N{NBSP}11.0], 1 of 5 seeds" in lines["| untrained"]
     assert lines["| latent (S-JEPA)"].count("not run") == 3  # 42 classes, all clips, HDM05
-    assert "± 1.6" not in target_table("knn", "top1-k1").text and shown({}) is None
+    assert "± 1.6" not in claims.target_table("knn", "top1-k1").text and evidence.shown({}) is None
 
 
 def test_an_ablation_stands_beside_seed_0_and_the_spread(put):
     put("mse", 57.0)
-    alone = ablation_table().text
+    alone = claims.ablation_table().text
     assert "| 57.0 | – | – |" in alone and "nan" not in alone
     put("latent", 60.0, 62.0, 64.0)
-    (line,) = [x for x in ablation_table().text.splitlines() if x.startswith("| mse")]
+    (line,) = [x for x in claims.ablation_table().text.splitlines() if x.startswith("| mse")]
     assert line == "| mse | `loss` mse | 57.0 | -3.0 | -2.5 | 57.0 | -3.0 | -2.5 |"
 
 
@@ -224,16 +194,16 @@ def test_claims_follow_the_results(put):
     put("motion", 70.0, 72.0, 74.1)
     put("coordinates", 30.0, 32.0, 34.1)
     put("no-views", 61.0)
-    found = {f.claim: f for f in claims()}
+    found = {f.claim: f for f in claims.claims()}
     assert found["latents beat coordinates"].verdict == HOLDS
     assert found["latents beat motion"].verdict == REVERSE
     views = found["geometric views help"]
     assert views.verdict == NOT_HERE and "Kinder-Gator 58: +1.0 [" in views.result
     assert found["centring helps"].verdict == "not run"
-    said = surprises()
+    said = claims.surprises()
     assert said[0].startswith("The reverse of “latents beat motion”: Kinder-Gator 58: -10.0 [")
     assert any("Linear probe, NW-UCLA clean: motion, then latent, then" in line for line in said)
-    assert f"**{HOLDS}**" in claims_table(list(found.values())).text
+    assert f"**{HOLDS}**" in claims.claims_table(list(found.values())).text
 
 
 WELL = {"loss": 1.2, "entropy": 0.9, "top_channel": 0.2, "std_tokens": 0.8, "std_clips": 0.7,
@@ -261,9 +231,9 @@ def test_a_collapse_is_read_from_the_monitors(book, without, with_it, ruling):
     monitored(book, "open-no-ema", **without)
     if with_it is not None:
         monitored(book, "open-latent-seed0", **with_it)
-    found = ema_finding()
+    found = claims.ema_finding()
     assert found.verdict == ruling and "rank 30" in found.result
-    assert found in claims()
+    assert found in claims.claims()
 
 
 def test_panels_draw_what_was_read(book):
@@ -284,14 +254,14 @@ def test_panels_draw_what_was_read(book):
 def test_an_effect_is_that_of_one_setting_alone(put):
     put("latent", 60.0, 62.0, 64.0)
     put("no-views", 50.0)
-    assert measured_effect("view_rotation") is None
+    assert claims.measured_effect("view_rotation") is None
     put("rotation-03", 61.0)
-    said = measured_effect("view_rotation")
+    said = claims.measured_effect("view_rotation")
     assert said.startswith("0.3 for 1: -1.0 [") and said.count("-1.0 [") == 2
-    assert measured_effect("clip_grad") is measured_effect("precision") is None
+    assert claims.measured_effect("clip_grad") is claims.measured_effect("precision") is None
     put("clip-grad", 63.0)
-    assert measured_effect("clip_grad").startswith("3 for none: +1.0 [")
-    assert set(effects("linear", JUDGES[0])) == {"no-views", "rotation-03", "clip-grad"}
+    assert claims.measured_effect("clip_grad").startswith("3 for none: +1.0 [")
+    assert set(claims.effects("linear", JUDGES[0])) == {"no-views", "rotation-03", "clip-grad"}
 
 
 def test_the_recipe_was_looked_for_on_validation_splits_alone():

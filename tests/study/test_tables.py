@@ -7,28 +7,11 @@ import pytest
 from sjepa.study.experiments import ReportConfig
 from sjepa.show.plots import gain_chart, gap_chart
 from sjepa.show.tables import Table, percent
+from sjepa.study import tables
 from sjepa.study.evidence import lead
 from sjepa.study.experiments import experiments
 from sjepa.study.results import result
-from sjepa.study.tables import (
-    PAPER,
-    PROTOCOLS,
-    PUBLISHED,
-    cells,
-    cost_table,
-    counted,
-    departures,
-    evaluations,
-    gains,
-    not_run,
-    paper,
-    published_table,
-    reading_of,
-    results_table,
-    row_reading,
-    twins,
-    write_report,
-)
+from sjepa.study.tables import PAPER, PROTOCOLS, reading_of, results_table, row_reading
 
 matplotlib.use("agg")
 NTU = "ntu60-xsub-linear"
@@ -66,13 +49,13 @@ def test_the_twins_of_the_small_preset(protocol, split, metric, method, twin, ou
     assert lead(own, other).startswith(said)
     step = protocol.split("-")[0]
     if row_reading(experiment(own["run"])) == own:  # the line that tables show
-        cells = line(results_table(step, "open"), f"`{own['run']}`").split(" | ")
-        assert cells[0] == f"| {split}" + (" 10\N{NBSP}%" if step == "semi" else "")
-        assert cells[1].startswith(f"{ours:.1f} [") and cells[2].startswith(f"{twin:.1f} [")
+        shown = line(results_table(step, "open"), f"`{own['run']}`").split(" | ")
+        assert shown[0] == f"| {split}" + (" 10\N{NBSP}%" if step == "semi" else "")
+        assert shown[1].startswith(f"{ours:.1f} [") and shown[2].startswith(f"{twin:.1f} [")
 
 
 def test_every_pair_of_a_table_is_one_pretraining_under_one_recipe():
-    every = [pair for step in PROTOCOLS for pair in twins(step, "paper,open,quick")]
+    every = [pair for step in PROTOCOLS for pair in tables.twins(step, "paper,open,quick")]
     pairs = [pair for pair in every if None not in pair]
     assert len(pairs) > 30
     lone = {(row or twin).name for row, twin in every} - {row.name for row, _ in pairs}
@@ -80,7 +63,7 @@ def test_every_pair_of_a_table_is_one_pretraining_under_one_recipe():
     for row, other in pairs:
         assert row.params["method"] == "sjepa" and other.params["method"] in ("random", "scratch")
         assert row.after == other.after and other.name.startswith(row.name)
-    for _, _, own, other in gains("open,quick"):
+    for _, _, own, other in tables.gains("open,quick"):
         assert [own[key] for key in ("preset", "seed", "split", "metric")] == [
             other[key] for key in ("preset", "seed", "split", "metric")]
 
@@ -101,10 +84,10 @@ def test_behind_ahead_or_not_told_apart():
 ])
 def test_the_gap_is_to_the_paper_and_half_a_point_replicates(book, value, shown):
     book.put(NTU, ("ntu60/xsub", "top1", value))
-    assert departures(experiment(NTU)) == []
+    assert tables.departures(experiment(NTU)) == []
     found = line(results_table("linear", "paper"), f"`{NTU}`")
     assert f"| 85.3 | {value:.1f} [" in found and shown in found
-    assert cells()[0][3]["value"] == value
+    assert tables.cells()[0][3]["value"] == value
 
 
 @pytest.mark.parametrize("other, said", [
@@ -115,22 +98,22 @@ def test_the_gap_is_to_the_paper_and_half_a_point_replicates(book, value, shown)
 ])
 def test_a_run_of_other_settings_or_clips_is_no_reproduction(book, other, said):
     book.put(NTU, ("ntu60/xsub", "top1", 85.3), **other)
-    assert departures(experiment(NTU)) == [said]
+    assert tables.departures(experiment(NTU)) == [said]
     found = line(results_table("linear", "paper"), f"`{NTU}`")
     assert f"other settings: {said}" in found and "✓" not in found
-    assert cells()[0][3] is None
+    assert tables.cells()[0][3] is None
 
 
 def test_without_results_every_line_says_not_run_and_what_it_needs(book):
     for step in PROTOCOLS:
         body = results_table(step, "paper").text.splitlines()[2:]
         assert all("not\N{NBSP}run: needs" in line for line in body), step
-        assert cost_table(step, "paper") is None
+        assert tables.cost_table(step, "paper") is None
         results_table(step, "evidence,open,quick")  # sets without a title crash no table
     transfer = results_table("transfer", "paper").text
     assert "NTU120 and PKU-MMD\N{NBSP}II" in transfer and "74.2" in transfer
-    assert counted("paper")[0] == 0 and gains("paper") == []
-    assert not_run(experiment("quick-linear")) == "not run"
+    assert tables.counted("paper")[0] == 0 and tables.gains("paper") == []
+    assert tables.not_run(experiment("quick-linear")) == "not run"
 
 
 def test_clean_clips_are_shown_where_copies_were_found(book):
@@ -144,26 +127,26 @@ def test_clean_clips_are_shown_where_copies_were_found(book):
 
 def test_costs_of_pretraining_and_evaluation_stand_apart(book):
     book.put("nwucla-small-linear", ("nwucla/xview", "top1", 70.0))
-    found = line(cost_table("linear", "open"), "S-JEPA")
+    found = line(tables.cost_table("linear", "open"), "S-JEPA")
     assert "| 100 | GPU | 2 | CPU | 0.025 | 1.0 |" in found  # 7,200 and 90 seconds, a GiB
 
 
 def test_published_figures_have_a_source_and_ours_are_the_papers():
-    for row in sum(PUBLISHED.values(), []):
+    for row in sum(tables.PUBLISHED.values(), []):
         assert row["source"] in {"page", "gfp", "amr", "slim", "notes"} and row["cite"]
         assert all(0 < v < 100 for v in row.values() if isinstance(v, float))
     assert len(PAPER) == 15 and PAPER["linear", "ntu60/xview"] == 89.8
     assert PAPER["semi", "ntu60/xsub 10 %"] == 88.4
-    assert "| ntu60 xsub 1\N{NBSP}% |" in published_table("semi").text
-    assert "| **S-JEPA** sjepa2024 | 85.3 |" in published_table("linear").text
-    rows = [row for step in PROTOCOLS for row in evaluations(step, "paper")]
-    assert sorted(filter(None, map(paper, rows))) == sorted(PAPER.values())
+    assert "| ntu60 xsub 1\N{NBSP}% |" in tables.published_table("semi").text
+    assert "| **S-JEPA** sjepa2024 | 85.3 |" in tables.published_table("linear").text
+    rows = [row for step in PROTOCOLS for row in tables.evaluations(step, "paper")]
+    assert sorted(filter(None, map(tables.paper, rows))) == sorted(PAPER.values())
 
 
 def test_the_report_is_written_whole(book, tmp_path):
     book.put("nwucla-small-linear", ("nwucla/xview", "top1", 72.0))
     out = tmp_path / "made" / "report.md"
-    write_report(ReportConfig(rows="open,paper", out=str(out)))
+    tables.write_report(ReportConfig(rows="open,paper", out=str(out)))
     text = out.read_text()
     assert "open: 1 of" in text and "72.0 [70.0" in text and "paper: 0 of" in text
     assert "<span" not in text
@@ -172,14 +155,14 @@ def test_the_report_is_written_whole(book, tmp_path):
 def test_charts_put_marks_where_the_numbers_are(book):
     book.put(NTU, ("ntu60/xsub", "top1", 86.0))
     _, ax = matplotlib.pyplot.subplots()
-    gap_chart(ax, cells())
+    gap_chart(ax, tables.cells())
     points = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
     assert len(points) == len(PAPER) and points[0] == pytest.approx(0.7)
     assert points[1:] == [0] * (len(PAPER) - 1)
     book.put("hdm05-small-knn", ("hdm05/xsub", "top1-k1", 60.0))
     book.put("hdm05-small-knn-random", ("hdm05/xsub", "top1-k1", 20.0))
     _, ax = matplotlib.pyplot.subplots()
-    gain_chart(ax, gains("open"))
+    gain_chart(ax, tables.gains("open"))
     assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"] == [60.0, 20.0]
     matplotlib.pyplot.close("all")
 
