@@ -72,22 +72,17 @@ def test_other_code_makes_all_anew_and_keeps_the_old(house):
 
 def test_a_run_of_other_settings_is_not_the_experiment(house):
     quick(house)
-    row, folder = experiments("quick")["quick-pretrain"], house.runs / "quick"
-    settings = as_dict(config_of(row.name))
-    write_result(folder, "pretrain", settings | {"epochs": 3, "precision": "bf16"}, {})
-    assert other_settings(row, read_result(folder)) == {"epochs": (3, settings["epochs"])}
-    assert quick(house) == ["quick"]
+    rows, settings = experiments("quick"), as_dict(config_of("quick-pretrain"))
+    old = read_result(house.runs / "quick-knn")["settings"]
+    shorter = settings | {"epochs": 3, "precision": "bf16"}
+    write_result(house.runs / "quick", "pretrain", shorter, {})
+    write_result(house.runs / "quick-knn", "knn", old, {},
+                 pretraining={"settings": settings | {"depth": 1}})
+    assert [other_settings(rows[name], read_result(house.runs / rows[name].run))
+            for name in ("quick-pretrain", "quick-knn", "quick-linear")] == [
+        {"epochs": (3, settings["epochs"])}, {"depth of the pretraining": (1, 3)}, {}]
+    assert quick(house) == ["quick", "quick-knn"]
     assert read_result(house.runs / "old" / "quick")["settings"]["epochs"] == 3
-
-
-def test_an_evaluation_of_an_encoder_of_other_settings_is_not_the_experiment(house):
-    quick(house)
-    row, folder = experiments("quick")["quick-knn"], house.runs / "quick-knn"
-    result = read_result(folder)
-    behind = {"settings": result["pretraining"]["settings"] | {"depth": 1}}
-    write_result(folder, "knn", result["settings"], {}, pretraining=behind)
-    assert other_settings(row, read_result(folder)) == {"depth of the pretraining": (1, 3)}
-    assert quick(house) == ["quick-knn"]
 
 
 def test_fusion_follows_the_runs_that_it_reads(house):
