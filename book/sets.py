@@ -17,9 +17,8 @@ import numpy as np
 from PIL import Image
 
 from sjepa import synthetic
-from sjepa.datasets import load_store
+from sjepa.datasets import load_store, spec
 from sjepa.datasets.layouts import LAYOUTS, face_camera
-from sjepa.datasets.origins import ORIGINS
 from sjepa.datasets.sources.kindergator import CHILDREN
 from sjepa.show.plots import BLUE, GREY, ORANGE, bare, draw_skeleton, project
 
@@ -34,9 +33,8 @@ SHOWN = {
     "hdm05": ("throwBasketball", 3, 10, "hdm31"),
     "bandai": ("raise-up-both-hands", -1, 2, "bandai21"),
 }
-LICENSED = ("ntu60", "pku1")
-TITLES = {"nwucla": "NW-UCLA", "kindergator": "Kinder-Gator", "hdm05": "HDM05",
-          "bandai": "Bandai-Namco", "ntu60": "NTU RGB+D", "pku1": "PKU-MMD"}
+#: Where one picture stands for two sets.
+BOTH = {"ntu60": "NTU RGB+D", "pku1": "PKU-MMD"}
 
 
 def panel_clips() -> list[tuple[str, str, str, np.ndarray, np.ndarray]]:
@@ -50,7 +48,7 @@ def panel_clips() -> list[tuple[str, str, str, np.ndarray, np.ndarray]]:
         clip = store.clip(np.flatnonzero(found & (store.reps == rep))[0])
         if layout != "kinect20":  # a camera knows its front, motion capture does not
             clip = face_camera(clip)
-        made.append((TITLES[name], action, ORIGINS[name].licence, clip[:, 0],
+        made.append((spec(name).title, action, spec(name).origin.licence, clip[:, 0],
                      LAYOUTS[layout].measured))
     return made
 
@@ -108,8 +106,8 @@ def draw(clips, frame: int) -> Image.Image:
         draw_skeleton(ax, clip[frame], masked=~measured, size=16)
         _stand(ax, project(clip))
         _words(ax, title, action, licence)
-    for ax, name in zip(axs[len(clips):], LICENSED, strict=False):
-        _absent(ax, TITLES[name], ORIGINS[name].licence.split(",")[0])
+    for ax, name in zip(axs[len(clips):], BOTH, strict=False):
+        _absent(ax, BOTH[name], spec(name).origin.licence.split(",")[0])
     _key(axs[-1])
     raw = io.BytesIO()
     fig.savefig(raw, format="png", bbox_inches=None)

@@ -82,7 +82,8 @@ def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25) -> np.ndarray:
 
     Args:
         clip: `[T, M, V, 3]` float32; not changed.
-        skeleton: whose `center` joint becomes the origin. The confidence of a planar one stays.
+        skeleton: whose `center` joint becomes the origin. Of a planar one that is where the joint
+            was seen first; the confidence stays, and a point that was not seen is zero.
 
     Returns:
         The moved copy.
@@ -96,6 +97,12 @@ def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25) -> np.ndarray:
     absent = clip.reshape(*clip.shape[:2], -1).sum(axis=2) == 0  # as the lineage has it
     origin = clip[there[0], 0, skeleton.center].copy()
     if skeleton.planar:
+        absent = clip[..., 2] <= 0  # each point by its own confidence
+        seen = np.argwhere(~absent[:, 0])
+        at_center = seen[seen[:, 1] == skeleton.center]
+        if len(seen):
+            frame, joint = (at_center if len(at_center) else seen)[0]
+            origin = clip[frame, 0, joint].copy()
         origin[2] = 0
     moved = clip - origin
     moved[absent] = 0

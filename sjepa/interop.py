@@ -1,4 +1,4 @@
-"""Weights and files of other projects: MAMP checkpoints in, npz of N x 300 x 150 in and out."""
+"""Weights of another project: MAMP checkpoints."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
-from sjepa.datasets.formats.feeder_npz import export_npz
-from sjepa.datasets.formats.feeder_npz import read as read_npz
 from sjepa.encoder import Encoder
 from sjepa.errors import SjepaError
-
-__all__ = ["encoder_from_mamp", "export_npz", "read_npz"]
 
 
 def encoder_from_mamp(state_dict: Mapping[str, torch.Tensor], heads: int = 8) -> Encoder:

@@ -10,8 +10,7 @@ from sjepa import synthetic
 from sjepa.checkpoint import save
 from sjepa.clips import center_on_spine
 from sjepa.config import PretrainConfig, make_config
-from sjepa.datasets.store import open_store
-from sjepa.datasets.writer import StoreWriter
+from sjepa.datasets import open_store, write_store
 from sjepa.pretrain import Pretraining
 from sjepa.protocols import context as bench
 
@@ -24,12 +23,13 @@ def store(tmp_path_factory):
     path = tmp_path_factory.mktemp("stores") / "synthetic"
     pair = synthetic.ACTIONS.index(sorted(synthetic.TWO_PERSON)[0])
     actions = sorted({0, 1, 2, 3, 4, pair})
-    with StoreWriter(path, "synthetic", [synthetic.ACTIONS[a] for a in actions]) as writer:
-        for info, clip in synthetic.iterate_clips(subjects=(0, 1, 2, 3), actions=actions):
-            label = actions.index(info.action)
-            writer.add(center_on_spine(clip), label=label, name=info.name,
-                       subject=info.subject, view=info.view, rep=info.rep)
-    return open_store(path)
+    infos, clips = zip(*synthetic.iterate_clips(subjects=(0, 1, 2, 3), actions=actions),
+                       strict=True)
+    return open_store(write_store(
+        path, list(map(center_on_spine, clips)), [actions.index(info.action) for info in infos],
+        classes=[synthetic.ACTIONS[a] for a in actions], names=[info.name for info in infos],
+        subjects=[info.subject for info in infos], views=[info.view for info in infos],
+        reps=[info.rep for info in infos]))
 
 
 TINY = dict(

@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from sjepa.config import ROOT, data_dir
+from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.formats.npz import read_conversion
+from sjepa.datasets.layouts import LAYOUTS
 from sjepa.errors import SjepaError
 
 fuzz = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
@@ -72,16 +75,21 @@ def raw_samples(name: str) -> tuple[Path, Path]:
     return place, place / "raw-samples" / name
 
 
-def converted_clip(path: Path, clips: list, item) -> tuple[int, np.ndarray]:
-    """The row of the one clip of a converted set (an npz) that has the labels of `item`.
+def equals_conversion(npz: Path, reader, samples: Path, layout: str, half: float) -> None:
+    """Each sample, read by `reader`, is the clip of the conversion `npz` that has its labels.
 
-    Returns:
-        Its number, and its positions in metres in the joints of the source.
+    Args:
+        half: half a step of the conversion's rounding, metres; a mapped joint errs by its weights'
+            share of it, and so does the origin.
     """
     def labels(each):
         return each.label, each.subject, each.view, each.rep, each.setup
 
-    (row,) = [k for k, each in enumerate(clips) if labels(each) == labels(item)]
-    with np.load(path) as data:
-        x = data["x"][data["offsets"][row] : data["offsets"][row + 1]]
-        return row, x * np.float64(data["x_scale"] if "x_scale" in data else 1)
+    clips, paths = read_conversion(npz), reader.files(samples)
+    weights = np.abs(LAYOUTS[layout].to_ntu25).sum(1)
+    assert paths
+    for path in paths:
+        (clip,) = reader.read(path, PrepareConfig())
+        (row,) = [k for k, each in enumerate(clips) if labels(each) == labels(clip)]
+        error = np.abs(clip.positions - clips[row].positions).max((0, 1, 3))
+        assert (error <= half * (weights + weights[1]) + 1e-6).all()

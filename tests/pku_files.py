@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.sources.pku import ACTIONS, NOT_IN_PHASE_2
+from sjepa.datasets.formats.pku import ACTIONS, NOT_IN_PHASE_2
 
 #: Videos of `write_set`, and the part of a name by which a protocol tests a video.
 VIDEOS = {

@@ -1,8 +1,12 @@
-"""Data sets: from the owners' files to one store for all of them."""
+"""Data sets: from the owners' files, or from arrays, to one kind of store for all of them."""
 
 from importlib import import_module
 
-_HOME = {"load_store": "catalogue", "prepare_store": "catalogue", "SOURCES": "catalogue"}
+_HOME = {
+    "load_store": "catalogue", "prepare_store": "catalogue", "open_store": "store",
+    "write_store": "writer", "split": "splits", "spec": "specs", "known": "specs",
+    "names": "specs", "titles": "specs",
+}
 __all__ = list(_HOME)
 
 

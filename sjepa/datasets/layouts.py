@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
+from sjepa.clips import center_on_spine
 from sjepa.errors import SjepaError
 from sjepa.skeleton import KINECT20, NTU25, NTU_JOINTS
 
 
 def face_camera(clip: np.ndarray) -> np.ndarray:
-    """A clip `[T, M, 25, 3]`, turned about the vertical until body 1 faces us in the first frame.
+    """A clip `[T, M, 25, 3]`, turned about the vertical until body 1 faces us.
 
-    For recordings without a camera: motion capture knows no front.
+    For recordings without a camera: motion capture knows no front. The first frame in which body 1
+    is seen tells; a clip whose hips do not, both in one place, is not turned.
     """
     left, right = NTU_JOINTS.index("left hip"), NTU_JOINTS.index("right hip")
-    x, _, z = clip[0, 0, right] - clip[0, 0, left]  # has to point along +x
-    cos, sin = np.array([x, z]) / np.hypot(x, z)
+    across = clip[:, 0, right] - clip[:, 0, left]  # has to point along +x
+    length = np.hypot(across[:, 0], across[:, 2])
+    seen = np.flatnonzero(length > 1e-6)
+    if not len(seen):
+        return clip
+    cos, sin = across[seen[0], [0, 2]] / length[seen[0]]
     turn = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], clip.dtype)
     return clip @ turn
 
@@ -181,3 +188,23 @@ def _mediapipe33() -> Layout:
 
 LAYOUTS = {layout.name: layout for layout in (
     _ntu25(), _kinect20(), _hdm31(), _bandai21(), _mediapipe33())}
+
+
+def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarray:
+    """One person on NTU-25, with the spine's middle in the first frame as the origin.
+
+    Args:
+        where: the positions come from, for the message.
+        layout: name of their layout.
+        positions: `[T, J, 3]`, metres.
+
+    Returns:
+        `[T, 1, 25, 3]` float32.
+
+    Raises:
+        SjepaError: all positions are zero.
+    """
+    try:
+        return center_on_spine(LAYOUTS[layout].map(positions)[:, None])
+    except SjepaError as error:
+        raise SjepaError(f"{where}: {error}") from error

@@ -1,4 +1,4 @@
-"""Your own motion: from a file to a clip in the NTU-25 layout, and what a clip must be."""
+"""Your own motion: from a file to a clip in the NTU-25 layout."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.clips import check_clip
-from sjepa.datasets.formats import bvh_names
+from sjepa.datasets.formats.bvh import read_joints
 from sjepa.datasets.formats.mediapipe import mediapipe_clip, read_landmarks
-from sjepa.datasets.mapped import mapped_clip
+from sjepa.datasets.layouts import map_clip
 from sjepa.datasets.sources import kindergator
 from sjepa.datasets.text import read_text
 from sjepa.errors import SjepaError
@@ -22,14 +22,14 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | None = Non
     """A motion file as a clip, with the spine's middle in the first frame as the origin.
 
     The origin is that of the stores. Nothing is turned: motion capture knows no front, and
-    `sjepa.datasets.layouts.face_camera` gives it one. The frame rate is not read, because the encoder
-    resizes every clip to the same number of frames.
+    `sjepa.datasets.layouts.face_camera` gives it one. The frame rate is not read, because the
+    encoder resizes every clip to the same number of frames.
 
     Args:
         path: `.bvh`; `.csv` of a Kinect v1 as Kinder-Gator has it; MediaPipe's world landmarks as
             `.csv`, `.json` or `.npy` (`sjepa.datasets.formats.mediapipe`).
-        mapping: of a BVH file, see `sjepa.datasets.formats.bvh_names.read_joints`; None: its joints are
-            named as Bandai-Namco's, CMU's or Mixamo's.
+        mapping: of a BVH file, see `sjepa.datasets.formats.bvh.read_joints`; None: its joints
+            are named as Bandai-Namco's, CMU's or Mixamo's.
         unit: of a BVH file, in metres; None: the usual one of its names, mostly centimetres.
 
     Returns:
@@ -46,10 +46,10 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | None = Non
     if suffix != ".bvh" and (mapping, unit) != (None, None):
         raise SjepaError(f"{path}: mapping and unit are for BVH files, leave them out")
     if suffix == ".bvh":
-        positions = bvh_names.read_joints(path, mapping, unit)
-        return check_clip(mapped_clip(path, "bandai21", positions), str(path),
+        positions = read_joints(path, mapping, unit)
+        return check_clip(map_clip(path, "bandai21", positions), str(path),
                           "pass unit=, metres a unit of the file (0.01 for centimetres)")
     if suffix == ".csv" and read_text(path).lines[0].startswith("Timestamp,"):
         positions = kindergator.read_clip(path)
-        return check_clip(mapped_clip(path, "kinect20", positions), str(path))
+        return check_clip(map_clip(path, "kinect20", positions), str(path))
     return check_clip(mediapipe_clip(read_landmarks(path), path), str(path))

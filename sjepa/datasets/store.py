@@ -2,13 +2,15 @@
 
 A store is a folder::
 
-    frames.npy   float32 or int16 [F, 25, 3]   the bodies of all clips, one after the other
-    index.npz    a row a clip: where its bodies start, how long they are, label, subject, view, …
-    store.json   format version, layout, class names, options, checksums
+    frames.npy   float32 or int16 [F, V, 3]   the bodies of all clips, one after the other
+    index.npz    a row a clip: where its bodies start, how long they are, label, subject, view, …,
+                 and its side in each split that the store itself carries
+    store.json   format version, skeleton, class names, options, checksums
 
 Positions are metres; int16 frames times the clip's `scales` are metres. A body that is not there
 has offset -1 and costs no bytes, and neither does a second body that is a copy of the first. All
-bodies of a clip are equally long; frames in which a present body was not seen are zero.
+bodies of a clip are equally long; frames in which a present body was not seen are zero. The third
+channel of a planar skeleton is a confidence.
 """
 
 from __future__ import annotations
@@ -19,17 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from sjepa.clips import DeviceStore
 from sjepa.errors import SjepaError
+from sjepa.skeleton import Skeleton
 
-VERSION = 2
+VERSION = 3
 COLUMNS = ("labels", "subjects", "views", "reps", "setups")
+SIDES = ("", "train", "test")  # a clip's side in a split is stored as its place here
+SIDE_COLUMN = "split-"  # begins the name of such a column
 
 
 class StoreError(SjepaError):
-    """A store that is missing, damaged, of another version, or of another layout."""
+    """A store that is missing, damaged, or of another version."""
 
 
 class OldStore(StoreError):
@@ -53,7 +56,9 @@ class Store:
 
     path: Path
     meta: dict
-    frames: np.ndarray  # [F, 25, 3] float32 or int16, memory-mapped
+    skeleton: Skeleton
+    sides: dict[str, np.ndarray]  # split to [N] uint8, places in `SIDES`
+    frames: np.ndarray  # [F, V, 3] float32 or int16, memory-mapped
     offsets: np.ndarray  # [N, 2] int64, first frame of a body or -1
     lengths: np.ndarray  # [N] int32
     scales: np.ndarray  # [N] float32, metres a unit of `frames`
@@ -77,17 +82,20 @@ class Store:
         return 2 if (self.offsets[:, 1] >= 0).any() else 1
 
     def clip(self, index: int) -> np.ndarray:
-        """Clip `index` as `[T, M, 25, 3]` float32 metres, absent bodies zero."""
+        """Clip `index` as `[T, M, V, 3]` float32 metres, absent bodies zero."""
         length = self.lengths[index]
-        clip = np.zeros((length, self.bodies, 25, 3), np.float32)
+        clip = np.zeros((length, self.bodies, *self.frames.shape[1:]), np.float32)
         for body, start in enumerate(self.offsets[index, : self.bodies]):
             if start >= 0:
                 clip[:, body] = self.frames[start : start + length]
         return clip * self.scales[index]
 
-    def to(self, device: torch.device | str) -> DeviceStore:
-        """The whole store as tensors on `device`: batches are then cut there, with no loader."""
-        at = torch.device(device)
+    def to(self, device):
+        """The whole store as tensors on `device` (`sjepa.clips.DeviceStore`): no loader needed."""
+        import torch  # here: processes that read files have no use for it
+
+        from sjepa.clips import DeviceStore
+
         frames = np.array(self.frames, np.float32)
         if self.frames.dtype == np.int16:
             for body in range(2):
@@ -98,12 +106,10 @@ class Store:
                 rows = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
                 rows += np.arange(len(rows))
                 frames[rows] *= np.repeat(self.scales[present], lengths)[:, None, None]
-        return DeviceStore(
-            torch.from_numpy(frames).to(at),
-            torch.from_numpy(self.offsets[:, : self.bodies].copy()).to(at),
-            torch.from_numpy(self.lengths.astype(np.int64)).to(at),
-            torch.from_numpy(self.labels.astype(np.int64)).to(at),
-        )
+        arrays = (frames, self.offsets[:, : self.bodies].copy(), self.lengths.astype(np.int64),
+                  self.labels.astype(np.int64))
+        return DeviceStore(*(torch.from_numpy(array).to(device) for array in arrays),
+                           skeleton=self.skeleton)
 
 
 def open_store(path: str | Path, verify: bool = False) -> Store:
@@ -115,7 +121,7 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
             reads them whole.
 
     Raises:
-        StoreError: there is none at `path`, or it is of another version or layout, or damaged.
+        StoreError: there is none at `path`, or it is of another version, or damaged.
     """
     path = Path(path)
     if not (path / "store.json").is_file():
@@ -123,23 +129,24 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
             f"no store at {path}: make one with `python -m sjepa.prepare NAME --raw DIR --out DIR`"
         )
     try:
-        meta = json.loads((path / "store.json").read_text())
-        version, layout = meta["version"], meta["layout"]
-    except (ValueError, KeyError) as error:
+        meta = json.loads((path / "store.json").read_text(encoding="utf-8"))
+        version = meta["version"]
+    except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path / 'store.json'} is damaged: prepare the store again") from error
     if version != VERSION:
         raise OldStore(f"{path} has store version {version}, this code reads {VERSION}: "
                        "prepare the store again")
-    if layout != "ntu25":
-        raise StoreError(f"{path} has the joint layout {layout!r}, the encoder needs 'ntu25': "
-                         "map it with sjepa.datasets.layouts.LAYOUTS and prepare the store again")
     try:
-        frames = np.load(path / "frames.npy", mmap_mode="r")
-        index = dict(np.load(path / "index.npz"))
-        store = Store(path=path, meta=meta, frames=frames, **index)
-    except (OSError, ValueError, TypeError) as error:
+        frames = np.load(path / "frames.npy", mmap_mode="r", allow_pickle=False)
+        index = dict(np.load(path / "index.npz", allow_pickle=False))
+        sides = {column.removeprefix(SIDE_COLUMN): index.pop(column)
+                 for column in list(index) if column.startswith(SIDE_COLUMN)}
+        store = Store(path, meta, Skeleton.from_dict(meta["skeleton"]), sides, frames, **index)
+        counts = frames.shape[:2] + (len(store),)
+        expected = meta["frames"], len(store.skeleton), meta["clips"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise StoreError(f"{path} is damaged ({error}): prepare the store again") from error
-    if len(frames) != meta["frames"] or len(store) != meta["clips"]:
+    if counts != expected:
         raise StoreError(f"{path} holds other counts than its store.json: prepare it again")
     if verify:
         for name, expected in meta["sha256"].items():

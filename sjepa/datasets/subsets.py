@@ -26,8 +26,6 @@ from types import SimpleNamespace
 import numpy as np
 
 from sjepa.datasets.catalogue import load_store
-from sjepa.datasets.ntu import parse_name
-from sjepa.datasets.sources.ntu_names import published_names
 from sjepa.datasets.splits import SPLITS, split
 from sjepa.datasets.store import Store
 from sjepa.errors import SjepaError, main_with_errors
@@ -69,14 +67,12 @@ def write_list(path: str | Path, names: Iterable[str]) -> Path:
 @cache
 def _published(dataset: str) -> SimpleNamespace:
     """The columns of a store that splits read, from the published names of all clips."""
+    from sjepa.datasets.formats.ntu_clips import numbers, published_names
+
     names = published_names(dataset)
-    said = [parse_name(each) for each in names]
-    return SimpleNamespace(
-        names=np.array(names), labels=np.array([each.action - 1 for each in said]),
-        subjects=np.array([each.performer for each in said]),
-        views=np.array([each.camera for each in said]),
-        setups=np.array([each.setup for each in said]),
-    )
+    said = [numbers(each) for each in names]
+    columns = {f"{key}s": np.array([each[key] for each in said]) for key in said[0]}
+    return SimpleNamespace(names=np.array(names), **columns)
 
 
 def published_subset(name: str, share: float, seed: int) -> list[str]:
@@ -99,11 +95,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--share", type=float, required=True, help="0.01 for 1 %% of each class")
     parser.add_argument("--seed", type=int, default=0, help="another seed is another subset")
     args = parser.parse_args(argv)
-    if args.split not in SPLITS:
-        raise SjepaError(f"unknown split {args.split!r}: known are {', '.join(SPLITS)}")
     if not 0 < args.share <= 1:
         raise SjepaError(f"--share {args.share}: expected above 0, at most 1")
-    if args.split.startswith("ntu"):
+    if args.split.startswith("ntu") and args.split in SPLITS:
         names = published_subset(args.split, args.share, args.seed)
     else:
         store = load_store(args.split.split("/")[0])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sjepa.datasets import load_store
+from sjepa.datasets import known, load_store
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 from sjepa.device import pick_device, pick_precision
@@ -117,16 +117,12 @@ class Context:
     @property
     def frontal(self) -> bool:
         """Whether the set was filmed from one side, so that facing is part of a class."""
-        return self.config.dataset == "kindergator"
+        return getattr(known(self.config.dataset), "frontal", False)
 
     @property
-    def coarse(self) -> tuple:
+    def coarse(self) -> tuple[str, ...]:
         """For each class the coarser one that it belongs to, where a set has two readings."""
-        if self.config.dataset != "kindergator":
-            return ()
-        from sjepa.datasets.sources.kindergator import COARSE_OF_CLASS
-
-        return COARSE_OF_CLASS
+        return getattr(known(self.config.dataset), "coarse", ())
 
     def features(self, index: np.ndarray, rotation: float | None = None, generator=None,
                  by_joint: bool = False) -> torch.Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from sjepa.config import ROOT, PretrainConfig, make_config, setting
-from sjepa.datasets.options import PrepareRun
+from sjepa.datasets.build import PrepareRun
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from sjepa.checkpoint import save_atomically, what_counts
-from sjepa.datasets.origins import ORIGINS
 from sjepa.datasets.sources.pool import MEMBERS
+from sjepa.datasets.specs import names, spec
 from sjepa.encoder import encoder_metadata
 from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
@@ -35,10 +35,11 @@ def _terms(name: str) -> dict[str, str]:
     """What binds those who use a data set, as far as it is known here."""
     if name.startswith("synthetic"):
         return {"set": name, "licence": "MIT, procedurally generated, no human data"}
-    if name not in ORIGINS:
+    origin = spec(name).origin if name in names() else None
+    if origin is None:
+        known = ", ".join(each for each in names() if spec(each).origin)
         raise SjepaError(f"the terms of the data set {name!r} are not known: name those that it "
-                         f"was made of with --data ({', '.join(ORIGINS)})")
-    origin = ORIGINS[name]
+                         f"was made of with --data ({known})")
     return {"set": name, "title": origin.title, "licence": origin.licence, "terms": origin.terms,
             "cite": origin.cite}
 

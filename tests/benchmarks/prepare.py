@@ -29,13 +29,12 @@ from tqdm import tqdm
 
 from sjepa.checkpoint import commit, save_atomically, versions
 from sjepa.config import RESULTS
-from sjepa.datasets import prepare_store
-from sjepa.datasets.counts import USABLE
+from sjepa.datasets import prepare_store, spec
 from sjepa.datasets.ntu import read_skeleton, write_skeleton
-from sjepa.datasets.sources.mamp_cleaning import clip_from_skeleton
-from sjepa.datasets.sources.ntu_names import published_names
+from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
+from sjepa.datasets.formats.ntu_clips import published_names
 from sjepa.datasets.store import open_store
-from sjepa.datasets.writer import StoreWriter
+from sjepa.datasets.writer import write_store
 from sjepa.device import describe
 from sjepa.errors import SjepaError, main_with_errors
 
@@ -144,9 +143,8 @@ def _seconds_to_open(clips: int) -> float:
     """A store with as many clips as NTU120 has, each of one frame: the index is what counts."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ntu120"
-        with StoreWriter(path, "ntu120", ["a"]) as writer:
-            for name in published_names("ntu120")[:clips]:
-                writer.add(np.ones((1, 1, 25, 3), np.float32), label=0, name=name)
+        one = np.ones((1, 25, 3), np.float32)
+        write_store(path, [one] * clips, [0] * clips, names=published_names("ntu120")[:clips])
         begin = time.perf_counter()
         open_store(path).clip(clips - 1)
         return time.perf_counter() - begin
@@ -209,7 +207,7 @@ def report(seconds: dict[str, float], size: float, args: argparse.Namespace) -> 
         "projected_minutes": {
             name: round(files / stored / 60, 2) for name, files in FILES.items()
         },
-        "open_seconds": round(_seconds_to_open(USABLE["ntu120"]), 3),
+        "open_seconds": round(_seconds_to_open(spec("ntu120").clips), 3),
         "clips": args.clips,
         "mean_clip_bytes": round(size),
         "workers": args.workers,

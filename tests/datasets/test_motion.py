@@ -12,7 +12,7 @@ from test_kindergator import csv_text
 
 from sjepa import read_motion, synthetic
 from sjepa.clips import center_on_spine, check_clip, standing_height
-from sjepa.datasets.formats.bvh_names import CONVENTIONS, NEEDED
+from sjepa.datasets.formats.bvh import CONVENTIONS, NEEDED
 from sjepa.datasets.formats.mediapipe import mediapipe_clip
 from sjepa.datasets.layouts import LAYOUTS, face_camera
 from sjepa.datasets.sources import bandai, kindergator
@@ -70,15 +70,15 @@ def test_bandai_files_read_as_the_sets_own_reader_has_them(tmp_path, monkeypatch
     joints, values = actor(3)
     path = tmp_path / "dataset-2_wave-left-hand_active_011.bvh"
     path.write_text(bvh_text(joints, values))
-    monkeypatch.setattr("sjepa.datasets.motion.TALLEST", 30)  # its joints are tossed at random
-    np.testing.assert_array_equal(read_motion(path), bandai.read(path)[0].clip)
+    monkeypatch.setattr("sjepa.clips.TALLEST", 30)  # its joints are tossed at random
+    np.testing.assert_array_equal(read_motion(path), bandai.read(path, None)[0].positions)
 
 
 def test_open_samples_read_as_the_sets_own_readers_have_them():
     for name, reader in (("bandai", bandai), ("kindergator", kindergator)):
         _, samples = raw_samples(name)
         for path in reader.files(samples):
-            np.testing.assert_array_equal(read_motion(path), reader.read(path)[0].clip)
+            np.testing.assert_array_equal(read_motion(path), reader.read(path, None)[0].positions)
 
 
 @pytest.mark.parametrize("prefix", ["", "mixamorig:", "Character1_"])
@@ -158,7 +158,7 @@ def test_kinect_files_need_no_name_on_the_owners_scheme(tmp_path, person):
     x = np.float32(recorded(kinect, person)).astype(np.float64)
     path = tmp_path / "POSE-p888_37-Jump-1466764773148.csv"
     path.write_text(csv_text(x))
-    wanted = kindergator.read(path)[0].clip
+    wanted = kindergator.read(path, None)[0].positions
     np.testing.assert_array_equal(read_motion(path), wanted)
     np.testing.assert_array_equal(read_motion(path.rename(tmp_path / "mine.csv")), wanted)
     error = np.linalg.norm(wanted - centred(person), axis=-1).mean((0, 1))

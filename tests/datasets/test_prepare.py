@@ -10,95 +10,159 @@ import numpy as np
 import pku_files
 import pytest
 from formats import open_folder, raw_samples
-from test_store import change_meta
+from test_store import change_meta, listing, some_clips
 
+from sjepa import prepare as command
 from sjepa import synthetic
 from sjepa.clips import center_on_spine
 from sjepa.config import ROOT
-from sjepa.datasets import SOURCES, catalogue, load_store, prepare_store
-from sjepa.datasets.counts import count_report
-from sjepa.datasets.formats import converted
-from sjepa.datasets.formats.feeder_npz import export_npz
-from sjepa.datasets.ntu import parse_name
-from sjepa.datasets.options import PrepareConfig
-from sjepa.datasets.sources import ntu_clips
-from sjepa.datasets.sources.ntu_careful import SkeletonFormatError
-from sjepa.datasets.splits import leaked, split
-from sjepa.datasets.store import OldStore, open_store
+from sjepa.datasets import (
+    catalogue,
+    known,
+    load_store,
+    names,
+    open_store,
+    prepare_store,
+    sources,
+    spec,
+    titles,
+    write_store,
+)
+from sjepa.datasets.build import PrepareConfig, PrepareRun
+from sjepa.datasets.counts import content_fingerprint, content_rows, count_report
+from sjepa.datasets.formats import npz, ntu_clips
+from sjepa.datasets.ntu import SkeletonFormatError, parse_name
+from sjepa.datasets.splits import SPLITS, leaked, split
+from sjepa.datasets.store import OldStore
 from sjepa.errors import SjepaError
 
-# ------------------------------------------------------------------ the open sets, where they are
+OPEN = ["nwucla", "hdm05", "kindergator", "bandai"]
 
 
-@pytest.mark.parametrize("name", ["nwucla", "hdm05", "kindergator", "bandai"])
-def test_open_sets_give_the_official_counts(tmp_path, name):
-    open_data = open_folder("nwucla.npz")
-    store = open_store(prepare_store(name, open_data, tmp_path), verify=True)
-    report = count_report(store)
-    assert report["clips"] == report["official"]
-    for each, counts in report["splits"].items():
-        assert counts["official"] in (None, counts["found"]), each
-    assert any(said.startswith("content: clip for clip") for said in report["words"])
-    assert not np.abs(store.clip(0)[0, 0, 1]).max()  # the spine's middle is the origin
-    assert store.classes == SOURCES[name].classes(open_data, None)  # what the npz calls them too
-    assert store.classes == converted.classes(next(open_data.glob(f"{name}*.npz")))
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty `$SJEPA_DATA`, and a project beside it."""
+    monkeypatch.setenv("SJEPA_DATA", str(tmp_path / "home"))
+    monkeypatch.setattr(catalogue, "ROOT", tmp_path / "project")
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
 
 
-def test_nwucla_leaks_95_clips(tmp_path):
-    open_data = open_folder("nwucla.npz")
-    store = open_store(prepare_store("nwucla", open_data, tmp_path))
-    train, test = split("nwucla/xview", store)
-    copies = leaked(store, train, test)
-    assert copies.sum() == 95
-    names = {store.classes[k] for k in store.labels[test[copies]]}
-    assert len(names) == 2
-    with np.load(open_data / "nwucla.npz") as raw:  # the owners of the copy marked the same ones
-        assert np.array_equal(copies, raw["dup_of_train_view"][test])
+# --- the catalogue ------------------------------------------------------------------------------
 
 
-def test_missing_data_says_where_and_how(monkeypatch, tmp_path):
-    monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
-    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
-    with pytest.raises(SjepaError, match="no store of nwucla.*SJEPA_DATA.*sjepa.prepare nwucla"):
+def test_every_set_says_all_that_others_ask_of_it():
+    assert set(names()) == {
+        "synthetic", "synthetic20", "ntu60", "ntu120", "pku1", "pku2", "pool", *OPEN}
+    assert set(titles()) == set(names()) and len(set(titles().values())) == len(names())
+    for name in names():
+        of = spec(name)
+        assert of.name == name and len(set(of.classes)) == len(of.classes) > 1
+        assert of.splits and all(f"{name}/{each}" in SPLITS for each in of.splits)
+        assert len(of.coarse) in (0, len(of.classes))
+        assert npz.file_name(f"{name}/xsub").endswith("_XSub.npz")
+        if of.clips:
+            sums = {sum(rule.counts) for rule in of.splits.values() if rule.counts}
+            assert max(sums) <= of.clips  # no protocol has more clips than the set
+    assert "ntu60/xsub" in SPLITS and "ntu60/xset" not in SPLITS and "ntu61/xsub" not in SPLITS
+    assert known("mine") is None
+    with pytest.raises(SjepaError, match="unknown data set 'ntu61': known are bandai, hdm05"):
+        spec("ntu61")
+
+
+def test_a_new_module_is_a_new_set(tmp_path, monkeypatch):
+    (tmp_path / "tiny.py").write_text('''
+import numpy as np
+from sjepa.datasets.build import Clip
+from sjepa.datasets.specs import DatasetSpec, Split, by_subject
+def read(path, options):
+    subject = int(path.stem)
+    return [Clip(np.loadtxt(path).reshape(-1, 1, 25, 3), subject % 2, path.stem, subject)]
+SPEC = DatasetSpec("tiny", "Tiny", ("a", "b"), lambda raw: sorted(raw.glob("*.txt")), read,
+                   "files", splits={"xsub": Split(by_subject((1, 2)), (2, 2))}, clips=4)
+''')
+    monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
+    (tmp_path / "raw").mkdir()
+    for k in range(1, 5):
+        np.savetxt(tmp_path / "raw" / f"{k}.txt", np.ones((3, 75)) * k)
+    made, report = command.prepare(PrepareRun(name="tiny", raw=str(tmp_path / "raw"),
+                                              out=str(tmp_path)))
+    assert report["faults"] == [] and titles()["tiny"] == "Tiny"
+    assert [side.tolist() for side in split("tiny/xsub", made)] == [[0, 1], [2, 3]]
+
+
+def test_asking_for_one_set_loads_no_other_reader():
+    code = ("import sys; from sjepa.datasets import names, open_store, spec; names();"
+            "print([m for m in sys.modules if m.startswith('sjepa.datasets.sources.')]);"
+            "spec('nwucla'); print([m for m in sys.modules if '.bvh' in m or 'synthetic' in m"
+            " or 'scipy' in m or 'pool' in m.split('.')])")
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert made.stdout.split("\n")[:2] == ["[]", "[]"]
+
+
+def test_pretraining_knows_no_reader():
+    code = ("import sys, sjepa.pretrain; "
+            "print([m for m in sys.modules if m.startswith(('sjepa.datasets.sources', "
+            "'sjepa.datasets.formats', 'sjepa.study', 'sjepa.show', 'sjepa.synthetic'))])")
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert made.stdout.strip() == "[]"
+
+
+# --- finding stores -----------------------------------------------------------------------------
+
+
+def test_missing_data_says_where_and_how(home, tmp_path):
+    with pytest.raises(SjepaError, match="no store of 'nwucla'.*SJEPA_DATA.*sjepa.prepare nwucla"):
         load_store("nwucla")
-    with pytest.raises(SjepaError, match="unknown data set 'ucla'"):
-        load_store("ucla")
+    with pytest.raises(SjepaError, match="no store of 'mine' in .*write_store"):
+        load_store("mine")
+    with pytest.raises(SjepaError, match="unknown data set 'ucla'.*npz .* or one pyskl pickle"):
+        prepare_store("ucla", tmp_path, tmp_path)
+    with pytest.raises(SjepaError, match="'../x' is no name of a data set"):
+        prepare_store("../x", tmp_path, tmp_path)
     with pytest.raises(SjepaError, match="does not hold the owners' .json files or nwucla.npz"):
         prepare_store("nwucla", tmp_path, tmp_path)
-    assert os.listdir(tmp_path) == []
+    assert listing(tmp_path) == ["home"]
 
 
-# ------------------------------------------------------------------ owners' formats
+def test_a_set_of_ones_own_needs_no_more_than_its_store(home):
+    write_store(home / "mine", some_clips(), [0, 1, 0], splits={"xsub": ([1, 2], [0])})
+    store = load_store("mine")
+    assert [side.tolist() for side in split("mine/xsub", store)] == [[1, 2], [0]]
+    assert count_report(store)["splits"] == {"mine/xsub": {"found": (2, 1), "official": None}}
+    assert count_report(store)["faults"] == []
 
 
-def test_the_built_in_set_is_made_again_when_its_recipe_or_format_changes(tmp_path, monkeypatch):
-    monkeypatch.setenv("SJEPA_DATA", str(tmp_path / "nothing"))
-    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
+@pytest.fixture
+def little(monkeypatch):
+    """The built-in set, but of one subject and one action."""
     monkeypatch.setattr(synthetic, "SUBJECTS", 1)
     every = synthetic.iterate_clips
     monkeypatch.setattr(synthetic, "iterate_clips", lambda **which: every(**which, actions=(0,)))
+
+
+def test_the_built_in_set_is_made_again_when_its_recipe_or_format_changes(home, little):
     first = load_store("synthetic")
+    assert first.path.parent == home.with_name("project") / "data"
     stamp = (first.path / "store.json").stat().st_mtime_ns
     load_store("synthetic")
     assert (first.path / "store.json").stat().st_mtime_ns == stamp
     for change in (dict(recipe="older"), dict(version=1)):
         change_meta(first.path, **change)
         made = load_store("synthetic")
-        assert made.meta["recipe"] == catalogue.SOURCES["synthetic"].recipe
+        assert made.meta["recipe"] == spec("synthetic").recipe == "1"
         assert made.meta["version"] == first.meta["version"]
 
 
-def test_an_old_store_without_its_files_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
-    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
-    (tmp_path / "raw").mkdir()
-    ntu_folder(tmp_path / "raw")
-    prepare_store("ntu60", tmp_path / "raw", tmp_path)
-    (tmp_path / "raw").rename(tmp_path.with_name(tmp_path.name + "-away"))
-    assert len(load_store("ntu60")) == 12
-    change_meta(tmp_path / "ntu60", version=1)
-    with pytest.raises(OldStore, match="has store version 1, this code reads 2: prepare"):
-        load_store("ntu60")
+def test_where_the_project_is_read_only_the_built_in_set_is_made_in_sjepa_data(home, little):
+    (home.with_name("project")).write_text("no folder: nothing can be made in it")
+    assert load_store("synthetic").path == home / "synthetic"
+    shutil.rmtree(home)
+    home.write_text("no folder either")
+    with pytest.raises(SjepaError, match="neither .*project/data nor .*home can be written to"):
+        load_store("synthetic")
 
 
 def ntu_folder(folder):
@@ -108,8 +172,70 @@ def ntu_folder(folder):
     return {info.name: clip for info, clip in synthetic.iterate_clips(**which)}
 
 
+def test_an_old_store_without_its_files_is_named(home, tmp_path):
+    ntu_folder(tmp_path / "raw")
+    prepare_store("ntu60", tmp_path / "raw", home)
+    assert len(load_store("ntu60")) == 12
+    change_meta(home / "ntu60", version=1)
+    with pytest.raises(OldStore, match="has store version 1, this code reads 3: prepare"):
+        load_store("ntu60")
+
+
+# --- owners' files ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_open_sets_have_the_official_counts_and_the_owners_files_their_content(tmp_path, name):
+    """Clip for clip; the few raw samples are what the set's conversion holds, to its rounding."""
+    home, raw = raw_samples(name)
+    whole = open_store(prepare_store(name, home, tmp_path / "whole"), verify=True)
+    report = count_report(whole)
+    assert report["faults"] == [] and report["clips"] == report["official"]
+    assert content_fingerprint(whole) == spec(name).content
+    assert any(said.startswith("content: clip for clip") for said in report["words"])
+    assert not np.abs(whole.clip(0)[0, 0, 1]).max()  # the spine's middle is the origin
+    assert tuple(whole.classes) == spec(name).classes  # what the npz calls them too
+    few = open_store(prepare_store(name, raw, tmp_path / "few"), verify=True)
+    assert len(few) >= 1 and set(content_rows(few)) <= set(content_rows(whole))
+    assert count_report(few)["faults"]
+    for i in range(len(few)):
+        same = ((whole.labels == few.labels[i]) & (whole.lengths == few.lengths[i])
+                & (whole.subjects == few.subjects[i]) & (whole.views == few.views[i])
+                & (whole.setups == few.setups[i]))
+        gaps = [np.abs(whole.clip(k) - few.clip(i)).max() for k in np.flatnonzero(same)]
+        assert min(gaps) < 1e-3  # the conversion's rounding, in derived joints and in the origin
+
+
+def test_nwucla_leaks_95_clips_and_its_conversion_may_be_given_as_a_file(tmp_path):
+    path = open_folder("nwucla.npz") / "nwucla.npz"
+    store = open_store(prepare_store("nwucla", path, tmp_path))
+    train, test = split("nwucla/xview", store)
+    copies = leaked(store, train, test)
+    assert copies.sum() == 95 and len({*store.labels[test[copies]]}) == 2
+    with np.load(path) as raw:  # the owners of the copy marked the same ones
+        assert np.array_equal(copies, raw["dup_of_train_view"][test])
+
+
+@pytest.mark.parametrize("column", ["labels", "subjects", "views", "setups", "lengths"])
+def test_the_content_is_what_is_told_of_every_clip_and_no_more(tmp_path, column):
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(size=(5 + k % 3, 1, 25, 3)) for k in range(12)]
+
+    def store_of(name, order, shift=0.0):
+        return open_store(write_store(
+            tmp_path / name, [clips[k] + shift for k in order], [k % 2 for k in order],
+            subjects=[k % 4 for k in order], views=[k % 3 for k in order], setups=list(order)))
+
+    store = store_of("x", range(12))
+    first = content_fingerprint(store)
+    assert first == content_fingerprint(store_of("y", range(11, -1, -1), 1e-4))
+    assert first[:2] == (12, 72)
+    values = getattr(store, column)
+    values[:2] = values[1::-1]  # the first two clips differ in all of them
+    assert content_fingerprint(store).sha256 != first.sha256
+
+
 def test_ntu_files_become_the_store_of_their_clips(tmp_path):
-    (tmp_path / "raw" / "deeper").mkdir(parents=True)
     clips = ntu_folder(tmp_path / "raw" / "deeper")
     store = open_store(prepare_store("ntu60", tmp_path / "raw", tmp_path), verify=True)
     assert store.names.tolist() == sorted(clips) and len(store.classes) == 60
@@ -133,112 +259,43 @@ def test_ntu_leaves_out_what_the_owners_and_the_pipeline_leave_out(tmp_path):
     assert sorted(why) == ["S001C001P001R001A009", "S001C002P005R002A008"]
     assert "no body in any of its 2 frames" in why["S001C001P001R001A009"]
     assert "owners' list" in why["S001C002P005R002A008"]
+    said = ntu_clips.missing()
+    assert len(said) == 535
+    assert sum(parse_name(n).action <= 60 and parse_name(n).setup <= 17 for n in said) == 302
 
 
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
-    def denied(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(os, "scandir", denied)
-    with pytest.raises(SjepaError, match="cannot be listed: Permission denied"):
-        prepare_store("ntu60", tmp_path, tmp_path / "out")
-
-
-def test_ntu_faults_are_named_and_leave_nothing(tmp_path):
+def test_ntu_faults_are_named_and_leave_nothing(tmp_path, monkeypatch):
     raw = tmp_path / "raw"
-    raw.mkdir()
-    clips = ntu_folder(raw)
-    path = raw / f"{sorted(clips)[3]}.skeleton"
+    path = raw / f"{sorted(ntu_folder(raw))[3]}.skeleton"
     path.write_text("\n".join(path.read_text().splitlines()[:50]))
     with pytest.raises(SkeletonFormatError, match=f"{path.name}, line 5[01]"):
         prepare_store("ntu60", raw, tmp_path)
-    assert os.listdir(tmp_path) == ["raw"]
     path.unlink()
     (raw / "S1C1.skeleton").write_text("")
     with pytest.raises(SjepaError, match="S1C1.skeleton is off the owners' naming scheme"):
         prepare_store("ntu60", raw, tmp_path)
 
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
 
-def test_owners_list_of_missing_clips():
-    names = ntu_clips.missing()
-    assert len(names) == 535
-    assert sum(parse_name(n).action <= 60 and parse_name(n).setup <= 17 for n in names) == 302
-
-
-# ------------------------------------------------------------------ the command
-
-
-def prepare(*args, **env):
-    return subprocess.run([sys.executable, "-m", "sjepa.prepare", *map(str, args)], text=True,
-                          capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)} | env)
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(SjepaError, match="cannot be listed: Permission denied"):
+        prepare_store("ntu60", raw, tmp_path)
+    monkeypatch.undo()
+    assert listing(tmp_path) == ["raw"]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The command on 12 files, with an npz of each protocol."""
-    folder = tmp_path_factory.mktemp("made")
-    synthetic.write_skeleton_files(folder / "raw", subjects=(0, 2), actions=(0, 3), views=(0, 1, 2))
-    run = prepare("ntu60", "--raw", folder / "raw", "--out", folder, "--export-npz",
-                  "--dtype", "int16", "--workers", 2)
-    assert run.returncode == 0, run.stderr
-    return folder, run
-
-
-def test_the_command_says_what_is_missing_and_records_it(made):
-    folder, run = made
-    assert "ntu60: 12 clips" in run.stdout and "(official: 56,578 clips)" in run.stdout
-    assert "ntu60/xsub: 6 training and 6 test clips, expected are 40,091 and 16,487" in run.stdout
-    assert "ntu60 lacks 56,566 of 56,578 published clips" in run.stdout
-    assert "setups 2 to 17: all 53,706 clips" in run.stdout
-    report = json.loads((folder / "ntu60" / "counts.json").read_text())
-    assert report["splits"]["ntu60/xview"] == {"found": [8, 4], "official": [37646, 18932]}
-    assert report["clips"] == 12 and report["official"] == 56578
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "NTU60_XSub.npz", "NTU60_XView.npz", "ntu60", "raw"]
-    assert open_store(folder / "ntu60").frames.dtype == np.int16
-    assert "12/12" in run.stderr and "file/s" in run.stderr  # progress with its rate
-
-
-def test_verify_checks_the_store_that_is_there(made, tmp_path):
-    folder, _ = made
-    run = prepare("ntu60", "--out", folder, "--verify")
-    assert run.returncode == 0 and "checksums, rows and positions are sound" in run.stdout
-    shutil.copytree(folder / "ntu60", tmp_path / "ntu60")
-    raw = bytearray((tmp_path / "ntu60" / "frames.npy").read_bytes())
-    raw[-3] ^= 1
-    (tmp_path / "ntu60" / "frames.npy").write_bytes(raw)
-    run = prepare("ntu60", "--out", tmp_path, "--verify")
-    assert run.returncode == 2 and "another checksum" in run.stderr
-    run = prepare("nwucla", "--out", tmp_path, "--verify")
-    assert run.returncode == 2 and run.stderr.startswith("error: no store at")
-
-
-@pytest.mark.parametrize("args, said", [
-    (["ntu61"], "unknown data set 'ntu61'"), (["ntu60", "--workers", "0"], "--workers 0: expected"),
-    (["ntu60", "--raw", "nowhere"], "nowhere does not hold the owners' .skeleton files"),
-    (["pku2", "--raw", "nowhere"], "does not hold the owners' skeleton, label and split files"),
-    (["bandai", "--raw", "nowhere"], "does not hold the owners' .bvh files or bandai_int16.npz"),
-    (["ntu60", "--dtype", "int8"], "invalid choice: 'int8'"),
-])
-def test_bad_commands_leave_nothing(tmp_path, args, said):
-    run = prepare(*args, "--out", tmp_path / "out")
-    assert run.returncode == 2 and said in run.stderr and "Traceback" not in run.stderr
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("name", ["nwucla", "hdm05", "kindergator", "bandai"])
-def test_the_owners_own_files_become_a_store(tmp_path, name):
-    """Clip for clip what the set's conversion holds, to its rounding."""
-    open_data, raw = raw_samples(name)
-    few = open_store(prepare_store(name, raw, tmp_path / "few"), verify=True)
-    whole = open_store(prepare_store(name, open_data, tmp_path / "whole"))
-    assert len(few) >= 1
-    for i in range(len(few)):
-        same = ((whole.labels == few.labels[i]) & (whole.lengths == few.lengths[i])
-                & (whole.subjects == few.subjects[i]) & (whole.views == few.views[i])
-                & (whole.setups == few.setups[i]))
-        gaps = [np.abs(whole.clip(k) - few.clip(i)).max() for k in np.flatnonzero(same)]
-        assert min(gaps) < 1e-3  # the conversion's rounding, in derived joints and in the origin
+@pytest.mark.parametrize("name, second_body, copied", [
+    ("ntu60", "lineage", False), ("ntu120", "lineage", True), ("ntu60", "copied", True),
+    ("ntu120", "absent", False)])
+def test_second_body_of_one_person_clips(tmp_path, name, second_body, copied):
+    synthetic.write_skeleton_files(tmp_path, subjects=(0,), actions=(0,), views=(0,))
+    path = prepare_store(name, tmp_path, tmp_path, PrepareConfig(second_body=second_body))
+    store = open_store(path)
+    assert (store.offsets[0, 1] == store.offsets[0, 0]) == copied
+    assert store.meta["options"]["second_body"] == second_body
+    with pytest.raises(SjepaError, match="second_body = 'both': expected one of lineage"):
+        prepare_store(name, tmp_path, tmp_path, PrepareConfig(second_body="both"))
 
 
 @pytest.mark.parametrize("phase, labels, classes", [
@@ -254,21 +311,99 @@ def test_pku_videos_become_clips_and_splits(tmp_path, phase, labels, classes):
         train, test = split(f"{name}/{protocol}", store)
         videos = [{n.rpartition("_")[0] for n in store.names[side]} for side in (train, test)]
         assert not videos[0] & videos[1] and len(train) + len(test) == len(store)
+        assert all(pku_files.TESTED[phase, protocol] in video for video in videos[1])
         assert report["splits"][f"{name}/{protocol}"]["found"] == (len(train), len(test))
-        listed = store.meta["lists"][protocol]
-        assert videos[0] <= set(listed) and not videos[1] & set(listed)
-    path = export_npz(store, f"{name}/xsub", tmp_path)
-    again = open_store(prepare_store(name, path, tmp_path / "again", options))
-    assert again.classes == store.classes and len(again) == len(store)
+    assert "other counts in " + f"{name}/xsub" in report["faults"]
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def prepare(*args, **env):
+    return subprocess.run([sys.executable, "-m", "sjepa.prepare", *map(str, args)], text=True,
+                          capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)} | env)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The command on 12 files, with an npz of each protocol."""
+    folder = tmp_path_factory.mktemp("made")
+    synthetic.write_skeleton_files(folder / "raw", subjects=(0, 2), actions=(0, 3), views=(0, 1, 2))
+    (folder / "p.yaml").write_text(f"name: ntu60\nraw: {folder / 'raw'}\nworkers: 3\n")
+    run = prepare("--params", folder / "p.yaml", "--out", folder, "--export-npz",
+                  "-o", "dtype=int16", "--workers", 2, "--allow-partial")
+    assert run.returncode == 0, run.stderr
+    return folder, run
+
+
+def test_the_command_says_what_is_missing_and_records_it(made):
+    folder, run = made
+    assert "ntu60: 12 clips" in run.stdout and "(official: 56,578 clips)" in run.stdout
+    assert "ntu60/xsub: 6 training and 6 test clips, expected are 40,091 and 16,487" in run.stdout
+    assert "ntu60 lacks 56,566 of 56,578 published clips" in run.stdout
+    report = json.loads((folder / "ntu60" / "counts.json").read_text())
+    assert report["splits"]["ntu60/xview"] == {"found": [8, 4], "official": [37646, 18932]}
+    assert report["clips"] == 12 and report["official"] == 56578
+    assert listing(folder) == ["NTU60_XSub.npz", "NTU60_XView.npz", "ntu60", "p.yaml", "raw"]
+    assert open_store(folder / "ntu60").frames.dtype == np.int16
+    assert "12/12" in run.stderr and "file/s" in run.stderr  # progress with its rate
+
+
+def test_a_part_of_a_set_fails_unless_it_is_allowed(made, tmp_path):
+    """The store stays; a half-downloaded set must not go on in a chain of runs."""
+    folder, _ = made
+    run = prepare("ntu60", "--raw", folder / "raw", "--out", tmp_path)
+    assert run.returncode == 2 and "expected are 40,091 and 16,487" in run.stdout
+    assert ("is not the whole of ntu60 (12 clips and not 56,578; other counts in ntu60/xsub; other "
+            "counts in ntu60/xview): it stays there") in run.stderr
+    assert len(open_store(tmp_path / "ntu60", verify=True)) == 12
+    assert (tmp_path / "ntu60" / "counts.json").exists()
+    # a small file under an official name is told as well
+    run = prepare("ntu60", "--raw", folder / "NTU60_XSub.npz", "--out", tmp_path)
+    assert run.returncode == 2 and "12 clips and not 56,578" in run.stderr
+    assert "xview" not in run.stderr  # the file tells no such protocol, which is no fault of it
+
+
+def test_verify_checks_the_store_that_is_there(made, tmp_path):
+    folder, _ = made
+    run = prepare("ntu60", "--out", folder, "--verify", "--allow-partial")
+    assert run.returncode == 0 and "checksums, rows and positions are sound" in run.stdout
+    shutil.copytree(folder / "ntu60", tmp_path / "ntu60")
+    raw = bytearray((tmp_path / "ntu60" / "frames.npy").read_bytes())
+    raw[-3] ^= 1
+    (tmp_path / "ntu60" / "frames.npy").write_bytes(raw)
+    run = prepare("ntu60", "--out", tmp_path, "--verify")
+    assert run.returncode == 2 and "another checksum" in run.stderr
+
+
+@pytest.mark.parametrize("args, said", [
+    (["ntu61"], "unknown data set 'ntu61'"), (["ntu60", "--workers", "0"], "workers = 0: expected"),
+    (["ntu60", "--raw", "nowhere"], "nowhere does not hold the owners' .skeleton files"),
+    (["pku2", "--raw", "nowhere"], "does not hold the owners' skeleton, label and split files"),
+    (["bandai", "--raw", "nowhere"], "does not hold the owners' .bvh files or bandai_int16.npz"),
+    (["ntu60", "-o", "dtype=int8"], "dtype = 'int8': expected one of float32, int16"),
+    (["ntu60", "-o", "type=int8"], "unknown parameter 'type': did you mean dtype?"),
+    ([], "which data set? Give NAME"), (["nwucla", "--verify"], "no store at"),
+])
+def test_bad_commands_leave_nothing(tmp_path, capsys, args, said):
+    with pytest.raises(SjepaError) as caught:
+        command.main([*args, "--out", str(tmp_path / "out")])
+    assert said in str(caught.value) and not (tmp_path / "out").exists()
 
 
 def test_a_row_takes_the_store_that_is_there_or_says_how_to_make_one(tmp_path, store, monkeypatch):
-    from sjepa import prepare as command
-    from sjepa.datasets.options import PrepareRun
-
     monkeypatch.setattr(command, "load_store", lambda name: store)
     found, report = command.prepare(PrepareRun(name="synthetic"))
     assert found.path == store.path and report["clips"] == len(store)
     assert not (store.path / "counts.json").exists()  # it is not ours to write into
     with pytest.raises(SjepaError, match="Give out"):
         command.prepare(PrepareRun(name="synthetic", raw=str(tmp_path)))
+
+
+def test_a_side_without_clips_is_told_as_such(tmp_path):
+    """A part of Kinder-Gator has no adult for the validation split, and says so."""
+    path = write_store(tmp_path / "kindergator", some_clips(), [0, 1, 0], subjects=[970] * 3,
+                       classes=spec("kindergator").classes)
+    words = "\n".join(count_report(open_store(path))["words"])
+    assert "kindergator/val: not to be had, " in words
+    assert "the training part has no clip at all: the store at" in words

@@ -6,28 +6,21 @@ import numpy as np
 import pytest
 from test_store import some_clips
 
-from sjepa.datasets.splits import (
-    SPLITS,
-    TRANSFERS,
-    leaked,
-    reported_parts,
-    split,
-)
-from sjepa.datasets.store import open_store
-from sjepa.datasets.writer import StoreWriter
+from sjepa.datasets import open_store, write_store
+from sjepa.datasets.splits import SPLITS, TRANSFERS, leaked, reported_parts, split
 from sjepa.errors import SjepaError
 
 
-def people(name, subjects, **columns):
-    """A stand-in for a store: one clip a subject, unless `columns` say otherwise."""
-    count = len(subjects)
-    plain = dict(views=np.zeros(count, int), setups=np.zeros(count, int),
-                 labels=np.zeros(count, int), names=np.array([f"c{k}" for k in range(count)]))
-    return Stand(meta={"name": name, "lists": {}}, subjects=np.array(subjects), path="here",
-                 classes=["a"], **(plain | columns))
-
-
 class Stand(SimpleNamespace):
+    """A stand-in for a store: one clip a subject, unless `columns` say otherwise."""
+
+    def __init__(self, name, subjects, **columns):
+        count = len(subjects)
+        plain = dict(views=np.zeros(count, int), setups=np.zeros(count, int), sides={},
+                     labels=np.zeros(count, int), names=np.array([f"c{k}" for k in range(count)]))
+        super().__init__(meta={"name": name}, subjects=np.array(subjects), path="here",
+                         classes=["a", "empty"], **(plain | columns))
+
     def __len__(self):
         return len(self.subjects)
 
@@ -41,38 +34,33 @@ def test_synthetic_splits_share_nobody(store):
 
 
 def test_unknown_and_foreign_splits_are_refused(store):
-    with pytest.raises(SjepaError, match="unknown split 'synthetic/xset'"):
+    with pytest.raises(SjepaError, match="unknown split 'synthetic/xset': .* knows synthetic/xsub"):
         split("synthetic/xset", store)
     with pytest.raises(SjepaError, match="not of the store 'synthetic'"):
         split("nwucla/xview", store)
+    with pytest.raises(SjepaError, match="unknown split 'pku1/xsub': .* knows none"):
+        split("pku1/xsub", Stand("pku1", [1]))  # only the owners' list, which a store carries
 
 
-def test_a_class_without_training_clips_is_named(tmp_path):
-    with StoreWriter(tmp_path / "x", "synthetic", ["a", "b"]) as writer:
-        for k, clip in enumerate(some_clips()):
-            writer.add(clip, label=k % 2, name=f"clip{k}", subject=k)
-    with pytest.raises(SjepaError, match="training part has no clip of: b"):
-        split("synthetic/xsub", open_store(tmp_path / "x"))  # b has subject 1 alone, a test subject
-
-
-def test_an_empty_side_is_named():
-    with pytest.raises(SjepaError, match="the test part has no clip of: a"):
-        split("ntu60/xsub", people("ntu60", [1, 2, 4]))
+@pytest.mark.parametrize("stand, said", [
+    (Stand("ntu60", [1, 3], labels=np.array([0, 1])), "training part has no clip of: empty"),
+    (Stand("ntu60", [1, 2, 4]), "the test part has no clip at all: the store at here"),
+    (Stand("ntu60", [3, 6]), "the training part has no clip at all"),
+])
+def test_a_side_that_lacks_clips_is_named(stand, said):
+    with pytest.raises(SjepaError, match=said):
+        split("ntu60/xsub", stand)
 
 
 def test_classes_that_nobody_performs_are_no_fault():
     """PKU-MMD II keeps 51 class ids for 41 classes."""
-    stand = people("ntu60", [1, 3])
-    stand.classes = ["a", "empty"]
-    assert [side.tolist() for side in split("ntu60/xsub", stand)] == [[0], [1]]
+    assert [side.tolist() for side in split("ntu60/xsub", Stand("ntu60", [1, 3]))] == [[0], [1]]
 
 
 def test_leaked_clips_are_found_by_content(tmp_path):
     one, two, _ = some_clips()
-    with StoreWriter(tmp_path / "x", "synthetic", ["a"]) as writer:
-        for k, (view, clip) in enumerate(((1, one), (0, one), (0, two), (2, two + 1))):
-            writer.add(clip, label=0, name=f"c{k}", view=view)
-    store = open_store(tmp_path / "x")
+    store = open_store(write_store(tmp_path / "synthetic", [one, one, two, two + 1], [0] * 4,
+                                   views=[1, 0, 0, 2]))
     train, test = split("synthetic/xview", store)
     assert leaked(store, train, test).tolist() == [True, False]
     parts = reported_parts("synthetic/xview", store, train, test)
@@ -89,7 +77,7 @@ def test_published_subject_lists():
 
 
 def test_five_folds_test_everybody_once():
-    stand = people("kindergator", [7, 5, 5, 11, 30, 2, 90, 41, 8, 19])
+    stand = Stand("kindergator", [7, 5, 5, 11, 30, 2, 90, 41, 8, 19])
     tested = []
     for k in range(5):
         train, test = split(f"kindergator/fold{k + 1}", stand)
@@ -100,14 +88,11 @@ def test_five_folds_test_everybody_once():
     assert sorted(stand.subjects[test]) == [2, 19]  # sorted: 2 5 7 8 11 | 19 30 41 90
 
 
-def test_a_list_names_clips_or_the_videos_they_were_cut_from():
-    names = np.array(["0001-L_001", "0001-L_002", "0001-M_001", "0002-L_001"])
-    stand = people("pku1", [-1] * 4, names=names)
-    stand.meta["lists"] = {"xsub": ["0001-L", "0002-L"]}
-    train, test = split("pku1/xsub", stand)
-    assert train.tolist() == [0, 1, 3] and test.tolist() == [2]
-    with pytest.raises(SjepaError, match="do not tell 'pku1/xview': it knows xsub"):
-        split("pku1/xview", stand)
+def test_the_stores_own_lists_come_before_the_rule():
+    stand = Stand("ntu60", [1, 3, 1, 3], sides={"xsub": np.array([2, 1, 0, 1])})
+    assert [side.tolist() for side in split("ntu60/xsub", stand)] == [[1, 3], [0]]
+    with pytest.raises(SjepaError, match="unknown split 'ntu60/xview': .* knows ntu60/xsub"):
+        split("ntu60/xview", stand)  # its clips have no views
 
 
 def test_transfers_lead_from_a_split_to_another_set():

@@ -1,20 +1,32 @@
 """The store: what goes in comes out, nothing half-written stays, damage is named."""
 
+import errno
+import functools
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from sjepa.datasets.store import StoreError, file_hash, open_store
+from sjepa import synthetic
+from sjepa.config import ROOT
+from sjepa.datasets import build as building
+from sjepa.datasets import open_store, write_store, writer
+from sjepa.datasets.build import Clip, LeftOut, Source, build
+from sjepa.datasets.splits import split
+from sjepa.datasets.store import StoreError, file_hash
 from sjepa.datasets.writer import StoreWriter
+from sjepa.errors import SjepaError
+from sjepa.skeleton import COCO17, KINECT20, NTU25
 
 
-def some_clips():
+def some_clips(joints=25):
     rng = np.random.default_rng(0)
-    one = rng.normal(size=(7, 1, 25, 3)).astype(np.float32)
-    two = rng.normal(size=(9, 2, 25, 3)).astype(np.float32)
+    one = rng.normal(size=(7, 1, joints, 3)).astype(np.float32)
+    two = rng.normal(size=(9, 2, joints, 3)).astype(np.float32)
     two[:4, 1] = 0  # the second person comes later
     absent = np.concatenate((one, np.zeros_like(one)), 1)
     return [one, two, absent]
@@ -22,65 +34,113 @@ def some_clips():
 
 @pytest.fixture
 def path(tmp_path):
-    with StoreWriter(tmp_path / "x", "synthetic", ["a", "b"]) as writer:
-        for k, clip in enumerate(some_clips()):
-            writer.add(clip, label=k % 2, name=f"clip{k}", subject=k, view=k + 1)
-    return tmp_path / "x"
+    return write_store(tmp_path / "x", some_clips(), [0, 1, 0], classes=["a", "b"],
+                       names=["clip0", "clip1", "clip2"], subjects=[0, 1, 2], views=[1, 2, 3])
 
 
-def test_round_trip_is_exact(path):
+def listing(folder):
+    return sorted(os.listdir(folder))
+
+
+# --- out and in again ---------------------------------------------------------------------------
+
+
+def test_round_trip_is_exact_and_lazy(path):
     store = open_store(path, verify=True)
     assert len(store) == 3 and store.bodies == 2 and store.classes == ["a", "b"]
     one, two, absent = some_clips()
     assert np.array_equal(store.clip(0)[:, :1], one) and not store.clip(0)[:, 1].any()
-    assert np.array_equal(store.clip(1), two)
-    assert np.array_equal(store.clip(2), absent)
+    assert np.array_equal(store.clip(1), two) and np.array_equal(store.clip(2), absent)
     assert store.names.tolist() == ["clip0", "clip1", "clip2"]
     assert store.subjects.tolist() == [0, 1, 2] and store.views.tolist() == [1, 2, 3]
-
-
-def test_absent_bodies_cost_nothing(path):
-    store = open_store(path)
-    assert len(store.frames) == 7 + 2 * 9 + 7
+    # absent bodies cost nothing
+    assert len(store.frames) == 7 + 2 * 9 + 7 and isinstance(store.frames, np.memmap)
     assert store.offsets.tolist() == [[0, -1], [7, 16], [25, -1]]
-
-
-def test_device_store_holds_the_same(path):
-    store = open_store(path)
     data = store.to("cpu")
     assert torch.equal(data.frames, torch.from_numpy(np.array(store.frames)))
     assert data.offsets.tolist() == store.offsets.tolist()
 
 
-def test_reading_is_lazy(path):
-    assert isinstance(open_store(path).frames, np.memmap)
+@pytest.mark.parametrize("skeleton", [NTU25, KINECT20, COCO17])
+def test_a_store_carries_its_skeleton(tmp_path, skeleton):
+    clips = some_clips(len(skeleton))
+    store = open_store(write_store(tmp_path / "mine", clips, np.array([0, 1, 0]),
+                                   names=np.array(["c", "b", "a"]), skeleton=skeleton))
+    assert store.names.tolist() == ["c", "b", "a"]
+    assert store.skeleton == skeleton and store.classes == ["class 1", "class 2"]
+    assert store.to("cpu").skeleton == skeleton
+    assert np.array_equal(store.clip(1), clips[1])
+    flat = write_store(tmp_path / "flat", [clips[0][:, 0]], [0], skeleton=skeleton)  # [T, V, 3]
+    assert np.array_equal(open_store(flat).clip(0), clips[0])
 
 
-def test_a_failure_leaves_nothing_behind(tmp_path):
-    with pytest.raises(ZeroDivisionError), StoreWriter(tmp_path / "x", "s", ["a"]) as writer:
-        writer.add(some_clips()[0], label=0, name="clip")
-        raise ZeroDivisionError
-    assert os.listdir(tmp_path) == []
+def test_int16_stays_within_its_bound(tmp_path):
+    rng = np.random.default_rng(1)
+    clips = [rng.normal(size=(40, 2, 25, 3)).astype("f4") * size for size in (0.01, 1, 30)]
+    clips[1][:7, 1] = 0
+    store = open_store(write_store(tmp_path / "x", clips, [0] * 3, dtype="int16"), verify=True)
+    worst, data = 0.0, store.to("cpu")
+    for k, clip in enumerate(clips):
+        error = np.abs(store.clip(k) - clip).max()
+        assert error <= np.abs(clip).max() / 65534 * 1.006
+        worst = max(worst, error)
+        for body, start in enumerate(store.offsets[k]):
+            part = data.frames[start : start + store.lengths[k]].numpy()
+            assert np.array_equal(part, store.clip(k)[:, body])
+    assert not store.clip(1)[:7, 1].any()  # absence stays absence
+    assert store.frames.dtype == np.int16
+    assert worst <= store.meta["error_bound"] <= worst * 1.2
 
 
-def test_a_failure_spares_the_old_store(path):
-    before = open_store(path, verify=True).meta
-    for stop in (KeyboardInterrupt, ZeroDivisionError):
-        with pytest.raises(stop), StoreWriter(path, "synthetic", ["a"]):
-            raise stop
-    assert open_store(path, verify=True).meta == before
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_a_copied_second_body_costs_nothing(tmp_path, dtype):
+    one = np.random.default_rng(0).normal(size=(9, 1, 25, 3)).astype("f4")
+    two = np.repeat(one, 2, 1)
+    store = open_store(write_store(tmp_path / "x", [two, one], [0, 0], dtype=dtype))
+    assert len(store.frames) == 18 and store.offsets.tolist() == [[0, 0], [9, -1]]
+    assert np.abs(store.clip(0) - two).max() <= store.meta["error_bound"]
+    assert np.array_equal(store.to("cpu").frames[:9].numpy(), store.clip(0)[:, 1])
 
 
-@pytest.mark.parametrize("clip, said", [
-    (np.zeros((5, 1, 20, 3)), "expected a clip"),
-    (np.zeros((5, 3, 25, 3)), "expected a clip"),
-    (np.zeros((0, 1, 25, 3)), "empty"),
-    (np.full((5, 1, 25, 3), np.nan), "NaN"),
+def test_splits_lie_in_the_store(tmp_path):
+    clips = some_clips() + some_clips()
+    path = write_store(tmp_path / "myset", clips, [0] * 6, splits={
+        "xsub": np.array([True, False] * 3), "few": ([0], [5, 4])})
+    store = open_store(path, verify=True)
+    assert [side.tolist() for side in split("myset/xsub", store)] == [[0, 2, 4], [1, 3, 5]]
+    assert [side.tolist() for side in split("myset/few", store)] == [[0], [4, 5]]
+    with pytest.raises(SjepaError, match="unknown split 'myset/xview': .* knows myset/xsub, myset"):
+        split("myset/xview", store)
+    bare = open_store(write_store(tmp_path / "bare", clips, [0] * 6))
+    with pytest.raises(SjepaError, match="knows none, make it with write_store"):
+        split("bare/xsub", bare)
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change, said", [
+    (dict(clips=[np.zeros((5, 1, 20, 3))]), r"expected a clip \[T, 1 or 2, 25, 3\]"),
+    (dict(clips=[np.zeros((5, 3, 25, 3))]), "expected a clip"),
+    (dict(clips=[np.zeros((0, 1, 25, 3))]), "empty"),
+    (dict(clips=[np.full((5, 1, 25, 3), np.nan)]), "NaN"),
+    (dict(clips=[np.zeros((5, 2, 25, 3))]), "nobody is in the clip"),
+    (dict(clips=[], labels=[]), "there is no clip to store"),
+    (dict(labels=[1], classes=["a"]), "label 1, expected 0 to 0, a place among the classes"),
+    (dict(labels=[-1]), "label -1, expected"),
+    (dict(labels=[0, 0]), "1 clips and 2 labels: give one each"),
+    (dict(subjects=[]), "1 clips and 0 subjects"),
+    (dict(splits={"a": np.array([1])}), "split 'a': expected 1 times True or False"),
+    (dict(splits={"a": ([0], [0])}), "expected numbers of clips from 0 to 0, each once"),
+    (dict(splits={"a": ([0], [1])}), "from 0 to 0"),
+    (dict(clips=[np.ones((1, 25, 3))] * 2, labels=[0, 0], names=["a", "a"]),
+     "two clips have the name a: remove one"),
 ])
-def test_bad_clips_are_refused(tmp_path, clip, said):
-    with pytest.raises(StoreError, match=said), StoreWriter(tmp_path / "x", "s", ["a"]) as writer:
-        writer.add(clip, label=0, name="clip")
-    assert os.listdir(tmp_path) == []
+def test_bad_arrays_leave_nothing(tmp_path, change, said):
+    arrays = dict(clips=[np.ones((5, 1, 25, 3))], labels=[0]) | change
+    with pytest.raises(StoreError, match=said):
+        write_store(tmp_path / "x", **arrays)
+    assert listing(tmp_path) == []
 
 
 def change_meta(path, **values):
@@ -88,35 +148,30 @@ def change_meta(path, **values):
     (path / "store.json").write_text(json.dumps(meta | values))
 
 
+@pytest.mark.parametrize("change, said", [
+    (dict(version=99), "version 99, this code reads 3: prepare"), (dict(clips=4), "other counts"),
+    (dict(skeleton={"name": "x"}), "damaged .not a skeleton"),
+    (dict(skeleton=KINECT20.as_dict()), "other counts"),
+])
+def test_a_wrong_description_is_named(path, change, said):
+    change_meta(path, **change)
+    with pytest.raises(StoreError, match=said):
+        open_store(path)
+
+
 def test_each_damage_is_named(path):
     with pytest.raises(StoreError, match="no store at .*nowhere.*sjepa.prepare"):
         open_store(path / "nowhere")
-    change_meta(path, version=99)
-    with pytest.raises(StoreError, match="version 99, this code reads 2"):
-        open_store(path)
-    change_meta(path, version=2, layout="kinect20")
-    with pytest.raises(StoreError, match="joint layout 'kinect20', the encoder needs 'ntu25'"):
-        open_store(path)
-    change_meta(path, layout="ntu25", clips=4)
-    with pytest.raises(StoreError, match="other counts"):
-        open_store(path)
-    (path / "store.json").write_text("{")
-    with pytest.raises(StoreError, match="damaged"):
-        open_store(path)
-
-
-def test_a_flipped_byte_is_found(path):
     raw = bytearray((path / "frames.npy").read_bytes())
     raw[-3] ^= 1
     (path / "frames.npy").write_bytes(raw)
     with pytest.raises(StoreError, match="another checksum"):
         open_store(path, verify=True)
-
-
-def test_a_cut_file_is_damaged(path):
-    raw = (path / "frames.npy").read_bytes()
     (path / "frames.npy").write_bytes(raw[:-1000])
     with pytest.raises(StoreError, match="damaged"):
+        open_store(path)
+    (path / "store.json").write_text("{")
+    with pytest.raises(StoreError, match="store.json is damaged"):
         open_store(path)
 
 
@@ -139,6 +194,137 @@ def test_a_store_that_was_written_wrong_is_found(path, change, said):
         open_store(path, verify=True)
 
 
-def test_a_clip_of_nobody_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="nobody"), StoreWriter(tmp_path / "x", "s", ["a"]) as w:
-        w.add(np.zeros((5, 2, 25, 3)), label=0, name="clip")
+# --- whole or not at all ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])
+def test_a_failure_spares_the_old_store(path, stop):
+    before = open_store(path, verify=True).meta
+    with pytest.raises(stop), StoreWriter(path, "synthetic", ["a"]):
+        raise stop
+    assert open_store(path, verify=True).meta == before and listing(path.parent) == ["x"]
+
+
+def test_what_a_kill_left_never_costs_a_finished_store(path):
+    """A kill between the two moves of the end, or before them, leaves `.old` and `.partial`."""
+    there = open_store(path).meta
+    (path.with_name("x.partial")).mkdir()
+    (path.with_name("x.old")).mkdir()
+    (path.with_name("x.old") / "frames.npy").write_bytes(b"older")
+    write_store(path, some_clips(), [0, 1, 0])
+    assert listing(path.parent) == ["x"] and open_store(path, verify=True).meta != there
+    path.rename(path.with_name("x.old"))
+    with pytest.raises(ZeroDivisionError), StoreWriter(path, "x", ["a"]):
+        raise ZeroDivisionError
+    assert listing(path.parent) == ["x"] and len(open_store(path, verify=True)) == 3
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    old = open_store(path).meta
+    for place, name in ((StoreWriter, "_append"), (np, "savez")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, full)
+            with pytest.raises(StoreError, match="cannot write .*x: No space left"):
+                write_store(path, some_clips(), [0, 0, 0])
+        assert listing(path.parent) == ["x"] and open_store(path, verify=True).meta == old
+    with pytest.raises(StoreError, match="cannot write"):
+        write_store(path / "frames.npy" / "x", some_clips(), [0, 0, 0])
+
+
+def test_two_processes_at_once_make_one_whole_store(tmp_path):
+    """The second waits beside the store for the first, and nobody leaves a lock there."""
+    raw = tmp_path / "raw"
+    synthetic.write_skeleton_files(raw, subjects=(0,), actions=(0, 1))
+    code = ("from sjepa.datasets import prepare_store; import sys; "
+            "prepare_store('ntu60', sys.argv[1], sys.argv[2])")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with writer.alone(tmp_path / "ntu60"):
+        runs = [subprocess.Popen([sys.executable, "-c", code, str(raw), str(tmp_path)], env=env,
+                                 stderr=subprocess.PIPE) for _ in range(2)]
+        with pytest.raises(subprocess.TimeoutExpired):
+            runs[0].wait(4)
+        assert listing(tmp_path) == [".ntu60.lock", "raw"]
+    for run in runs:
+        _, said = run.communicate(timeout=120)
+        assert run.returncode == 0, said
+    assert len(open_store(tmp_path / "ntu60", verify=True)) == 6
+    assert listing(tmp_path) == ["ntu60", "raw"]
+
+
+# --- reading in processes -----------------------------------------------------------------------
+
+
+def make(k):
+    """The clips of file k: two, or one that is left out."""
+    if k == "die":
+        os._exit(1)
+    if k == "vanish":
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/some/where")
+    if isinstance(k, str):
+        raise SjepaError(f"file {k}: off the grammar")
+    if k % 5 == 4:
+        return [LeftOut(f"c{k}", "every fifth")]
+    rng = np.random.default_rng(k)
+    return [Clip(rng.normal(size=(3 + k % 4, 1 + k % 2, 25, 3)).astype("f4"), k % 3, f"c{k}{side}",
+                 subject=k, sides={"a": "train"} if k % 2 else {"b": "test"}) for side in "ab"]
+
+
+def store_of(path, units, workers=1):
+    with StoreWriter(path, "synthetic", ["a", "b", "c"]) as open_writer:
+        build(open_writer, Source(units, make, ["a", "b", "c"]), workers)
+    return open_store(path, verify=True)
+
+
+def test_two_processes_write_what_one_does(tmp_path):
+    one, two = store_of(tmp_path / "1", range(40)), store_of(tmp_path / "2", range(40), 2)
+    assert len(one) == 64 and one.meta == two.meta
+    for name in ("frames", "offsets", "lengths", "scales", "labels", "subjects", "names"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))
+    assert one.meta["left_out"] == [[f"c{k}", "every fifth"] for k in range(4, 40, 5)]
+    assert set(one.sides) == {"a", "b"}
+    assert (one.sides["a"] == one.subjects % 2).all()  # 1 is the training side
+    assert (one.sides["b"] == 2 * (one.subjects % 2 == 0)).all()
+
+
+@pytest.mark.parametrize("units, workers, said", [
+    ([*range(3), "x", *range(3, 30)], 2, "^file x: off the grammar$"),
+    ([*range(3), "x", *range(3, 30), "vanish"], 2,
+     "^2 of 32 .*file x: .*cannot read /some/where: No such"),
+    (["x"] * 30, 1, "^at least 20 of 30"), ([1, 2, 1], 1, "two clips have the name c1a"),
+    ([*range(40), "die"], 2, "a reading process died.*fewer workers"),
+])
+def test_faults_of_files_are_told_together_and_leave_nothing(tmp_path, units, workers, said):
+    with pytest.raises(SjepaError, match=said):
+        store_of(tmp_path / "x", units, workers)
+    assert listing(tmp_path) == []
+
+
+def test_reading_ahead_is_bounded_and_forks_no_threads(monkeypatch):
+    """No more chunks are read ahead than the window holds, in processes that begin afresh."""
+    submitted, taken, contexts = [], [], []
+
+    class Pool:
+        def __init__(self, workers, mp_context, initializer):
+            contexts.append(mp_context.get_start_method())
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def submit(self, read, chunk):
+            submitted.append(len(chunk))
+            return type("Future", (), {
+                "result": lambda self: taken.append(len(chunk)) or [[]] * len(chunk),
+                "cancel": lambda self: None})()
+
+    monkeypatch.setattr(building, "ProcessPoolExecutor", Pool)
+    ahead = 0
+    for _ in building._read_in_order(Source(range(1000), functools.partial(list), []), 2):
+        ahead = max(ahead, sum(submitted) - sum(taken))
+    assert sum(taken) == 1000 and ahead <= 2 * building._AHEAD * building._CHUNK
+    assert contexts in (["forkserver"], ["spawn"])

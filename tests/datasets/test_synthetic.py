@@ -195,7 +195,8 @@ def test_mirrored_poses_give_mirrored_bodies():
     place = np.zeros((1, 3)), np.zeros(1)
     lengths = syn.body(6).lengths[None]
     mirrored = syn.joint_positions(mannequin.mirror(pose), lengths, *place)
-    expected = (syn.joint_positions(pose, lengths, *place) * (-1, 1, 1))[:, :, NTU25.flip_permutation]
+    whole = syn.joint_positions(pose, lengths, *place) * (-1, 1, 1)
+    expected = whole[:, :, NTU25.flip_permutation]
     np.testing.assert_allclose(mirrored, expected, atol=1e-9)
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 import sjepa
-from sjepa.datasets.store import open_store
-from sjepa.datasets.writer import StoreWriter
+from sjepa.datasets import open_store, write_store
 from sjepa.encoder import Encoder
 from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
@@ -36,10 +35,8 @@ def test_features_are_those_of_evaluation(store, encoder, some):
 
 
 def test_features_are_those_of_evaluation_from_int16_too(store, encoder, some, tmp_path):
-    with StoreWriter(tmp_path / "small", "synthetic", store.classes, dtype="int16") as writer:
-        for i in some:
-            writer.add(store.clip(i), label=0, name=str(store.names[i]))
-    small = open_store(tmp_path / "small")
+    small = open_store(write_store(tmp_path / "small", [store.clip(i) for i in some],
+                                   [0] * len(some), dtype="int16"))
     wanted = extract(encoder, small.to("cpu"), np.arange(len(small))).numpy()
     np.testing.assert_array_equal(embed([small.clip(i) for i in range(len(small))], encoder),
                                   wanted)

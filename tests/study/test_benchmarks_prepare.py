@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from sjepa.config import ROOT
-from sjepa.datasets.sources.ntu_text import read_regular
+from sjepa.datasets.ntu import read_at_once
 from sjepa.errors import SjepaError
 
 SCRIPT = ROOT / "tests" / "benchmarks" / "prepare.py"
@@ -41,7 +41,7 @@ def test_the_files_are_as_long_as_the_owners_and_regular(bench, tmp_path):
         raw = path.read_bytes()
         lengths = [len(line) + 1 for line in raw.split(b"\n") if line.count(b" ") == 11]
         assert 105 < sum(lengths) / len(lengths) < 130
-        assert read_regular(raw) is not None
+        assert read_at_once(raw) is not None
 
 
 def test_readers_that_differ_are_not_timed(bench, tmp_path, monkeypatch):

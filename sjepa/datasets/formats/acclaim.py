@@ -1,22 +1,209 @@
 """Acclaim motion capture: a skeleton (`.asf`) and its motions (`.amc`) to joint positions.
 
+A skeleton has sections, each headed by `:NAME`: `:units` (length, angle), `:root` (order of its
+channels, position), `:bonedata` (each bone between `begin` and `end`: name, direction, length, the
+`axis` that its angles refer to, and `dof`, its channels) and `:hierarchy` (a parent and its
+children a line). Lines that begin with # are comments.
+
 After some lines that begin with # or :, an AMC file lists the channels' values of each frame: its
 number, then a bone a line. A bone is shown by the point at its END; the root is a point of its own.
-The skeletons are read in `asf.py`.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 
-from sjepa.datasets.formats.asf import Bone, Skeleton, read_asf
-from sjepa.datasets.kinematics import rotations
+from sjepa.datasets.formats.bvh import rotations
 from sjepa.datasets.text import MAX_FRAMES, TextFile, read_text
 
-__all__ = ["Bone", "Skeleton", "joint_positions", "read_amc", "read_asf"]
+MAX_BONES = 1000
+MAX_BYTES = 1 << 20  # 1 MiB; a skeleton of 30 bones has 7 kB
+_INCH = 0.0254  # metres; lengths divided by the `length` of `:units` are inches
+_BONE_KEYS = {"id", "name", "direction", "length", "axis", "dof", "limits", "bodymass", "cofmass"}
+
+
+@dataclass(frozen=True)
+class Bone:
+    """A bone, or the root, which has no length.
+
+    Attributes:
+        name: as in both files.
+        parent: index of the bone it hangs on, -1 for the root.
+        reach: `[3]` from its parent's end to its own end at rest, in the file's unit.
+        axes: `[3, 3]` the frame in which its angles are given.
+        channels: in the order of the values, the first-listed rotation acts first.
+    """
+
+    name: str
+    parent: int
+    reach: np.ndarray
+    axes: np.ndarray
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The root and its bones, parents first; `metres` is the length of the file's unit."""
+
+    bones: tuple[Bone, ...]
+    metres: float
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        return tuple(bone.name for bone in self.bones)
+
+    @property
+    def parents(self) -> tuple[int, ...]:
+        return tuple(bone.parent for bone in self.bones)
+
+
+_Rows = list[tuple[int, list[str]]]  # line number and words
+
+
+def read_asf(path: str | os.PathLike) -> Skeleton:
+    """Reads a skeleton whose angles are degrees and whose root is not turned at rest.
+
+    Raises:
+        SjepaError: the file cannot be read; `TextFormatError` for the line that is off the grammar.
+    """
+    text = read_text(path, MAX_BYTES)
+    sections = _sections(text)
+    units = _Fields(text, sections["units"], {"mass", "length", "angle"})
+    (length,) = units.numbers("length", "the unit of length, positive", 1)
+    if length < 1e-6:
+        units.fail("length", "the unit of length, positive")
+    if units.words("angle") != ["deg"]:
+        units.fail("angle", "angle deg")
+    bones = {"root": _root(text, sections["root"])}
+    for rows in _blocks(text, sections["bonedata"]):
+        bone = _bone(text, rows)
+        if bone.name in bones or len(bones) > MAX_BONES:
+            expected = f"at most {MAX_BONES} bones, each with a name of its own"
+            text.fail(rows[0][0], expected, bone.name)
+        bones[bone.name] = bone
+    return Skeleton(_in_order(text, bones, sections["hierarchy"]), _INCH / length)
+
+
+def _sections(text: TextFile) -> dict[str, _Rows]:
+    sections: dict[str, _Rows] = {}
+    rows: _Rows = []  # what stands before the first section belongs to none
+    for line, words in text.words():
+        if words[0].startswith(":"):
+            rows = sections.setdefault(words[0][1:].lower(), [])
+        elif not words[0].startswith("#"):
+            rows.append((line, words))
+    for name in ("units", "root", "bonedata", "hierarchy"):
+        if not sections.get(name):
+            text.fail(len(text.lines), f"a section :{name}", "the end of the file")
+    return sections
+
+
+class _Fields:
+    """Rows of a key and its values."""
+
+    def __init__(self, text: TextFile, rows: _Rows, keys: set[str]) -> None:
+        self.text, self.first, self.rows = text, rows[0][0], {}
+        for line, (word, *values) in rows:
+            key = word.lower()
+            if key in self.rows or key not in keys:
+                text.fail(line, f"one of {', '.join(sorted(keys))}, each once", repr(word))
+            self.rows[key] = line, values
+
+    def words(self, key: str) -> list[str]:
+        return self.rows.get(key, (0, []))[1]
+
+    def numbers(self, key: str, expected: str, count: int) -> list[float]:
+        line, words = self.rows.get(key, (self.first, []))
+        return self.text.numbers(line, words, count, expected)
+
+    def fail(self, key: str, expected: str) -> NoReturn:
+        line, words = self.rows.get(key, (self.first, ["nothing"]))
+        self.text.fail(line, expected, repr(" ".join(words)))
+
+
+def _root(text: TextFile, rows: _Rows) -> Bone:
+    fields = _Fields(text, rows, {"order", "axis", "position", "orientation"})
+    position = fields.numbers("position", "the root's position, three numbers", 3)
+    if any(fields.numbers("orientation", "the root's orientation, 0 0 0", 3)):
+        # Readers differ in what another one means, and no known file has one.
+        fields.fail("orientation", "the root's orientation, 0 0 0")
+    order = tuple(word.lower() for word in fields.words("order"))
+    if sorted(order) != ["rx", "ry", "rz", "tx", "ty", "tz"]:
+        fields.fail("order", "the root's order, of TX TY TZ RX RY RZ")
+    return Bone("root", -1, np.array(position), np.eye(3), order)
+
+
+def _blocks(text: TextFile, rows: _Rows) -> Iterator[_Rows]:
+    """The rows between each `begin` and its `end`."""
+    block: _Rows | None = None
+    for line, words in rows:
+        if (words == ["begin"]) != (block is None):
+            text.fail(line, "begin" if block is None else "end before begin", " ".join(words))
+        if words == ["begin"]:
+            block = []
+        elif words == ["end"]:
+            yield block or [(line, words)]
+            block = None
+        else:
+            block.append((line, words))
+    if block is not None:
+        text.fail(len(text.lines), "end of the last begin", "the end of the file")
+
+
+def _bone(text: TextFile, rows: _Rows) -> Bone:
+    """A bone whose parent is not known yet."""
+    rows = [row for row in rows if not row[1][0].startswith("(")]  # more of the limits
+    fields = _Fields(text, rows, _BONE_KEYS)
+    name = " ".join(fields.words("name"))
+    if not name or " " in name:
+        fields.fail("name", "the name of a bone")
+    expected = f"direction of {name}, three numbers and not all 0"
+    direction = np.array(fields.numbers("direction", expected, 3))
+    if np.linalg.norm(direction) < 1e-6:
+        fields.fail("direction", expected)
+    (length,) = fields.numbers("length", f"length of {name}", 1)
+    expected = f"axis of {name}, three angles and an order such as XYZ"
+    *angles, order = fields.words("axis") or ["none"]
+    if len(angles) != 3 or sorted(order.lower()) != ["x", "y", "z"]:
+        fields.fail("axis", expected)
+    angles = text.numbers(fields.rows["axis"][0], angles, 3, expected)
+    axes = rotations(order.lower()[::-1], np.array([angles[::-1]]))[0]
+    channels = tuple(word.lower() for word in fields.words("dof"))
+    if not set(channels) <= {"rx", "ry", "rz"} or len(set(channels)) != len(channels):
+        fields.fail("dof", f"dof of {name}, each of rx ry rz at most once")
+    return Bone(name, -1, direction / np.linalg.norm(direction) * length, axes, channels)
+
+
+def _in_order(text: TextFile, bones: dict[str, Bone], rows: _Rows) -> tuple[Bone, ...]:
+    """The bones with their parents, depth first, sisters as the file lists them."""
+    parents: dict[str, str] = {}
+    children: dict[str, list[str]] = {name: [] for name in bones}
+    for line, (parent, *below) in (row for block in _blocks(text, rows) for row in block):
+        for name in (parent, *below):
+            if name not in bones:
+                text.fail(line, "the name of a bone of :bonedata", repr(name))
+        for name in below:
+            if name in parents or name == "root":
+                text.fail(line, "one parent for every bone and none for the root", f"{name} again")
+            parents[name] = parent
+        children[parent] += below
+    ordered: list[Bone] = []
+    indices: dict[str, int] = {}
+    waiting = ["root"]
+    while waiting:
+        name = waiting.pop()
+        indices[name] = len(ordered)
+        ordered.append(replace(bones[name], parent=indices.get(parents.get(name, ""), -1)))
+        waiting += reversed(children[name])
+    if lost := sorted(set(bones) - set(indices)):
+        text.fail(rows[0][0], "a way from the root to every bone", f"none to {lost[0]}")
+    return tuple(ordered)
 
 
 def read_amc(path: str | os.PathLike, skeleton: Skeleton) -> np.ndarray:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from sjepa.datasets.mapped import mapped_clip
+from sjepa.datasets.layouts import map_clip
 from sjepa.datasets.text import MAX_BYTES, MAX_FRAMES, read_text
 from sjepa.errors import SjepaError
 
@@ -59,7 +59,7 @@ def mediapipe_clip(landmarks: np.ndarray, where: str | Path = "landmarks") -> np
     if np.median(np.linalg.norm(x[:, 23:25].mean(1), axis=1)) > _OFF_HIPS:
         raise SjepaError(f"{where}: the middle of the hips (landmarks 23 and 24) is not the "
                          "origin, so these are landmarks of the image: save the world landmarks")
-    return mapped_clip(Path(where), "mediapipe33", x * (-1, -1, 1))
+    return map_clip(Path(where), "mediapipe33", x * (-1, -1, 1))
 
 
 def read_landmarks(path: Path) -> np.ndarray:

@@ -12,26 +12,28 @@ from pathlib import Path
 
 import numpy as np
 
+from sjepa.datasets.build import Clip, LeftOut, PrepareConfig
 from sjepa.datasets.formats.bvh import read_bvh
-from sjepa.datasets.items import Item, LeftOut
-from sjepa.datasets.layouts import LAYOUTS
-from sjepa.datasets.mapped import mapped_clip
+from sjepa.datasets.layouts import LAYOUTS, map_clip
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, github_commit
 from sjepa.datasets.text import find_files, parse_name
 from sjepa.errors import SjepaError
 
 #: Contents: a clip's class.
-CLASSES = [
+CLASSES = (
     "bow", "bye", "byebye", "call", "dance-short", "dash", "guide", "kick", "punch",
     "raise-up-both-hands", "raise-up-left-hand", "raise-up-right-hand", "respond", "run", "slash",
     "walk", "walk-back", "walk-left", "walk-right", "walk-turn-left", "walk-turn-right",
     "wave-both-hands", "wave-left-hand", "wave-right-hand",
-]
+)
 #: Styles: a clip's `setup` is its place here.
 STYLES = [
     "active", "angry", "childish", "chimpira", "elderly", "exhausted", "feminine", "giant", "happy",
     "masculine", "masculinity", "musical", "normal", "not-confident", "old", "proud", "sad",
     "tired", "youthful",
 ]
+#: Active, elderly, exhausted and feminine train; masculine, normal and youthful are never seen.
+TRAIN_STYLES = (0, 4, 5, 6)
 NO_CLASS = "dance-long"  # a content of one clip, which the public conversion lacks
 FPS = 30.0
 _ROOT = "joint_Root"
@@ -66,7 +68,7 @@ def read_clip(path: Path) -> np.ndarray:
     return bvh.positions[:, 1:][:, order] * _METRES
 
 
-def read(path: Path) -> list[Item | LeftOut]:
+def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
     """The file's clip: label is the content, view the dataset, setup the style, rep the id.
 
     Raises:
@@ -75,6 +77,35 @@ def read(path: Path) -> list[Item | LeftOut]:
     dataset, content, style, take = parse_name(path, _NAME, _LIKE)
     if content == NO_CLASS:
         return [LeftOut(path.stem, f"its content {NO_CLASS} has no class: one clip alone shows it")]
-    clip = mapped_clip(path, "bandai21", read_clip(path))
-    return [Item(clip, CLASSES.index(content), path.stem, view=int(dataset), rep=int(take),
+    clip = map_clip(path, "bandai21", read_clip(path))
+    return [Clip(clip, CLASSES.index(content), path.stem, view=int(dataset), rep=int(take),
                  setup=STYLES.index(style))]
+
+
+SPEC = DatasetSpec(
+    name="bandai", title="Bandai-Namco", classes=CLASSES, files=files, read=read,
+    needs="the owners' .bvh files or bandai_int16.npz", converted="bandai_int16.npz",
+    splits={"unseen-styles": Split(  # of the second dataset
+        lambda store: np.isin(store.setups, TRAIN_STYLES), (1_657, 1_245),
+        takes=lambda store: store.views == 2,
+    )},
+    clips=3_076,
+    content=Content(
+        3_076, 416_845, "0ffa2cde06a913c911359b7678be369b1267a485dbc65117dbc9a4730e81f120"),
+    origin=Origin(
+        "Bandai-Namco Research Motion dataset 1 and 2",
+        "https://github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset",
+        "CC BY-NC 4.0",
+        "share and adapt it, with attribution and for non-commercial purposes; © 2022 Bandai Namco "
+        "Research Inc.",
+        "Kobayashi, Liao, Inoue, Yojima, Takahashi: Motion Capture Dataset for Practical Use of "
+        "AI-based Motion Editing and Stylization, arXiv:2306.08861, 2023",
+        # The owners' read-me (README_Japanese.md) sends to the archive of their main branch; this
+        # is the commit of that read-me, and the first seen with CC BY-NC. Commit 60c0ef1 still had
+        # CC BY-NC-ND.
+        github_commit("BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset",
+                      "74ead3ba1ae4696404e6086233779f60de8bf9ef",
+                      "Bandai-Namco-Research-Motiondataset.zip", ".bvh", unpacked=597_000_000),
+    ),
+    feeder="Bandai",
+)

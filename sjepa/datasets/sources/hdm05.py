@@ -14,19 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.formats.acclaim import joint_positions, read_amc
-from sjepa.datasets.formats.asf import read_asf
-from sjepa.datasets.items import Item, LeftOut
-from sjepa.datasets.layouts import LAYOUTS
-from sjepa.datasets.mapped import mapped_clip
+from sjepa.datasets.build import Clip, LeftOut, PrepareConfig
+from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
+from sjepa.datasets.layouts import LAYOUTS, map_clip
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, github_commit
 from sjepa.datasets.text import find_files, parse_name
 from sjepa.errors import SjepaError
 
-CLASSES = [
+CLASSES = (
     "depositFloorR", "elbowToKnee1RepsLelbowStart", "grabHighR", "hopBothLegs1hops",
     "jogLeftCircle4StepsRstart", "kickLFront1Reps", "lieDownFloor", "rotateArmsBothBackward1Reps",
     "sneak2StepsLStart", "squat1Reps", "throwBasketball",
-]
+)
 #: A clip's subject is the place here.
 ACTORS = ["bd", "bk", "dg", "mm", "tr"]
 EVERY = 4  # of 120 frames a second
@@ -66,11 +65,6 @@ def skeleton_file(path: Path) -> Path:
     return found
 
 
-def job_files(path: Path) -> tuple[Path, ...]:
-    """What a clip is read from: its motion and its actor's skeleton."""
-    return path, skeleton_file(path)
-
-
 def read_clip(path: Path) -> np.ndarray:
     """Positions `[T, 31, 3]` float64 in metres at 30 Hz, joints as in `LAYOUTS["hdm31"]`.
 
@@ -83,7 +77,7 @@ def read_clip(path: Path) -> np.ndarray:
     return joint_positions(skeleton, read_amc(path, skeleton)[::EVERY])[:, order]
 
 
-def read(path: Path) -> list[Item | LeftOut]:
+def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
     """The file's clip: subject is the actor's place in `ACTORS`, rep the take.
 
     Raises:
@@ -92,5 +86,29 @@ def read(path: Path) -> list[Item | LeftOut]:
     actor, action, take = parse_name(path, _NAME, _LIKE)
     if action not in CLASSES:
         return [LeftOut(path.stem, f"{action} is none of the protocol's eleven classes")]
-    clip = mapped_clip(path, "hdm31", read_clip(path))
-    return [Item(clip, CLASSES.index(action), path.stem, ACTORS.index(actor), rep=int(take))]
+    clip = map_clip(path, "hdm31", read_clip(path))
+    return [Clip(clip, CLASSES.index(action), path.stem, ACTORS.index(actor), rep=int(take))]
+
+
+SPEC = DatasetSpec(
+    name="hdm05", title="HDM05", classes=CLASSES, files=files, read=read,
+    needs="the owners' .amc files or hdm05_11.npz", converted="hdm05_11.npz",
+    splits={"xsub": Split(by_subject((0, 1, 2)), (189, 99))},
+    clips=288,
+    content=Content(
+        288, 17_951, "3a618b82e94e64a81f0dde3f956c2bb67b2bfce4e97e082267cc0e3f293f6fa3"),
+    origin=Origin(
+        "HDM05, 11 classes", "http://resources.mpi-inf.mpg.de/HDM05/", "CC BY-SA 3.0",
+        "share and adapt it, with attribution and under the same licence; say «The data used in "
+        "this project was obtained from HDM05.»",
+        "Müller, Röder, Clausen, Eberhardt, Krüger, Weber: Documentation Mocap Database HDM05, "
+        "Technical report CG-2007-2, Universität Bonn, 2007",
+        # A copy of the owners' cut files of these classes, with their ASF skeletons; the licence
+        # allows copies. The owners' own HDM05_cut_amc.zip has all classes; its address is on their
+        # page only.
+        github_commit("zhangchi8620/JointLearning-HDM05",
+                      "b252ad65598e052c38f49490c1ac9dbadc283fd3", "JointLearning-HDM05.zip",
+                      ".asf", ".amc", unpacked=56_000_000),
+    ),
+    feeder="HDM05",
+)

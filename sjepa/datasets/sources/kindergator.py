@@ -14,22 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.items import Item
-from sjepa.datasets.mapped import mapped_clip
-from sjepa.datasets.text import MAX_FRAMES, find_files, parse_name, read_text
+from sjepa.datasets.build import Clip, PrepareConfig
+from sjepa.datasets.layouts import map_clip
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, github_commit
+from sjepa.datasets.text import MAX_FRAMES, find_files, parse_name, read_list, read_text
 
-_TABLE = [
-    line.split("\t")
-    for line in (Path(__file__).parents[1] / "lists" / "kindergator_classes.tsv")
-    .read_text(encoding="utf-8").splitlines()
-]
-CLASSES = [name for name, _ in _TABLE]
-#: The classes without the other side, the other way and more effort: 42.
-COARSE = list(dict.fromkeys(coarse for _, coarse in _TABLE))
-#: Place in `COARSE` of each class.
-COARSE_OF_CLASS = [COARSE.index(coarse) for _, coarse in _TABLE]
+#: Classes, and each one without the other side, the other way and more effort: 42 of those.
+CLASSES, COARSE = zip(*read_list("kindergator_classes.tsv"), strict=True)
 #: Subjects of 5 to 9 years; the others are adults.
 CHILDREN = (103, 106, 169, 290, 337, 342, 474, 595, 644, 723)
+
+#: Five adults and five children, every other id of each sorted group.
+TRAIN = (565, 604, 876, 921, 970, 103, 169, 337, 474, 644)
+VALIDATION = (970, 474, 644)  # of those, to choose a recipe: one adult, two children
 
 JOINTS = (
     "HipCenter", "Spine", "ShoulderCenter", "Head", "ShoulderLeft", "ElbowLeft", "WristLeft",
@@ -75,12 +72,46 @@ def read_clip(path: Path) -> np.ndarray:
     return text.table(values, _WIDTH - 1, "60 coordinates").reshape(-1, len(JOINTS), 3)
 
 
-def read(path: Path) -> list[Item]:
+def read(path: Path, options: PrepareConfig) -> list[Clip]:
     """The file's clip; one camera, one repetition.
 
     Raises:
         SjepaError: as `read_clip`, or a name off the scheme.
     """
     subject, _, name, _ = parse_name(path, _NAME, _LIKE)
-    clip = mapped_clip(path, "kinect20", read_clip(path))
-    return [Item(clip, CLASSES.index(name), path.stem, int(subject))]
+    clip = map_clip(path, "kinect20", read_clip(path))
+    return [Clip(clip, CLASSES.index(name), path.stem, int(subject))]
+
+
+def _all_but_fold(fold: int):
+    """Fold k of five tests every fifth of the sorted subjects, from the k-th on."""
+    return lambda store: ~np.isin(store.subjects, np.unique(store.subjects)[fold::5])
+
+
+SPEC = DatasetSpec(
+    name="kindergator", title="Kinder-Gator", classes=CLASSES, files=files, read=read,
+    needs="the owners' .csv files or kindergator_int16.npz", converted="kindergator_int16.npz",
+    splits={
+        "xsub": Split(by_subject(TRAIN), (579, 580)),
+        **{f"fold{k + 1}": Split(_all_but_fold(k)) for k in range(5)},
+        # For choosing a recipe: both sides lie within the training part of the protocol.
+        "val": Split(lambda store: ~by_subject(VALIDATION)(store), takes=by_subject(TRAIN)),
+    },
+    clips=1_159,
+    # Of a later commit than the one below.
+    content=Content(
+        1_159, 194_523, "eef749dae6653ae2961b7542c8c005ac2a69b53fd726e332ebf6cbe4425e3a22"),
+    origin=Origin(
+        "Kinder-Gator", "https://github.com/hayeesha/Kinder-Gator", "no licence file",
+        "the authors offer it «for use in animation and whole-body recognition and interaction»; "
+        "half of the people are children, of whom only joints were published: use it for "
+        "research, and ask the authors before passing it on",
+        "Aloba et al.: Kinder-Gator: The UF Kinect Database of Child and Adult Motion, "
+        "Eurographics 2018, Short Papers",
+        # The commit at which the trials of Adults/ and Children/ are indexed publicly; later ones
+        # edit the read-me.
+        github_commit("hayeesha/Kinder-Gator", "936be575b518ed9c112cd03695527133c48d4dc4",
+                      "Kinder-Gator.zip", ".csv", unpacked=127_000_000),
+    ),
+    frontal=True, coarse=COARSE, feeder="KinderGator",
+)

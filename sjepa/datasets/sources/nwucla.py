@@ -12,15 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.items import Item
-from sjepa.datasets.mapped import mapped_clip
+from sjepa.datasets.build import Clip, PrepareConfig
+from sjepa.datasets.layouts import map_clip
+from sjepa.datasets.specs import (
+    Archive,
+    Content,
+    DatasetSpec,
+    Origin,
+    Split,
+    by_subject,
+    by_view,
+)
 from sjepa.datasets.text import MAX_NUMBER, find_files, parse_name
 from sjepa.errors import SjepaError
 
-CLASSES = [
+CLASSES = (
     "pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down",
     "stand up", "donning", "doffing", "throw", "carry",
-]
+)
+VALIDATION = (2,)  # of the training views 1 and 2, to choose a recipe
 #: The owners' numbers of these classes.
 ACTIONS = [1, 2, 3, 4, 5, 6, 8, 9, 11, 12]
 MAX_BYTES = 1 << 22  # 4 MiB; the longest clip has 0.3
@@ -62,7 +72,7 @@ def read_clip(path: Path) -> tuple[np.ndarray, int]:
     return clip.astype(np.float32), int(label) - 1
 
 
-def read(path: Path) -> list[Item]:
+def read(path: Path, options: PrepareConfig) -> list[Clip]:
     """One file's clip, mapped onto NTU-25, with the spine's middle in the first frame as origin.
 
     Raises:
@@ -73,4 +83,31 @@ def read(path: Path) -> list[Item]:
     if label != ACTIONS.index(action):
         raise SjepaError(f"{path}: label {label + 1}, expected {ACTIONS.index(action) + 1}, which "
                          "the name says")
-    return [Item(mapped_clip(path, "kinect20", clip), label, path.stem, subject, view, rep)]
+    return [Clip(map_clip(path, "kinect20", clip), label, path.stem, subject, view, rep)]
+
+
+SPEC = DatasetSpec(
+    name="nwucla", title="NW-UCLA", classes=CLASSES, files=files, read=read,
+    needs="the owners' .json files or nwucla.npz", converted="nwucla.npz",
+    splits={
+        "xview": Split(by_view((1, 2)), (1_020, 464)),
+        "xsub": Split(by_subject((1, 2, 3, 4, 5)), (754, 730)),
+        # For choosing a recipe: both sides lie within the training part of the protocol.
+        "val": Split(lambda store: ~by_view(VALIDATION)(store), (516, 504), takes=by_view((1, 2))),
+    },
+    clips=1_484,
+    # Of a copy of the JSON release.
+    content=Content(
+        1_484, 58_534, "aa28b52575dce30cc4bd0bb9cc61ee987f1921d07ee02faa57082a8126b2e288"),
+    origin=Origin(
+        "Northwestern-UCLA Multiview Action3D", "http://wangjiangb.github.io/my_data.html",
+        "no licence text found",
+        "an open download without a form: use it for research, and do not pass it on",
+        "Wang, Nie, Xia, Wu, Zhu: Cross-view Action Modeling, Learning and Recognition, CVPR 2014",
+        # The JSON release. The read-me of CTR-GCN (Uason-Chen/CTR-GCN) links it with dl=0, which
+        # is a page about the file; with dl=1, as other public code has it, it is the file.
+        Archive("https://www.dropbox.com/s/10pcm4pksjy6mkq/all_sqe.zip?dl=1", "all_sqe.zip",
+                (".json",), unpacked=39_000_000),
+    ),
+    feeder="NWUCLA",
+)

@@ -7,16 +7,15 @@ bodies are turned to where a camera stands, as the other members' are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from types import ModuleType
+from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.building import Job
-from sjepa.datasets.items import Item
+from sjepa.datasets.build import Clip, PrepareConfig
+from sjepa.datasets.catalogue import load_store
 from sjepa.datasets.sources import bandai, kindergator, nwucla
+from sjepa.datasets.specs import DatasetSpec, Split
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 
@@ -26,28 +25,30 @@ class Member:
     """A set in the pool.
 
     Attributes:
-        reader: its module.
+        spec: of the set.
         split: whose training clips enter; None: every clip.
         turn: what its positions are multiplied by, so that its people face the camera.
     """
 
-    reader: ModuleType
+    spec: DatasetSpec
     split: str | None
     turn: tuple[int, int, int] = (1, 1, 1)
 
 
 MEMBERS = {
     # Its people start facing +z, before a camera they face -z: half a turn about the vertical.
-    "bandai": Member(bandai, None, (-1, 1, -1)),
-    "kindergator": Member(kindergator, "kindergator/xsub"),
-    "nwucla": Member(nwucla, "nwucla/xview"),
+    "bandai": Member(bandai.SPEC, None, (-1, 1, -1)),
+    "kindergator": Member(kindergator.SPEC, "kindergator/xsub"),
+    "nwucla": Member(nwucla.SPEC, "nwucla/xview"),
 }
+#: Class names of all members, each with its set's name before it.
+CLASSES = tuple(f"{name}: {each}" for name, member in MEMBERS.items()
+                for each in member.spec.classes)
 
 
-def classes() -> list[str]:
-    """Class names of all members, each with its set's name before it."""
-    return [f"{name}: {each}" for name, member in MEMBERS.items()
-            for each in member.reader.CLASSES]
+def members(raw: Path) -> list[str]:
+    """A member is read at a time, from its store; no folder is needed."""
+    return list(MEMBERS)
 
 
 def member_clips(name: str, store: Store) -> np.ndarray:
@@ -56,18 +57,45 @@ def member_clips(name: str, store: Store) -> np.ndarray:
     return np.arange(len(store)) if part is None else split(part, store)[0]
 
 
-def _items(name: str, load: Callable[[str], Store]) -> list[Item]:
-    store = load(name)
-    first = classes().index(f"{name}: {store.classes[0]}")
+def read(name: str, options: PrepareConfig) -> list[Clip]:
+    """The clips of member `name`."""
+    store = load_store(name)
+    first = CLASSES.index(f"{name}: {store.classes[0]}")
     turn = np.array(MEMBERS[name].turn, np.float32)
     return [
-        Item(store.clip(i) * turn, first + int(store.labels[i]), f"{name}_{store.names[i]}",
+        Clip(store.clip(i) * turn, first + int(store.labels[i]), f"{name}_{store.names[i]}",
              int(store.subjects[i]), int(store.views[i]), int(store.reps[i]), int(store.setups[i]))
         for i in member_clips(name, store)
     ]
 
 
-def jobs(load: Callable[[str], Store]) -> list[Job]:
-    """One job a member; `load(name)` opens its store. Another turn makes another job."""
-    return [Job(partial(_items, name, load), (load(name).path / "store.json",),
-                what=f"{name}, times {member.turn}") for name, member in MEMBERS.items()]
+def _every(store: Store) -> np.ndarray:
+    return np.ones(len(store), bool)
+
+
+def _of(store: Store, member: str) -> np.ndarray:
+    return np.char.startswith(store.names, f"{member}_")
+
+
+def _for_search(store: Store) -> np.ndarray:
+    """The pool without the test sides of `kindergator/val` and `nwucla/val`."""
+    return ~(_of(store, "kindergator") & np.isin(store.subjects, kindergator.VALIDATION)
+             | _of(store, "nwucla") & np.isin(store.views, nwucla.VALIDATION))
+
+
+#: For pretraining alone: nothing to test on.
+SPEC = DatasetSpec(
+    name="pool", title="open pool", classes=CLASSES, files=members, read=read,
+    needs="nothing: it is made from the stores of its members",
+    splits={
+        "all": Split(_every, (4_675, 0), tests=False),
+        # Without the motion capture: the training clips of the two sets that are judged.
+        "kinect": Split(_every, (1_599, 0), tests=False,
+                        takes=lambda store: ~_of(store, "bandai")),
+        # The same two for choosing a recipe, which `kindergator/val` and `nwucla/val` then judge.
+        "val": Split(_every, (3_997, 0), tests=False, takes=_for_search),
+        "kinect-val": Split(_every, (921, 0), tests=False,
+                            takes=lambda store: _for_search(store) & ~_of(store, "bandai")),
+    },
+    clips=4_675,
+)

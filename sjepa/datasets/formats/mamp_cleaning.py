@@ -9,7 +9,8 @@ other clips and no comparable number. The quirks, each marked in its function:
 2. A clip with one body id is never tested for noise (`denoise`).
 3. Actor 2's interval begins at frame 0, wherever its first body begins (`fill_slots`).
 4. One frame of overlap is allowed, and the later body overwrites it (`fill_slots`).
-5. A frame counts as empty when its numbers sum to 0 (`drop_empty`, `center_on_spine`).
+5. A frame counts as empty when its numbers sum to 0 (`drop_empty`,
+   `sjepa.clips.center_on_spine`).
 
 The scripts hold a motion test and a normalisation of bone lengths too; they never call them.
 """

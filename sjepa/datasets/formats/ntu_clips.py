@@ -1,0 +1,151 @@
+"""NTU RGB+D's folders and lists: from `.skeleton` files to clips, and which clips there should be.
+
+The owners list 302 and 535 clips with missing or incomplete skeletons and ask to leave them out
+(github.com/shahroudy/NTURGB-D); the list of 535 contains the 302. The names that stay are public in
+the lineage's repositories; `lists/ntu_recordings.txt` holds them compactly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from sjepa.datasets.build import Clip, LeftOut
+from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
+from sjepa.datasets.ntu import parse_name, read_skeleton
+from sjepa.datasets.text import find_files, read_list
+from sjepa.errors import SjepaError
+
+ACTIONS = {"ntu60": 60, "ntu120": 120}
+SETUPS = {"ntu60": 17, "ntu120": 32}
+_NAME = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}", re.ASCII)
+_MOST = 10  # groups of absent clips that are told apart
+
+
+def classes(name: str) -> tuple[str, ...]:
+    """Class names of `ntu60` or `ntu120`, in the order of the labels."""
+    return tuple(row[1] for row in read_list("ntu_classes.tsv")[: ACTIONS[name]])
+
+
+@cache
+def missing() -> frozenset[str]:
+    """Names of the clips that the owners ask to leave out."""
+    return frozenset(row[0] for row in read_list("ntu_missing.txt"))
+
+
+def files(raw: Path, name: str) -> list[Path]:
+    """The set's files below `raw`, by name; those of NTU120 alone are passed over for NTU60.
+
+    Raises:
+        SjepaError: a folder that cannot be read, a name that is off the scheme, or one that stands
+            in two folders.
+    """
+    found = find_files(raw, "*.skeleton", _NAME, "S001C002P003R001A013.skeleton")
+    said = {path: parse_name(path) for path in found}
+    return [path for path in found
+            if said[path].action <= ACTIONS[name] and said[path].setup <= SETUPS[name]]
+
+
+def numbers(name: str) -> dict[str, int]:
+    """A clip's label, subject, view, rep and setup, which its name says."""
+    said = parse_name(name)
+    return {"label": said.action - 1, "subject": said.performer, "view": said.camera,
+            "rep": said.replication, "setup": said.setup}
+
+
+def read(path: Path, copied: bool = False) -> list[Clip | LeftOut]:
+    """The clip of one file, or why the published pipeline has none.
+
+    Args:
+        path: a `.skeleton` file.
+        copied: a clip of one person gets its body a second time, as the lineage's NTU120 has it.
+
+    Raises:
+        SkeletonFormatError: the file breaks the grammar.
+    """
+    name = str(parse_name(path))
+    if name in missing():
+        return [LeftOut(name, "on the owners' list of missing or incomplete skeletons")]
+    skeleton = read_skeleton(path)
+    try:
+        clip = clip_from_skeleton(skeleton)
+    except SjepaError as error:  # nobody in it, or nobody for long enough
+        return [LeftOut(name, str(error))]
+    if copied and clip.shape[1] == 1:
+        clip = np.repeat(clip, 2, axis=1)
+    return [Clip(clip, name=name, **numbers(name))]
+
+
+# --- which clips there are ----------------------------------------------------------------------
+
+
+def published_names(name: str) -> list[str]:
+    """Names of the usable clips of `ntu60` (56,578) or `ntu120` (113,945), in their order.
+
+    Usable are all but those that the owners ask to leave out.
+    """
+    left_out, names = missing(), []
+    for row in read_list("ntu_recordings.txt"):
+        setup, *performers = row[0].split()
+        number = int(setup[1:])
+        if number > SETUPS[name]:
+            break
+        # the setups that NTU120 added recorded the actions that it added, and no other
+        first = 1 if number <= SETUPS["ntu60"] else ACTIONS["ntu60"] + 1
+        actions = range(first, first + 60)
+        for camera, performer, rep, action in product((1, 2, 3), performers, (1, 2), actions):
+            names.append(f"{setup}C{camera:03d}{performer}R{rep:03d}A{action:03d}")
+    return [each for each in names if each not in left_out]
+
+
+def lacks(found: Iterable[str], name: str) -> list[str]:
+    """What sets the clips `found` apart from the published ones, in words.
+
+    Args:
+        found: names of clips, in any order.
+        name: `ntu60` or `ntu120`.
+
+    Returns:
+        Lines to print: how many published clips are not among `found` and in which setups and of
+        which cameras; then the names that are no usable published clips. Empty if there is neither.
+    """
+    published, found = published_names(name), set(found)
+    absent = [each for each in published if each not in found]
+    words = []
+    if absent:
+        words.append(f"{name} lacks {len(absent):,} of {len(published):,} published clips:")
+        groups = _groups(absent, published)
+        words += [f"  {group}" for group in groups[:_MOST]]
+        words += [f"  and clips of {len(groups) - _MOST} more"] if len(groups) > _MOST else []
+    if strange := sorted(found.difference(published)):
+        rest = f" and {len(strange) - 3:,} more" if len(strange) > 3 else ""
+        words.append(f"not among the usable published clips of {name}: "
+                     f"{', '.join(strange[:3])}{rest}")
+    return words
+
+
+def _groups(absent: list[str], published: list[str]) -> list[str]:
+    """The absent clips, a line each place: a whole setup, else a camera of one."""
+
+    def by(names: list[str], digits: int) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        for each in names:
+            groups.setdefault(each[:digits], []).append(each)
+        return groups
+
+    setups, cameras, lines = by(published, 4), by(published, 8), []
+    for setup, gone in by(absent, 4).items():
+        if len(gone) == len(setups[setup]):
+            lines.append(f"setup {int(setup[1:])}: all {len(gone):,} clips")
+            continue
+        for camera, some in by(gone, 8).items():
+            where = f"setup {int(camera[1:4])}, camera {int(camera[5:])}"
+            few = ", ".join(some) if len(some) <= 3 else f"{len(some):,} of " \
+                f"{len(cameras[camera]):,} clips"
+            lines.append(f"{where}: {few}")
+    return lines
