@@ -55,7 +55,7 @@ class Table:
 
     Args:
         head: column titles; one that starts with > is set flush right.
-        rows: cells; None shows as «not run».
+        rows: cells; None shows as “not run”.
     """
 
     def __init__(self, head: list[str], rows: list[list]):

@@ -49,7 +49,7 @@ def run_name(what: str, seed: int = 0) -> str:
 
 @functools.cache
 def ablations() -> dict[str, dict]:
-    """What each part of the method is worth: name to the settings that take it away or change it."""
+    """What each part is worth: name to the settings that take it away or change it."""
     return grid("ablation")
 
 

@@ -4,12 +4,11 @@ import matplotlib
 import numpy as np
 import pytest
 
-from sjepa.study.experiments import ReportConfig
 from sjepa.show.plots import gain_chart, gap_chart
 from sjepa.show.tables import Table, percent
 from sjepa.study import tables
 from sjepa.study.evidence import lead
-from sjepa.study.experiments import experiments
+from sjepa.study.experiments import ReportConfig, experiments
 from sjepa.study.results import result
 from sjepa.study.tables import PAPER, PROTOCOLS, reading_of, results_table, row_reading
 
