@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from sjepa.checkpoint import save_atomically
+from sjepa.datasets.specs import titles
 from sjepa.datasets.splits import SPLITS
 from sjepa.show.tables import NOT_RUN, Table, percent
 from sjepa.study.experiments import Experiment, ReportConfig, experiments
@@ -119,16 +120,6 @@ def departures(row: Experiment) -> list[str]:
 # ---------------------------------------------------------------- cells
 
 
-#: Until a set's own specification tells its title.
-_TITLES = {"ntu60": "NTU60", "ntu120": "NTU120", "pku1": "PKU-MMD I", "pku2": "PKU-MMD II",
-           "nwucla": "NW-UCLA", "kindergator": "Kinder-Gator", "hdm05": "HDM05"}
-
-
-def title(dataset: str) -> str:
-    """A data set as tables name it."""
-    return _TITLES.get(dataset, dataset)
-
-
 def _tight(text: str) -> str:
     return text.replace(" %", "\N{NBSP}%")
 
@@ -136,7 +127,8 @@ def _tight(text: str) -> str:
 def not_run(row: Experiment) -> str:
     """“not run”, with the data that it needs."""
     names = {pretraining(row).params["dataset"], row.params["dataset"]}
-    needs = [title(name).replace(" ", "\N{NBSP}") for name in sorted(names)
+    known = titles()
+    needs = [known.get(name, name).replace(" ", "\N{NBSP}") for name in sorted(names)
              if not name.startswith("synthetic")]
     # Two lines on a phone, not one word a line.
     said = NOT_RUN.replace(" ", "\N{NBSP}")
