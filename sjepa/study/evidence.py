@@ -53,12 +53,6 @@ def ablations() -> dict[str, dict]:
     return grid("ablation")
 
 
-def _row(what: str, seed: int, label: str) -> Experiment | None:
-    """The planned evaluation of `what`; baselines are named after the latents' run."""
-    run, end = run_name("latent" if what in BASELINES else what, seed), BASELINES.get(what)
-    return experiments("evidence").get(f"{run}-{label}" + (f"-{end}" if end else ""))
-
-
 def cell_rows(what: str, protocol: str, column: str) -> dict[int, Experiment]:
     """The rows behind a cell by seed; empty where nothing of the kind is planned.
 
@@ -68,16 +62,17 @@ def cell_rows(what: str, protocol: str, column: str) -> dict[int, Experiment]:
         column: of `COLUMNS`.
     """
     label = "semi-10pct" if protocol == "semi" else protocol
-    dataset = COLUMNS[column][0].split("/")[0]
-    planned = {seed: _row(what, seed, f"{label}-{dataset}") for seed in SEEDS}
-    return {seed: row for seed, row in planned.items() if row}
+    label += f"-{COLUMNS[column][0].split('/')[0]}"
+    every, named = experiments("evidence"), {seed: _name(what, seed, label) for seed in SEEDS}
+    return {seed: every[name] for seed, name in named.items() if name in every}
 
 
 def cell(what: str, protocol: str, column: str, metric: str = "") -> dict[int, dict]:
     """The readings of a cell by seed; see `cell_rows`. `metric` is the main one if empty."""
     part, judged = COLUMNS[column]
-    return _found({seed: (row, part, (metric or main_metric(row)) + judged)
-                   for seed, row in cell_rows(what, protocol, column).items()})
+    found = {seed: _reading(what, row.name, part, (metric or main_metric(row)) + judged)
+             for seed, row in cell_rows(what, protocol, column).items()}
+    return {seed: reading for seed, reading in found.items() if reading}
 
 
 def fold_cell(what: str, metric: str) -> dict[int, dict]:
@@ -87,18 +82,21 @@ def fold_cell(what: str, metric: str) -> dict[int, dict]:
         what: a target, `untrained` or `classical`.
         metric: `top1` or `top1-joints`, with `-coarse` after it for the 42 classes.
     """
-    return _found({fold: (_row(what, 0, f"linear-kindergator-fold{fold}"),
-                          f"kindergator/fold{fold}", metric) for fold in range(1, 6)})
+    found = {fold: _reading(what, _name(what, 0, f"linear-kindergator-fold{fold}"),
+                            f"kindergator/fold{fold}", metric) for fold in range(1, 6)}
+    return {fold: reading for fold, reading in found.items() if reading}
 
 
-def _found(planned: dict[int, tuple[Experiment, str, str]]) -> dict[int, dict]:
-    found = {}
-    for seed, (row, part, metric) in planned.items():
-        if row.params["method"] == "classical":  # its vectors have no joints to put side by side
-            metric = metric.replace("-joints", "")
-        if reading := result(run=row.name, split=part, metric=metric):
-            found[seed] = reading
-    return found
+def _name(what: str, seed: int, label: str) -> str:
+    """The evaluation of `what`; baselines are named after the latents' run."""
+    run, end = run_name("latent" if what in BASELINES else what, seed), BASELINES.get(what)
+    return f"{run}-{label}" + (f"-{end}" if end else "")
+
+
+def _reading(what: str, run: str, split: str, metric: str) -> dict | None:
+    if what == "classical":  # its vectors have no joints to put side by side
+        metric = metric.replace("-joints", "")
+    return result(run=run, split=split, metric=metric)
 
 
 def values(found: dict[int, dict]) -> np.ndarray:
