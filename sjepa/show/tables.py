@@ -16,7 +16,7 @@ def glue(name: str, value) -> None:
     """Give the prose a value by name; outside the book's build this only prints it.
 
     Args:
-        name: as the prose calls it: ``{glue:text}`name` ``.
+        name: as the prose calls it, in the role `glue:text`.
         value: text or a number; floats are shown with one decimal.
     """
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
