@@ -41,7 +41,7 @@ def _source(name: str, raw: Path, options):
     units = _found(known, raw)
     if not units:
         raise SjepaError(f"{raw} does not hold {known.needs}, which {name} is made from: "
-                         "see the book's page «Data and licences»")
+                         "see the book's page “Data and licences”")
     if known.converted and units == [raw / known.converted]:
         return npz.source(units[0], known)
     classes = known.relabel(options) if known.relabel else known.classes

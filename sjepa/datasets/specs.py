@@ -42,12 +42,12 @@ class Split:
 
 
 def by_subject(ids: Sequence[int]) -> Callable[[Store], np.ndarray]:
-    """The rule «these subjects»."""
+    """The rule “these subjects”."""
     return lambda store: np.isin(store.subjects, ids)
 
 
 def by_view(ids: Sequence[int]) -> Callable[[Store], np.ndarray]:
-    """The rule «these views»."""
+    """The rule “these views”."""
     return lambda store: np.isin(store.views, ids)
 
 

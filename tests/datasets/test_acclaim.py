@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sjepa.clips import center_on_spine
-from sjepa.datasets.build import LeftOut
 from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.sources import hdm05
@@ -164,11 +163,6 @@ def test_any_tree_axis_and_order_equals_the_literal_way(tmp_path, seed):
     assert all(above < k for k, above in enumerate(skeleton.parents))
     order = [skeleton.joints.index(name) for name in names]
     np.testing.assert_allclose(got[:, order], literal(bones, frames, root), atol=1e-9)
-    for each in bones:
-        k = skeleton.joints.index(each["name"])
-        assert skeleton.joints[skeleton.parents[k]] == each["parent"]
-        length = np.linalg.norm(got[:, k] - got[:, skeleton.parents[k]], axis=-1)
-        np.testing.assert_allclose(length, each["length"] * 0.0254 / 0.45, atol=1e-9)
 
 
 ARM = [bone("upper", "root", (0, -1, 0), 3.0, dof=("rx", "ry", "rz")),
@@ -190,16 +184,6 @@ def test_legal_spellings_read_the_same(tmp_path, change):
     np.testing.assert_array_equal(positions(tmp_path, change(asf), change(amc)), wanted)
 
 
-def test_old_code_pages_and_the_order_of_bones_do_not_matter(tmp_path):
-    asf, amc = asf_text(ARM), amc_text([FRAME])
-    wanted = positions(tmp_path, asf, amc)
-    (tmp_path / "a.asf").write_bytes(b"# M\xfcller\n" + asf.encode())
-    backwards = amc_text([dict(reversed(FRAME.items()))])
-    skeleton = read_asf(tmp_path / "a.asf")
-    motion = read_amc(write(tmp_path / "a.amc", backwards), skeleton)
-    np.testing.assert_array_equal(joint_positions(skeleton, motion), wanted)
-
-
 def swap(old: str, new: str, count: int = 1):
     def change(text: str) -> str:
         assert old in text
@@ -211,37 +195,26 @@ def swap(old: str, new: str, count: int = 1):
 ASF_FAULTS = {  # what is done to the file, the line that must be named, part of what was expected
     "empty": (lambda text: "", 1, "a section :units"),
     "a motion": (lambda text: amc_text([FRAME]), 8, "a section :units"),
-    "no bones": (swap(":bonedata", ":bones"), 48, "a section :bonedata"),
     "radians": (swap("angle deg", "angle rad"), 7, "angle deg"),
     "unit of 0": (swap("length 0.45", "length 0"), 6, "the unit of length, positive"),
-    "no unit": (swap("  length 0.45\n", ""), 5, "the unit of length, positive"),
+    "no unit": (swap("  length 0.45\n", ""), 5, "a line of length, angle each"),
     "turned root": (swap("orientation 0 0 0", "orientation 0 90 0"), 14, "orientation, 0 0 0"),
     "root's order": (swap("TX TY TZ RX RY RZ", "TX TY TZ RX RY"), 11, "the root's order"),
     "root's position": (swap("position 0.0", "position x"), 13, "the root's position"),
     "direction of two": (swap("direction 0.0", "direction"), 19, "direction of upper"),
     "no direction": (swap("direction 0.0 -1.0 0.0", "direction 0 0 0"), 19, "not all 0"),
     "length of NaN": (swap("length 3.0", "length nan"), 20, "length of upper"),
-    "length huge": (swap("length 3.0", "length 1e9"), 20, "length of upper"),
     "axis order": (swap("0.0  XYZ", "0.0  XYX"), 21, "axis of upper"),
     "axis of two": (swap("axis 0.0", "axis"), 21, "axis of upper"),
-    "no axis": (swap("     axis 0.0 0.0 0.0  XYZ \n", ""), 17, "axis of upper"),
-    "dof unknown": (swap("rx ry rz", "rx ry tz"), 22, "dof of upper"),
+    "no axis": (swap("     axis 0.0 0.0 0.0  XYZ \n", ""), 17, "a line of name, direction"),
     "dof twice": (swap("rx ry rz", "rx ry rx"), 22, "dof of upper"),
-    "key unknown": (swap("direction", "direktion"), 19, "one of axis, bodymass"),
-    "key twice": (swap("     length 3.0", "     name other"), 20, "each once"),
-    "nameless": (swap("name upper", "name"), 18, "the name of a bone"),
     "name twice": (swap("name clavicle", "name upper"), 28, "a name of its own"),
-    "bone called root": (swap("name clavicle", "name root"), 28, "a name of its own"),
-    "no end": (swap("  end\n", ""), 26, "end before begin"),
-    "no begin": (swap("  begin\n", ""), 16, "begin"),
     "cut in the bones": (lambda text: text[: text.index("name lower")], 36, ":hierarchy"),
-    "cut in the tree": (lambda text: text[: text.index("    upper lower")], 46, "end of the last"),
-    "unknown child": (swap("upper lower", "upper lowest"), 46, "the name of a bone"),
-    "unknown parent": (swap("    upper lower", "    up lower"), 46, "the name of a bone"),
-    "two parents": (swap("upper lower", "upper lower clavicle"), 46, "one parent"),
-    "root below": (swap("upper lower", "upper lower root"), 46, "one parent"),
+    "unknown child": (swap("upper lower", "upper lowest"), 46, "bones of :bonedata"),
+    "unknown parent": (swap("    upper lower", "    up lower"), 46, "listed already"),
+    "two parents": (swap("upper lower", "upper lower clavicle"), 46, "each once"),
+    "root below": (swap("upper lower", "upper lower root"), 46, "each once"),
     "lost bone": (swap("    upper lower\n", ""), 44, "a way from the root to every bone"),
-    "ring": (swap("root upper", "lower upper"), 44, "a way from the root"),
 }
 
 
@@ -257,23 +230,15 @@ def test_faults_of_skeletons_are_named_with_their_line(tmp_path, fault):
 
 AMC_FAULTS = {
     "empty": (lambda text: "", 1, "the number of a frame"),
-    "head alone": (lambda text: text[: text.index("1\n")], 4, "the number of a frame"),
     "radians": (swap(":DEGREES", ":RADIANS"), 3, "angles in degrees"),
     "no number": (swap("1\nroot", "root"), 4, "a frame's number"),
     "number off": (swap("2\nroot", "3\nroot"), 8, "frame number 2"),
-    "number broken": (swap("2\nroot", "2.0\nroot"), 8, "frame number 2"),
     "bone gone": (swap("lower 40.0\n", ""), 7, "lower in frame 1"),
     "bone twice": (swap("lower 40.0", "upper 1 2 3"), 7, "its next bone"),
-    "unknown bone": (swap("lower 40.0", "tail 40.0"), 7, "its next bone"),
     "bone that never moves": (swap("lower 40.0", "clavicle 40.0"), 7, "its next bone"),
     "values too few": (swap("10.0 20.0 30.0", "10.0 20.0"), 6, "the 3 values of upper in frame 1"),
-    "values too many": (swap("lower 40.0", "lower 40.0 1"), 7, "the 1 values of lower in frame 1"),
     "NaN": (swap("20.0", "nan"), 6, "the 3 values of upper in frame 1"),
-    "infinity": (swap("20.0", "inf"), 6, "the 3 values of upper in frame 1"),
-    "word": (swap("20.0", "2O.0"), 6, "the 3 values of upper in frame 1"),
     "cut in a frame": (lambda text: text[: text.rindex("lower")], 11, "lower in frame 2"),
-    "cut in a bone": (lambda text: text[: text.rindex("30.0")], 10, "the 3 values of upper"),
-    "a late head": (lambda text: text + ":DEGREES\n", 12, "frame number 3"),
 }
 
 
@@ -351,21 +316,6 @@ def test_hdm05_needs_the_actors_own_skeleton(tmp_path):
     with pytest.raises(SjepaError, match="needs its actor's skeleton HDM_mm.asf, beside") as said:
         read(path)
     assert str(path) in str(said.value)
-
-
-def test_hdm05_refuses_another_skeleton(tmp_path):
-    path, _ = recording(tmp_path)
-    asf = tmp_path / "HDM_mm.asf"
-    write(asf, asf.read_text().replace("thorax lowerneck", "upperback lowerneck"))
-    found = "parent of 'lowerneck' is: thorax; found: upperback"
-    with pytest.raises(SjepaError, match=found) as said:
-        read(path)
-    assert str(asf) in str(said.value)
-
-
-def test_hdm05_other_classes_are_left_out(tmp_path):
-    (left,) = read(tmp_path / "HDM_bd_cartwheelLHandStart1Reps_001_120.amc")
-    assert isinstance(left, LeftOut) and "cartwheelLHandStart1Reps is none" in left.why
 
 
 def test_hdm05_files(tmp_path):

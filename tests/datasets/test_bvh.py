@@ -120,12 +120,6 @@ def test_two_bones_by_hand(tmp_path):
     ], atol=1e-12)
 
 
-def test_positions_replace_the_offset_along_their_axis(tmp_path):
-    joints = [ARM[0], ("knee", 0, (1, 10, 2), ["Yposition"])]
-    bvh = read_bvh(write(tmp_path / "a.bvh", bvh_text(joints, [[0, 0, 0, 0, 0, -4]])))
-    np.testing.assert_array_equal(bvh.positions[0, 1], [1, -4, 2])
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_any_tree_and_order_equals_the_literal_way(tmp_path, seed):
     joints, values = random_motion(seed)
@@ -156,11 +150,6 @@ def test_legal_spellings_read_the_same(tmp_path, change):
     np.testing.assert_array_equal(plain.positions, other.positions)
 
 
-def test_names_may_hold_blanks_and_other_scripts(tmp_path):
-    text = bvh_text(ARM, [[0] * 6]).replace("knee", "左 ひざ")
-    assert read_bvh(write(tmp_path / "a.bvh", text)).joints[1] == "左 ひざ"
-
-
 def swap(old: str, new: str, count: int = 1):
     def change(text: str) -> str:
         assert old in text
@@ -171,37 +160,25 @@ def swap(old: str, new: str, count: int = 1):
 
 FAULTS = {  # what is done to the file, the line that must be named, part of what was expected there
     "empty": (lambda text: "", 1, "HIERARCHY"),
-    "another format": (lambda text: "3\n1\n", 1, "HIERARCHY"),
     "no root": (swap("ROOT hip", "JOINT hip"), 2, "ROOT and a name"),
     "nameless joint": (swap("JOINT knee", "JOINT"), 6, "JOINT and a name, End Site, or } to end"),
     "name twice": (swap("JOINT ankle", "JOINT hip"), 10, "a name of its own"),
-    "unclosed": (lambda text: text[: text.index("JOINT knee")], 6, "or } to end hip"),
     "brace gone": (swap("}\nMOTION", "MOTION"), 20, "or } to end hip"),
-    "brace too many": (swap("MOTION", "}\nMOTION"), 21, "MOTION after the only ROOT"),
     "second root": (swap("MOTION", "ROOT b\nMOTION"), 21, "MOTION after the only ROOT"),
     "offset of two": (swap("0.0 10.0 0.0", "0.0 10.0"), 8, "OFFSET of knee and three numbers"),
-    "offset of NaN": (swap("10.0", "nan"), 8, "OFFSET of knee"),
     "no offset": (swap("OFFSET 0.0 10.0 0.0\n", ""), 8, "OFFSET of knee"),
-    "channel unknown": (swap("Yrotation", "Wrotation"), 9, "CHANNELS of knee"),
     "channel twice": (swap("Zrotation X", "Xrotation X"), 5, "CHANNELS of hip"),
     "channel count": (swap("CHANNELS 5", "CHANNELS 6"), 5, "CHANNELS of hip"),
     "no motion": (lambda text: text[: text.index("MOTION")], 21, "MOTION"),
-    "no frames line": (swap("Frames:\t3\n", ""), 22, "Frames: and their number"),
     "no frames": (swap("Frames:\t3", "Frames:\t0"), 22, "1 to 100000"),
-    "many frames": (swap("Frames:\t3", "Frames:\t999999999"), 22, "1 to 100000"),
     "time of zero": (swap("0.02", "0"), 23, "Frame Time:"),
-    "time of NaN": (swap("0.02", "nan"), 23, "Frame Time:"),
     "cut after a frame": (lambda text: text[:-10], 26, "the 6 numbers of a frame"),
     "frame gone": (lambda text: text[: text.rindex("1.0 2.0")], 26, "3 frames"),
     "frame too many": (lambda text: text + "0 0 0 0 0 0\n", 27, "the end of the file"),
     "five numbers": (swap("90.0 0.0 ", "90.0 "), 25, "the 6 numbers of a frame"),
-    "seven numbers": (swap("90.0 0.0 ", "90.0 0.0 1 "), 25, "the 6 numbers of a frame"),
     "a word": (swap("90.0", "ninety"), 25, "the 6 numbers of a frame"),
     "NaN": (swap("90.0", "NaN"), 25, "the 6 numbers of a frame"),
-    "infinity": (swap("90.0", "-inf"), 25, "the 6 numbers of a frame"),
-    "a million and more": (swap("90.0", "1e7"), 25, "the 6 numbers of a frame"),
     "Python's spelling": (swap("90.0", "9_0.0"), 25, "the 6 numbers of a frame"),
-    "other digits": (swap("90.0", "٩٠"), 25, "the 6 numbers of a frame"),
 }
 
 
@@ -218,12 +195,6 @@ def test_faults_are_named_with_their_line(tmp_path, fault):
     message = f"{path}, line {line}: expected {error.expected}, found {error.found}"
     assert str(error) == message and isinstance(error, SjepaError)
     assert str(pickle.loads(pickle.dumps(error))) == message  # workers send it to their parent
-
-
-def test_a_file_without_channels_has_no_motion(tmp_path):
-    path = write(tmp_path / "a.bvh", bvh_text([("hip", -1, (0, 0, 0), [])], [[]]))
-    with pytest.raises(TextFormatError, match="line 11: expected at least one channel"):
-        read_bvh(path)
 
 
 @fuzz
@@ -290,16 +261,6 @@ def test_bandai_refuses_another_skeleton_or_rate(tmp_path, change, said):
 def test_bandai_leaves_out_the_content_without_a_class(tmp_path):
     (left,) = read(tmp_path / "dataset-1_dance-long_normal_001.bvh")
     assert isinstance(left, LeftOut) and "dance-long" in left.why
-
-
-def test_bandai_files_are_in_the_order_of_their_names(tmp_path):
-    names = ["dataset-2_run_old_002.bvh", "dataset-1_walk_sad_001.bvh", "dataset-2_bow_sad_001.bvh"]
-    for name, folder in zip(names, ("a", "c/d", "b"), strict=True):
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / name).touch()
-    (tmp_path / "README.md").touch()
-    assert [path.name for path in bandai.files(tmp_path)] == sorted(names)
-    assert bandai.files(tmp_path / "nowhere") == []
 
 
 @pytest.mark.parametrize("name", [

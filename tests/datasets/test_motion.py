@@ -7,17 +7,17 @@ import pytest
 from formats import damaged, fuzz, raw_samples, survives
 from hypothesis import given
 from hypothesis import strategies as st
-from test_bvh import ALL, actor, bvh_text
+from test_bvh import ALL, bvh_text
 from test_kindergator import csv_text
 
 from sjepa import read_motion, synthetic
-from sjepa.clips import center_on_spine, check_clip, standing_height
+from sjepa.clips import center_on_spine, standing_height
 from sjepa.datasets.formats.bvh import CONVENTIONS, NEEDED
 from sjepa.datasets.formats.mediapipe import mediapipe_clip
 from sjepa.datasets.layouts import LAYOUTS, face_camera
 from sjepa.datasets.sources import bandai, kindergator
 from sjepa.errors import SjepaError
-from sjepa.skeleton import NTU25, NTU_JOINTS
+from sjepa.skeleton import NTU_JOINTS
 
 BANDAI, LANDMARKS = LAYOUTS["bandai21"], LAYOUTS["mediapipe33"]
 
@@ -64,14 +64,6 @@ def centred(person: np.ndarray) -> np.ndarray:
 
 
 # --- BVH -----------------------------------------------------------------------------------------
-
-
-def test_bandai_files_read_as_the_sets_own_reader_has_them(tmp_path, monkeypatch):
-    joints, values = actor(3)
-    path = tmp_path / "dataset-2_wave-left-hand_active_011.bvh"
-    path.write_text(bvh_text(joints, values))
-    monkeypatch.setattr("sjepa.clips.TALLEST", 30)  # its joints are tossed at random
-    np.testing.assert_array_equal(read_motion(path), bandai.read(path, None)[0].positions)
 
 
 def test_open_samples_read_as_the_sets_own_readers_have_them():
@@ -190,16 +182,6 @@ def test_mediapipes_axes_by_hand():
     np.testing.assert_allclose(clip["spine mid"], 0, atol=1e-7)
 
 
-def test_a_mirrored_picture_is_a_mirrored_person(person):
-    x = as_mediapipe(person)
-    swap = [LANDMARKS.joints.index({"left": "right", "right": "left"}.get(word, word)
-                                   + joint[len(word):])
-            for joint in LANDMARKS.joints for word in [joint.split()[0]]]
-    mirrored = mediapipe_clip(x[:, swap] * (-1, 1, 1))
-    np.testing.assert_allclose(
-        mirrored, mediapipe_clip(x)[:, :, list(NTU25.flip_permutation)] * (-1, 1, 1), atol=1e-6)
-
-
 def points(frame, *more):
     return [dict(zip(("x", "y", "z"), p, strict=True), **dict(more)) for p in frame.tolist()]
 
@@ -306,8 +288,3 @@ def test_height_is_that_of_the_bones_whatever_the_pose(person):
     assert standing_height(0 * person) == 0
 
 
-def test_a_checked_clip_is_the_clip(person):
-    clip = person.astype(np.float32)
-    np.testing.assert_array_equal(check_clip(clip, "a"), clip[:, None])
-    two = np.stack([clip, 0 * clip], 1)
-    np.testing.assert_array_equal(check_clip(two.tolist(), "a"), two)

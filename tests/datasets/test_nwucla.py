@@ -57,14 +57,6 @@ def test_other_text_is_no_clip(tmp_path, text, said):
     assert str(tmp_path / NAME) in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-def test_positions_that_are_none(tmp_path, value):
-    x = clip()
-    x[1, 2, 1] = value
-    with pytest.raises(SjepaError, match="expected finite positions in metres"):
-        read(write(tmp_path / NAME, x.tolist()))
-
-
 @pytest.mark.parametrize("label, said", [
     (0, "label 0, expected 1 to 10"), (11, "label 11, expected 1 to 10"),
     ("ten", "label ten, expected 1 to 10"), (9, "label 9, expected 10, which the name says"),

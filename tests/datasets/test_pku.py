@@ -93,15 +93,6 @@ def test_what_the_names_say(tmp_path):
     assert said == ("A03N12-R_001", 8, 12, 3, 1, 3)
 
 
-def test_the_first_300_rows(tmp_path):
-    x = people(700)
-    long, gone = one(tmp_path, x, [(1, 10, 660), (2, 350, 700)])
-    np.testing.assert_array_equal(long.positions, x[10:310])
-    x[350:655] = 0
-    _, gone = one(tmp_path, x, [(1, 10, 660), (2, 350, 700)])
-    assert isinstance(gone, LeftOut) and "nobody is there in its first 300 frames" in gone.why
-
-
 def test_what_is_left_out_and_why(tmp_path):
     x = people(40)
     x[20:30] = 0
@@ -144,16 +135,6 @@ def test_dense_labels_have_no_place_for_the_ten(tmp_path):
     assert one(tmp_path, people(9), cuts, "A01N01-L")[1].label == 11
     with pytest.raises(TextFormatError, match="label.A01N01-L.txt, line 2: .*41 action ids.*'12'"):
         read(tmp_path, 2, pku2_labels="dense")
-
-
-@pytest.mark.parametrize("text", [
-    "7, 2, 6, 1\n 8 ,3 ,5 ,2 \n", "7,2,6,1\r\n8,3,5,2\r\n", "7,2,6,0\n8,3,5,-3.5",
-    "\t7,2,6,9\n8,3,5,1\n\n \n",
-])
-def test_label_rows_with_blanks_and_any_confidence(tmp_path, text):
-    write_video(tmp_path, "0001-L", people(9), [])
-    (tmp_path / "label" / "0001-L.txt").write_bytes(text.encode())
-    assert [(item.label, len(item.positions)) for item in read(tmp_path)] == [(6, 4), (7, 2)]
 
 
 # --- finding ------------------------------------------------------------------------------------
@@ -237,19 +218,6 @@ def test_the_published_rule():
     assert tests["xsub"][-1] == "0334-R" and {name[-1] for name in tests["xview"]} == {"L"}
 
 
-@pytest.mark.parametrize("name", ["cross_subject.txt", "cross-subject.txt", "Cross_Subject.txt"])
-@pytest.mark.parametrize("text", [
-    "Training videos:\n0001-L,0001-M , 0001-R,0290-M, \nValidataion videos:\n 0291-L, 0291-M,,\n",
-    "Training videos: \r\n0290-M, 0001-R, 0001-M, 0001-L\r\nValidation:\r\n0291-M,0291-L,\r\n\r\n",
-])
-def test_split_files_as_people_have_them(tmp_path, name, text, capsys):
-    write_set(tmp_path, 1, frames=1)
-    (tmp_path / "Split" / "cross-subject.txt").unlink()
-    (tmp_path / name).write_bytes(text.encode())
-    assert lists(tmp_path, 1)["xsub"] == ["0001-L", "0001-M", "0001-R", "0290-M"]
-    assert capsys.readouterr().err == "pku1: 6 videos, the owners have 1076\n"
-
-
 def test_odd_but_harmless_is_said(tmp_path, capsys):
     write_set(tmp_path, 1, frames=1)
     write_split(tmp_path / "Split" / "cross-subject.txt", ["0291-L", "0001-L"], ["0001-M"])
@@ -266,14 +234,9 @@ def test_odd_but_harmless_is_said(tmp_path, capsys):
 SPLIT_FAULTS = {
     "both": ("T\nA01N01-L, A01N01-M\nV\nA01N01-M,A01N02-R\n", "1 videos in both lists, A01N01-M"),
     "not there": ("T\nA01N01-L, A09N09-M\nV\nA08N01-L\n", "lists 2 videos that are .*, A08N01-L"),
-    "empty": ("", "line 1: expected four lines"),
     "one list": ("T\nA01N01-L\n", "line 3: expected four lines.*end of the file"),
-    "no headers": ("A01N01-L\nA01N01-M\n", "line 3: expected four"),
     "a header less": ("A01N01-L\nV\nA01N01-M\nX\n", "line 2: expected names of videos"),
-    "five lines": ("T\nA01N01-L\nV\nA01N01-M\nA01N02-R\n", "line 5: expected four lines"),
     "blank line": ("T\n\nA01N01-L\nV\nA01N01-M\n", "line 2: .*a blank line"),
-    "empty list": ("T\nA01N01-L\nV\n , ,\n", "line 4: expected names of videos"),
-    "phase I names": ("T\nA01N01-L, 0001-L\nV\nA01N01-M\n", "line 2: .*like A01N01-L, .*'0001-L'"),
     "with suffix": ("T\nA01N01-L.txt\nV\nA01N01-M\n", "line 2: .*found 'A01N01-L.txt'"),
 }
 
@@ -334,27 +297,13 @@ def edit(line: int, new: str, field: int | None = None):
 
 ROW_FAULTS = {  # of a file of four rows
     "empty": (lambda t: "", 1, "150 numbers", "the end of the file"),
-    "blank": (lambda t: "\n \n", 1, "150 numbers", "the end of the file"),
     "one endless line": (lambda t: t.replace("\n", " "), 1, "150 numbers", "600 fields"),
-    "a number less": (edit(2, "", 149), 2, "150 numbers", "149 fields"),
     "a number more": (edit(4, "1 1", 0), 4, "150 numbers", "151 fields"),
-    "one body": (lambda t: "\n".join(" ".join(r.split()[:75]) for r in t.splitlines()), 1,
-                 "150 numbers", "75 fields"),
     "cut in a row": (lambda t: t[: len(t) * 5 // 8], 3, "150 numbers", "fields"),
-    "cut in a number": (lambda t: t.rstrip() + "e-", 4, "150 numbers", "e-'"),
     "blank line": (edit(2, ""), 2, "150 numbers", "a blank line"),
     "nan": (edit(3, "NaN", 7), 3, "150 numbers", "'NaN'"),
-    "inf": (edit(3, "-inf", 7), 3, "150 numbers", "'-inf'"),
-    "overflow": (edit(1, "1e999", 7), 1, "150 numbers", "'1e999'"),
     "millimetres": (edit(2, "3012.5", 149), 2, "metres, each below 1000", "'3012.5'"),
     "a word": (edit(2, "left", 0), 2, "150 numbers", "'left'"),
-    "two points": (edit(2, "1.2.3", 0), 2, "150 numbers", "'1.2.3'"),
-    "stuck together": (edit(2, "1-2", 0), 2, "150 numbers", "'1-2'"),
-    "underscore": (edit(2, "1_0", 0), 2, "150 numbers", "'1_0'"),
-    "hexadecimal": (edit(2, "0x1p3", 0), 2, "150 numbers", "'0x1p3'"),
-    "commas": (lambda t: t.replace(" ", ","), 1, "150 numbers", "1 fields"),
-    "a comment": (lambda t: "# rows\n" + t, 1, "150 numbers", "2 fields"),
-    "labels": (lambda t: "1,2,3,4\n", 1, "150 numbers", "1 fields"),
 }
 
 
@@ -370,15 +319,10 @@ def test_fault_in_a_skeleton_is_named_with_its_line(tmp_path, fault):
 
 
 LABEL_FAULTS = {
-    "empty": (b"", 1), "binary": (b"\x89PNG\r\n", 1), "three fields": (b"1,2,3,1\n1,2,3\n", 2),
-    "five fields": (b"1,2,3,1,1\n", 1), "blanks for commas": (b"1 2 3 1\n", 1),
+    "empty": (b"", 1), "three fields": (b"1,2,3,1\n1,2,3\n", 2), "five": (b"1,2,3,1,1\n", 1),
     "action 0": (b"0,2,3,1\n", 1), "action 52": (b"1,2,3,1\n52,2,3,1\n", 2),
     "a fraction": (b"1,2.5,3,1\n", 1), "a negative frame": (b"1,-2,3,1\n", 1),
-    "a huge frame": (b"1,2,99999999999,1\n", 1), "a word": (b"1,two,3,1\n", 1),
-    "nan": (b"1,nan,3,1\n", 1), "other digits": ("1,2,٣,1\n".encode(), 1),
-    "superscripts": (b"1,2,3\xb2,1\n", 1), "confidence a word": (b"1,2,3,high\n", 1),
-    "confidence missing": (b"1,2,3,\n", 1), "blank line": (b"1,2,3,1\n\n1,4,5,1\n", 2),
-    "cut": (b"1,2,3,1\n2,5", 2), "a header": (b"action,start,end,confidence\n1,2,3,1\n", 1),
+    "confidence a word": (b"1,2,3,high\n", 1), "blank line": (b"1,2,3,1\n\n1,4,5,1\n", 2),
 }
 
 

@@ -56,14 +56,6 @@ def test_smaller_shares_are_inside_larger_ones_and_seeds_differ():
     assert len(large & other) < 32
 
 
-def test_the_choice_does_not_lean_on_the_order_of_the_clips():
-    store = fake([1000])
-    shuffled = np.random.default_rng(0).permutation(1000)
-    a, b = (labelled_subset(store, t, 0.3, 3) for t in (np.arange(1000), shuffled))
-    assert a.tolist() == b.tolist()
-    assert abs(a.mean() - 499.5) < 5 * 289 / np.sqrt(300)
-
-
 def test_only_training_clips_of_the_store(store, tmp_path):
     train, test = split("synthetic/xsub", store)
     kept = labelled_subset(store, train, 0.4, 0)

@@ -7,7 +7,7 @@ import pytest
 
 from sjepa import synthetic as syn
 from sjepa.datasets.layouts import LAYOUTS
-from sjepa.skeleton import NTU25, NTU_PARENTS
+from sjepa.skeleton import NTU_PARENTS
 from sjepa.synthetic import (
     ACTIONS,
     LEFT_HANDED,
@@ -18,7 +18,6 @@ from sjepa.synthetic import (
     generate_clip,
     generate_performance,
     iterate_clips,
-    mannequin,
 )
 
 CHILD = np.array([k for k, parent in enumerate(NTU_PARENTS) if parent >= 0])
@@ -68,27 +67,10 @@ def test_iterator_gives_the_clips_of_generate_clip_whatever_else_it_makes():
         np.testing.assert_array_equal(clip, alone)
 
 
-@pytest.mark.parametrize("changed", [dict(seed=1), dict(rep=1), dict(subject=7), dict(action=4)])
-def test_every_argument_changes_the_performance(changed):
-    base = dict(action=3, subject=6, rep=0, seed=0)
-    a, b = generate_performance(**base), generate_performance(**(base | changed))
-    assert a.shape != b.shape or np.abs(a - b).max() > 0.02
-
-
-def test_subjects_keep_their_bones_under_every_seed():
-    a, b = generate_performance(0, 5, seed=0), generate_performance(9, 5, rep=3, seed=1)
-    np.testing.assert_allclose(bones(a)[0], bones(b)[0], atol=1e-9)
-
-
 @pytest.mark.parametrize("bad", [(len(ACTIONS), 0, 0), (0, SUBJECTS, 0), (0, 0, 3), (-1, 0, 0)])
 def test_numbers_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="is not in 0"):
         generate_clip(*bad)
-
-
-def test_names_follow_the_scheme_of_ntu():
-    (info, _), *_ = iterate_clips(subjects=[11], actions=[21], views=(2,))
-    assert info.name == "S001C003P012R001A022"
 
 
 # --- bodies -------------------------------------------------------------------------------------
@@ -145,25 +127,12 @@ def test_feet_stay_on_the_floor(number):
             assert slide.max() < 0.03, "a planted foot slides"
 
 
-def test_a_jump_leaves_the_floor_with_both_feet_and_a_kick_with_one():
-    jump = generate_performance(action("jump"), 3)[:, 0, [14, 18], 1]
-    assert (jump.min(1) - jump.min()).max() > 0.05
-    kick = generate_performance(action("kick"), 0)[:, 0, [14, 18], 1]
-    assert np.ptp(kick[:, 1]) > 0.2 > 0.03 > np.ptp(kick[:, 0])
-
-
 def test_motion_is_smooth():
     """Nothing snaps: a throwing hand reaches some 200 m/s², an elbow that flips over 400."""
     for number in range(len(ACTIONS)):
         for subject in (2, 14, 21):
             jolt = np.diff(generate_performance(number, subject), 2, axis=0) * syn.FRAME_RATE**2
             assert np.linalg.norm(jolt, axis=-1).max() < 300, ACTIONS[number]
-
-
-def test_sitting_down_ends_low_and_standing_up_starts_low():
-    sit = generate_performance(action("sit down"), 4)[:, 0, 0, 1]
-    stand = generate_performance(action("stand up"), 4)[:, 0, 0, 1]
-    assert sit[0] - sit[-1] > 0.25 and stand[-1] - stand[0] > 0.25
 
 
 # --- sides --------------------------------------------------------------------------------------
@@ -189,25 +158,7 @@ def test_left_handed_subjects_use_the_left_hand(name):
         assert busier_hand(subject, name) == ("left" if subject in LEFT_HANDED else "right")
 
 
-def test_mirrored_poses_give_mirrored_bodies():
-    rng = np.random.default_rng(0)
-    pose = syn.REST + 0.1 * rng.standard_normal((5, 1, mannequin.WIDTH))
-    place = np.zeros((1, 3)), np.zeros(1)
-    lengths = syn.body(6).lengths[None]
-    mirrored = syn.joint_positions(mannequin.mirror(pose), lengths, *place)
-    whole = syn.joint_positions(pose, lengths, *place) * (-1, 1, 1)
-    expected = whole[:, :, NTU25.flip_permutation]
-    np.testing.assert_allclose(mirrored, expected, atol=1e-9)
-
-
 # --- two people ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("number", range(len(ACTIONS)), ids=ACTIONS)
-def test_number_of_bodies(number):
-    people = 2 if ACTIONS[number] in TWO_PERSON else 1
-    clip = generate_clip(number, 13, 1)
-    assert clip.dtype == np.float32 and clip.shape[1:] == (people, 25, 3)
 
 
 @pytest.mark.parametrize("number", PAIRED, ids=[ACTIONS[k] for k in PAIRED])
@@ -254,12 +205,6 @@ def test_views_are_rigid_rotations_of_one_another(number):
         assert abs(yaw - nominal) < 15 and yaw != nominal
 
 
-def test_people_stand_before_the_camera():
-    for _, clip in iterate_clips(subjects=[2, 7]):
-        assert 1.5 < clip[..., 2].min() and clip[..., 2].max() < 4.8
-        assert -1.3 < clip[..., 1].min() and np.abs(clip[..., 0]).max() < 2
-
-
 def test_noise_is_small_correlated_in_time_and_worse_behind_the_body():
     near, far, steps = [], [], []
     for subject in range(12):
@@ -276,17 +221,6 @@ def test_noise_is_small_correlated_in_time_and_worse_behind_the_body():
     assert 0.001 < np.mean(near) < 0.02
     assert np.mean(far) > 1.2 * np.mean(near)
     assert np.mean(steps) < 1.0  # white noise has 1.41
-
-
-def test_some_joints_freeze():
-    frozen = 0
-    for subject in range(12):
-        for noise in (True, False):
-            clip = np.delete(generate_clip(8, subject, 1, noise=noise), [14, 15, 18, 19], axis=2)
-            still = (np.diff(clip, axis=0) == 0).all(-1).any()  # feet do stand still
-            frozen += int(still)
-            assert noise or not still
-    assert 3 <= frozen
 
 
 def test_clips_differ_in_length_and_idle_time():

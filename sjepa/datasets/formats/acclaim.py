@@ -13,19 +13,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NoReturn
 
 import numpy as np
 
 from sjepa.datasets.formats.bvh import rotations
 from sjepa.datasets.text import MAX_FRAMES, TextFile, read_text
 
-MAX_BONES = 1000
 MAX_BYTES = 1 << 20  # 1 MiB; a skeleton of 30 bones has 7 kB
 _INCH = 0.0254  # metres; lengths divided by the `length` of `:units` are inches
-_BONE_KEYS = {"id", "name", "direction", "length", "axis", "dof", "limits", "bodymass", "cofmass"}
 
 
 @dataclass(frozen=True)
@@ -74,19 +70,22 @@ def read_asf(path: str | os.PathLike) -> Skeleton:
     """
     text = read_text(path, MAX_BYTES)
     sections = _sections(text)
-    units = _Fields(text, sections["units"], {"mass", "length", "angle"})
-    (length,) = units.numbers("length", "the unit of length, positive", 1)
+    units = _fields(text, sections["units"], "length", "angle")
+    (length,) = text.numbers(*units["length"], 1, "the unit of length, positive")
     if length < 1e-6:
-        units.fail("length", "the unit of length, positive")
-    if units.words("angle") != ["deg"]:
-        units.fail("angle", "angle deg")
+        text.fail(units["length"][0], "the unit of length, positive", str(length))
+    if units["angle"][1] != ["deg"]:
+        text.fail(units["angle"][0], "angle deg", repr(" ".join(units["angle"][1])))
     bones = {"root": _root(text, sections["root"])}
-    for rows in _blocks(text, sections["bonedata"]):
-        bone = _bone(text, rows)
-        if bone.name in bones or len(bones) > MAX_BONES:
-            expected = f"at most {MAX_BONES} bones, each with a name of its own"
-            text.fail(rows[0][0], expected, bone.name)
-        bones[bone.name] = bone
+    block: _Rows = []
+    for line, words in sections["bonedata"]:
+        if words == ["end"] and block:
+            bone = _bone(text, block)
+            if bone.name in bones:
+                text.fail(block[0][0], "a name of its own for each bone", bone.name)
+            bones[bone.name], block = bone, []
+        elif words != ["begin"] and not words[0].startswith("("):  # those are more of the limits
+            block.append((line, words))
     return Skeleton(_in_order(text, bones, sections["hierarchy"]), _INCH / length)
 
 
@@ -104,106 +103,64 @@ def _sections(text: TextFile) -> dict[str, _Rows]:
     return sections
 
 
-class _Fields:
-    """Rows of a key and its values."""
-
-    def __init__(self, text: TextFile, rows: _Rows, keys: set[str]) -> None:
-        self.text, self.first, self.rows = text, rows[0][0], {}
-        for line, (word, *values) in rows:
-            key = word.lower()
-            if key in self.rows or key not in keys:
-                text.fail(line, f"one of {', '.join(sorted(keys))}, each once", repr(word))
-            self.rows[key] = line, values
-
-    def words(self, key: str) -> list[str]:
-        return self.rows.get(key, (0, []))[1]
-
-    def numbers(self, key: str, expected: str, count: int) -> list[float]:
-        line, words = self.rows.get(key, (self.first, []))
-        return self.text.numbers(line, words, count, expected)
-
-    def fail(self, key: str, expected: str) -> NoReturn:
-        line, words = self.rows.get(key, (self.first, ["nothing"]))
-        self.text.fail(line, expected, repr(" ".join(words)))
+def _fields(text: TextFile, rows: _Rows, *needed: str) -> dict[str, tuple[int, list[str]]]:
+    """Line number and values of each key; those that are needed are there."""
+    fields = {key.lower(): (line, values) for line, (key, *values) in rows}
+    for key in needed:
+        if key not in fields:
+            text.fail(rows[0][0], f"a line of {', '.join(needed)} each", f"none of {key}")
+    return fields
 
 
 def _root(text: TextFile, rows: _Rows) -> Bone:
-    fields = _Fields(text, rows, {"order", "axis", "position", "orientation"})
-    position = fields.numbers("position", "the root's position, three numbers", 3)
-    if any(fields.numbers("orientation", "the root's orientation, 0 0 0", 3)):
-        # Readers differ in what another one means, and no known file has one.
-        fields.fail("orientation", "the root's orientation, 0 0 0")
-    order = tuple(word.lower() for word in fields.words("order"))
+    fields = _fields(text, rows, "order", "position", "orientation")
+    position = text.numbers(*fields["position"], 3, "the root's position, three numbers")
+    # Readers differ in what another orientation means, and no known file has one.
+    line, expected = fields["orientation"][0], "the root's orientation, 0 0 0"
+    if any(text.numbers(*fields["orientation"], 3, expected)):
+        text.fail(line, expected, repr(" ".join(fields["orientation"][1])))
+    order = tuple(word.lower() for word in fields["order"][1])
     if sorted(order) != ["rx", "ry", "rz", "tx", "ty", "tz"]:
-        fields.fail("order", "the root's order, of TX TY TZ RX RY RZ")
+        text.fail(fields["order"][0], "the root's order, of TX TY TZ RX RY RZ", " ".join(order))
     return Bone("root", -1, np.array(position), np.eye(3), order)
-
-
-def _blocks(text: TextFile, rows: _Rows) -> Iterator[_Rows]:
-    """The rows between each `begin` and its `end`."""
-    block: _Rows | None = None
-    for line, words in rows:
-        if (words == ["begin"]) != (block is None):
-            text.fail(line, "begin" if block is None else "end before begin", " ".join(words))
-        if words == ["begin"]:
-            block = []
-        elif words == ["end"]:
-            yield block or [(line, words)]
-            block = None
-        else:
-            block.append((line, words))
-    if block is not None:
-        text.fail(len(text.lines), "end of the last begin", "the end of the file")
 
 
 def _bone(text: TextFile, rows: _Rows) -> Bone:
     """A bone whose parent is not known yet."""
-    rows = [row for row in rows if not row[1][0].startswith("(")]  # more of the limits
-    fields = _Fields(text, rows, _BONE_KEYS)
-    name = " ".join(fields.words("name"))
-    if not name or " " in name:
-        fields.fail("name", "the name of a bone")
+    fields = _fields(text, rows, "name", "direction", "length", "axis")
+    name = " ".join(fields["name"][1])
     expected = f"direction of {name}, three numbers and not all 0"
-    direction = np.array(fields.numbers("direction", expected, 3))
+    direction = np.array(text.numbers(*fields["direction"], 3, expected))
     if np.linalg.norm(direction) < 1e-6:
-        fields.fail("direction", expected)
-    (length,) = fields.numbers("length", f"length of {name}", 1)
+        text.fail(fields["direction"][0], expected, "0 0 0")
+    (length,) = text.numbers(*fields["length"], 1, f"length of {name}")
     expected = f"axis of {name}, three angles and an order such as XYZ"
-    *angles, order = fields.words("axis") or ["none"]
-    if len(angles) != 3 or sorted(order.lower()) != ["x", "y", "z"]:
-        fields.fail("axis", expected)
-    angles = text.numbers(fields.rows["axis"][0], angles, 3, expected)
+    line, (*angles, order) = fields["axis"][0], fields["axis"][1] or ["nothing"]
+    if sorted(order.lower()) != ["x", "y", "z"]:
+        text.fail(line, expected, repr(order))
+    angles = text.numbers(line, angles, 3, expected)
     axes = rotations(order.lower()[::-1], np.array([angles[::-1]]))[0]
-    channels = tuple(word.lower() for word in fields.words("dof"))
+    line, words = fields.get("dof", (line, []))
+    channels = tuple(word.lower() for word in words)
     if not set(channels) <= {"rx", "ry", "rz"} or len(set(channels)) != len(channels):
-        fields.fail("dof", f"dof of {name}, each of rx ry rz at most once")
+        text.fail(line, f"dof of {name}, each of rx ry rz at most once", " ".join(words))
     return Bone(name, -1, direction / np.linalg.norm(direction) * length, axes, channels)
 
 
 def _in_order(text: TextFile, bones: dict[str, Bone], rows: _Rows) -> tuple[Bone, ...]:
-    """The bones with their parents, depth first, sisters as the file lists them."""
-    parents: dict[str, str] = {}
-    children: dict[str, list[str]] = {name: [] for name in bones}
-    for line, (parent, *below) in (row for block in _blocks(text, rows) for row in block):
-        for name in (parent, *below):
-            if name not in bones:
-                text.fail(line, "the name of a bone of :bonedata", repr(name))
-        for name in below:
-            if name in parents or name == "root":
-                text.fail(line, "one parent for every bone and none for the root", f"{name} again")
-            parents[name] = parent
-        children[parent] += below
-    ordered: list[Bone] = []
-    indices: dict[str, int] = {}
-    waiting = ["root"]
-    while waiting:
-        name = waiting.pop()
-        indices[name] = len(ordered)
-        ordered.append(replace(bones[name], parent=indices.get(parents.get(name, ""), -1)))
-        waiting += reversed(children[name])
-    if lost := sorted(set(bones) - set(indices)):
+    """The bones with their parents, as the tree lists them, parents first."""
+    ordered = {"root": bones["root"]}
+    for line, (parent, *children) in rows:
+        if parent in ("begin", "end") and not children:
+            continue
+        for child in children or [parent]:
+            if parent not in ordered or child not in bones or child in ordered:
+                text.fail(line, "bones of :bonedata, each once, below one that is listed already",
+                          f"{parent} {child}")
+            ordered[child] = replace(bones[child], parent=list(ordered).index(parent))
+    if lost := sorted(set(bones) - set(ordered)):
         text.fail(rows[0][0], "a way from the root to every bone", f"none to {lost[0]}")
-    return tuple(ordered)
+    return tuple(ordered.values())
 
 
 def read_amc(path: str | os.PathLike, skeleton: Skeleton) -> np.ndarray:

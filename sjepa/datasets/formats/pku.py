@@ -95,7 +95,7 @@ def _kind(path: Path, raw: Path) -> str:
     if len(line.split()) == COLUMNS:
         return "skeleton"
     raise SjepaError(f"{path.parent} holds neither rows of {COLUMNS} numbers nor rows of four "
-                     "fields: call the two folders «skeleton» and «label»")
+                     "fields: call the two folders “skeleton” and “label”")
 
 
 def files(raw: Path, phase: int) -> list[Video]:

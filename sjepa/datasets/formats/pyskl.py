@@ -120,7 +120,7 @@ def source(path: Path, known: DatasetSpec | None) -> Source:
 
 
 def _sides(splits: dict, path: Path) -> dict[str, dict[str, str]]:
-    """Each clip's side in each split; `val` and `test` are one, `train` alone is of «default»."""
+    """Each clip's side in each split; `val` and `test` are one, `train` alone is of “default”."""
     sides: dict[str, dict[str, str]] = {}
     for key, clips in splits.items():
         match = _SIDE.fullmatch(str(key))

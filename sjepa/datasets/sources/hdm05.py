@@ -99,8 +99,8 @@ SPEC = DatasetSpec(
         288, 17_951, "3a618b82e94e64a81f0dde3f956c2bb67b2bfce4e97e082267cc0e3f293f6fa3"),
     origin=Origin(
         "HDM05, 11 classes", "http://resources.mpi-inf.mpg.de/HDM05/", "CC BY-SA 3.0",
-        "share and adapt it, with attribution and under the same licence; say «The data used in "
-        "this project was obtained from HDM05.»",
+        "share and adapt it, with attribution and under the same licence; say “The data used in "
+        "this project was obtained from HDM05.”",
         "Müller, Röder, Clausen, Eberhardt, Krüger, Weber: Documentation Mocap Database HDM05, "
         "Technical report CG-2007-2, Universität Bonn, 2007",
         # A copy of the owners' cut files of these classes, with their ASF skeletons; the licence

@@ -103,7 +103,7 @@ SPEC = DatasetSpec(
         1_159, 194_523, "eef749dae6653ae2961b7542c8c005ac2a69b53fd726e332ebf6cbe4425e3a22"),
     origin=Origin(
         "Kinder-Gator", "https://github.com/hayeesha/Kinder-Gator", "no licence file",
-        "the authors offer it «for use in animation and whole-body recognition and interaction»; "
+        "the authors offer it “for use in animation and whole-body recognition and interaction”; "
         "half of the people are children, of whom only joints were published: use it for "
         "research, and ask the authors before passing it on",
         "Aloba et al.: Kinder-Gator: The UF Kinect Database of Child and Adult Motion, "
