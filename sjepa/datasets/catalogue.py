@@ -137,7 +137,7 @@ def load_store(name: str) -> Store:
         made = (f"`python -m sjepa.prepare {name} --raw DIR --out {home}`" if known else
                 "sjepa.datasets.write_store or sjepa.prepare; known without one are "
                 f"{', '.join(names())}")
-        raise SjepaError(f"no store of {name!r} in {home}: set SJEPA_DATA to the folder that "
+        raise SjepaError(f"no store of {name} in {home}: set SJEPA_DATA to the folder that "
                          f"holds it, or make it with {made}")
     return _make(known, home, folders)
 

@@ -114,9 +114,9 @@ def test_pretraining_knows_no_reader():
 
 
 def test_missing_data_says_where_and_how(home, tmp_path):
-    with pytest.raises(SjepaError, match="no store of 'nwucla'.*SJEPA_DATA.*sjepa.prepare nwucla"):
+    with pytest.raises(SjepaError, match="no store of nwucla.*SJEPA_DATA.*sjepa.prepare nwucla"):
         load_store("nwucla")
-    with pytest.raises(SjepaError, match="no store of 'mine' in .*write_store"):
+    with pytest.raises(SjepaError, match="no store of mine in .*write_store"):
         load_store("mine")
     with pytest.raises(SjepaError, match="unknown data set 'ucla'.*npz .* or one pyskl pickle"):
         prepare_store("ucla", tmp_path, tmp_path)
