@@ -17,12 +17,12 @@ from sjepa.datasets.splits import leaked_between, split
 from sjepa.device import computing, describe, peak_bytes, pick_device, precision_name
 from sjepa.errors import SjepaError, main_with_errors
 from sjepa.protocols.config import CONFIGS, EvaluateConfig, FuseConfig
-from sjepa.protocols.context import Context, Reading, Result, set_up
+from sjepa.protocols.context import Context, Reading, set_up
 from sjepa.protocols.finetune import run_finetune, run_semi, run_transfer
-from sjepa.protocols.fusion import Predictions, late_fusion, predictions_of, save_predictions
+from sjepa.protocols.fusion import late_fusion, predictions_of, save_predictions
 from sjepa.protocols.knn import run_knn, run_retrieval
 from sjepa.protocols.linear import run_linear
-from sjepa.protocols.metrics import interval
+from sjepa.protocols.metrics import share
 
 PROTOCOLS = {
     "linear": run_linear, "knn": run_knn, "retrieval": run_retrieval,
@@ -59,29 +59,15 @@ def coarse_readings(context: Context, readings: dict[str, Reading]) -> dict[str,
 
 def facts_of(context: Context) -> dict:
     """What a result states besides settings and readings."""
-    config, run = context.config, context.run
+    config, run, sides = context.config, context.run, (context.train, context.test, context.store)
     behind = run and {"run": run["run"], "settings": run["settings"],
                       "stage": run["stages"]["pretrain"] if context.trained else None}
     return {
         "dataset": config.dataset, "split": config.split, "method": context.method,
         "preset": context.pretraining.get("preset", "none"), "pretraining": behind,
         "seed": context.pretraining["seed"] if context.trained else config.seed,
-        "clips": {"train": len(context.train), "test": len(context.test),
-                  "store": len(context.store)},
+        "clips": dict(zip(("train", "test", "store"), map(len, sides), strict=True)),
     }
-
-
-def rows_of(result: Result, clips: Predictions, **facts) -> list[dict]:
-    """Readings as a result has them: one for each metric and part of the test clips."""
-    rows = []
-    for part, mask in clips.parts.items():
-        for metric, reading in result.readings.items():
-            right = reading.right[:, mask]
-            low, high = interval(right, clips.subjects[mask])
-            rows.append({"split": part, **facts, "metric": metric,
-                         "value": round(float(right.mean() * 100), 2), "low": round(low, 2),
-                         "high": round(high, 2), "n": right.size, "right": int(right.sum())})
-    return rows
 
 
 def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = "") -> dict:
@@ -120,8 +106,11 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
     stage = {"seconds": round(time.perf_counter() - begun + result.seconds, 2),
              "device": describe(device),
              "peak_bytes": max(peak_bytes(device) or 0, result.peak_bytes or 0) or None}
-    readings = rows_of(result, clips, protocol=protocol,
-                       **{name: facts[name] for name in ("method", "preset", "seed")})
+    named = {"protocol": protocol} | {key: facts[key] for key in ("method", "preset", "seed")}
+    readings = [{"split": part, **named, "metric": metric}
+                | share(reading.right[:, mask], clips.subjects[mask])
+                for part, mask in clips.parts.items()
+                for metric, reading in result.readings.items()]
     save_predictions(clips, result, config.folder / "scores")
     write_result(config.folder, protocol, settings, {"evaluate": stage}, readings, **facts,
                  started=started, command=command)
@@ -134,15 +123,12 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
-        prog="python -m sjepa.evaluate", description=__doc__,
-        epilog="`python -m sjepa.evaluate PROTOCOL --help` lists the settings of a protocol.")
-    parser.add_argument("protocol", choices=list(CONFIGS))
+    parser = argparse.ArgumentParser("python -m sjepa.evaluate", description=__doc__)
+    parser.add_argument("protocol", choices=list(CONFIGS), help="its --help lists its settings")
     protocol = parser.parse_args(argv[:1]).protocol
-    config_class = CONFIGS[protocol]
-    parser = command_line(f"python -m sjepa.evaluate {protocol}", config_class.__doc__,
-                          config_class)
-    config = make_config(config_class, command_params(parser.parse_args(argv[1:])))
+    settings = CONFIGS[protocol]
+    parser = command_line(f"python -m sjepa.evaluate {protocol}", settings.__doc__, settings)
+    config = make_config(settings, command_params(parser.parse_args(argv[1:])))
     evaluate(protocol, config, shlex.join(["python", "-m", "sjepa.evaluate", *argv]))
 
 

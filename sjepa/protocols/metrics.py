@@ -54,6 +54,13 @@ def interval(right: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
     return wilson(int(right.sum()), right.size)
 
 
+def share(right: np.ndarray, subjects: np.ndarray) -> dict:
+    """A reading in percent with its interval (`interval`), counts summed over seeds."""
+    low, high = interval(right, subjects)
+    return {"value": round(float(right.mean() * 100), 2), "low": round(low, 2),
+            "high": round(high, 2), "n": right.size, "right": int(right.sum())}
+
+
 def per_class_accuracy(matrix: np.ndarray) -> np.ndarray:
     """Accuracy of each class in percent, `[classes]`; NaN where the test part has no clip of it.
 

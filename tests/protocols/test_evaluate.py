@@ -152,7 +152,8 @@ def test_only_kindergator_has_coarse_classes(common, store, monkeypatch):
 
 def test_the_same_settings_may_run_again_and_others_may_not(run, tmp_path, monkeypatch, restate):
     first = run("knn", ks=[1])
-    assert run("knn", ks=[1])["hash"] == first["hash"]
+    last = run("knn", ks=[1])
+    assert last["hash"] == first["hash"] and last["readings"] == first["readings"]
     monkeypatch.setattr(Context, "features", None)  # nothing may be computed from here on
     with pytest.raises(SjepaError, match=r"out holds the result of a run with ks = \[1\], not "
                                          r"\[1, 5\]: choose another out"):
@@ -164,7 +165,7 @@ def test_the_same_settings_may_run_again_and_others_may_not(run, tmp_path, monke
     restate(mask_ratio=0.8)
     with pytest.raises(SjepaError, match="with the pretraining's mask_ratio = 0.9, not 0.8"):
         run("knn", ks=[1])
-    assert read_result(tmp_path / "out") == first
+    assert read_result(tmp_path / "out") == last
 
 
 def test_a_finished_fine_tuning_returns_at_once_with_its_hours(run, monkeypatch, tmp_path):
@@ -176,6 +177,18 @@ def test_a_finished_fine_tuning_returns_at_once_with_its_hours(run, monkeypatch,
     again = run("finetune", **settings)
     assert again["readings"] == first["readings"] and "for 2 epochs" in first["note"]
     assert 1000 < again["stages"]["evaluate"]["seconds"] < 1100
+
+
+def test_switches_of_the_process_are_put_back(run, monkeypatch):
+    inside, judge = [], module.PROTOCOLS["knn"]
+    monkeypatch.setitem(module.PROTOCOLS, "knn", lambda context: (
+        inside.append(torch.get_float32_matmul_precision()), judge(context))[1])
+    torch.set_float32_matmul_precision("medium")
+    try:
+        run("knn", ks=[1])
+        assert inside == ["highest"] and torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 # ------------------------------------------------------------------ refused at the start

@@ -72,23 +72,24 @@ def test_only_the_targets_weights_are_used(pretrained):
     assert not torch.equal(encoder.state_dict()[name], state["model"][f"encoder.{name}"])
 
 
-def test_every_protocol_sees_the_stream_of_the_run(quick, restate, monkeypatch):
+def test_every_protocol_sees_the_stream_of_the_run_and_its_crop(quick, restate, monkeypatch):
     restate(stream="bone")
-    config = make_config(FinetuneConfig, quick)
+    config = make_config(FinetuneConfig, quick | {"test_crop": 0.7})
     context = set_up(config)
     data, test = context.data, context.test
-    bones = extract(context.encoder, data, test, stream="bone")
+    bones = extract(context.encoder, data, test, stream="bone", crop=0.7)
     torch.testing.assert_close(context.features(test), bones)
-    assert not torch.allclose(bones, extract(context.encoder, data, test))
+    for other in ({"stream": "bone"}, {"crop": 0.7}):
+        assert not torch.allclose(bones, extract(context.encoder, data, test, **other))
     views, network_input = set(), finetune.network_input
 
     def noted(*args, **view):
-        views.add((view["stream"], "rotation" in view))  # only training rotates
+        views.add((view["stream"], view.get("rotation"), view.get("crop")))
         return network_input(*args, **view)
 
     monkeypatch.setattr(finetune, "network_input", noted)
     finetune.FineTuning(context, config, context.encoder, context.train).run_epoch()
-    assert views == {("bone", True), ("bone", False)}
+    assert views == {("bone", 0.3, None), ("bone", None, 0.7)}  # only training rotates
 
 
 def test_random_judges_an_untrained_encoder_of_the_same_shape(common):

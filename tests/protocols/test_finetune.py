@@ -259,6 +259,16 @@ def test_best_epoch_is_the_first_with_the_curves_maximum(config):
     assert (run.best == 1).all()
 
 
+def test_each_epoch_has_an_order_of_its_own(config):
+    run, batches = tuning(config, test_every=9), []
+    run.training_step = lambda index, *_: (batches.append(index), torch.zeros(()))[1]
+    run.run_epoch()
+    run.run_epoch()
+    one, two = torch.cat(batches[:3]), torch.cat(batches[3:])
+    assert not torch.equal(one, two) and torch.equal(one.sort()[0], run.train)
+    assert torch.equal(two.sort()[0], run.train)
+
+
 def test_test_clips_are_read_when_asked_and_at_the_end(config, tmp_path):
     run = run_to_end(tuning(config, test_every=3), tmp_path / "o")
     assert ["accuracy" in row for row in run.history] == [False, False, True, True]
@@ -367,6 +377,13 @@ def test_semi_trains_on_each_subset_and_goes_on_where_it_was_killed(quick, store
         state = torch.load(folder / "last.pt", weights_only=True)
         assert state["train"].tolist() == kept.tolist() and len(kept) == 18
         assert (folder / "labelled.txt").read_text().split() == store.names[kept].tolist()
+    monkeypatch.undo()
+    monkeypatch.setattr("sjepa.protocols.context.load_store", lambda name: store)
+    scratch = dataclasses.replace(config, method="scratch", epochs=1)
+    run_semi(set_up(scratch))
+    starts = {torch.load(checkpoints(dataclasses.replace(scratch, seed=seed)) / "last.pt",
+                         weights_only=True)["origin"]["encoder"] for seed in range(2)}
+    assert len(starts) == 2  # each subset has random weights of its own
 
 
 def test_transfer_fine_tunes_and_probes_an_encoder_of_another_set(quick, restate):
