@@ -8,6 +8,7 @@ the lineage's repositories; `lists/ntu_recordings.txt` holds them compactly.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from itertools import product
@@ -24,7 +25,7 @@ from sjepa.errors import SjepaError
 ACTIONS = {"ntu60": 60, "ntu120": 120}
 SETUPS = {"ntu60": 17, "ntu120": 32}
 _NAME = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}", re.ASCII)
-_MOST = 10  # groups of absent clips that are told apart
+_MOST = 10  # setups with absent clips that are told apart
 
 
 def classes(name: str) -> tuple[str, ...]:
@@ -111,41 +112,23 @@ def lacks(found: Iterable[str], name: str) -> list[str]:
         name: `ntu60` or `ntu120`.
 
     Returns:
-        Lines to print: how many published clips are not among `found` and in which setups and of
-        which cameras; then the names that are no usable published clips. Empty if there is neither.
+        Lines to print: how many published clips are not among `found`, setup by setup, each with
+        the first one; then the names that are no usable published clips. Empty if there is
+        neither.
     """
     published, found = published_names(name), set(found)
     absent = [each for each in published if each not in found]
     words = []
     if absent:
         words.append(f"{name} lacks {len(absent):,} of {len(published):,} published clips:")
-        groups = _groups(absent, published)
-        words += [f"  {group}" for group in groups[:_MOST]]
-        words += [f"  and clips of {len(groups) - _MOST} more"] if len(groups) > _MOST else []
+        of, gone = (Counter(each[:4] for each in names) for names in (published, absent))
+        lines = [f"  setup {int(setup[1:])}: {count:,} of {of[setup]:,}, "
+                 f"{next(each for each in absent if each.startswith(setup))} first"
+                 for setup, count in gone.items()]
+        words += lines[:_MOST]
+        words += [f"  and clips of {len(lines) - _MOST} more setups"] * (len(lines) > _MOST)
     if strange := sorted(found.difference(published)):
         rest = f" and {len(strange) - 3:,} more" if len(strange) > 3 else ""
         words.append(f"not among the usable published clips of {name}: "
                      f"{', '.join(strange[:3])}{rest}")
     return words
-
-
-def _groups(absent: list[str], published: list[str]) -> list[str]:
-    """The absent clips, a line each place: a whole setup, else a camera of one."""
-
-    def by(names: list[str], digits: int) -> dict[str, list[str]]:
-        groups: dict[str, list[str]] = {}
-        for each in names:
-            groups.setdefault(each[:digits], []).append(each)
-        return groups
-
-    setups, cameras, lines = by(published, 4), by(published, 8), []
-    for setup, gone in by(absent, 4).items():
-        if len(gone) == len(setups[setup]):
-            lines.append(f"setup {int(setup[1:])}: all {len(gone):,} clips")
-            continue
-        for camera, some in by(gone, 8).items():
-            where = f"setup {int(camera[1:4])}, camera {int(camera[5:])}"
-            few = ", ".join(some) if len(some) <= 3 else f"{len(some):,} of " \
-                f"{len(cameras[camera]):,} clips"
-            lines.append(f"{where}: {few}")
-    return lines
