@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from sjepa.errors import SjepaError
 
 NTU_JOINTS = (
@@ -140,3 +142,39 @@ def _coco17() -> Skeleton:
 KINECT20, COCO17 = _kinect20(), _coco17()
 #: Skeletons known by name; a store may carry any other.
 SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, COCO17)}
+
+
+def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25) -> np.ndarray:
+    """Moves the origin to the middle of actor 1's spine in the first frame that has actor 1.
+
+    One shift for both bodies and all frames: no rotation, no scale, the walk through the room and
+    the distance between two people stay. Absent bodies stay at zero; the scripts see to that for
+    two bodies only, because a lone body is never absent there.
+
+    Args:
+        clip: `[T, M, V, 3]` float32; not changed.
+        skeleton: whose `center` joint becomes the origin. Of a planar one that is where the joint
+            was seen first; the confidence stays, and a point that was not seen is zero.
+
+    Returns:
+        The moved copy.
+
+    Raises:
+        SjepaError: actor 1 is in no frame.
+    """
+    there = np.flatnonzero((clip[:, 0] != 0).any(axis=(1, 2)))
+    if not len(there):
+        raise SjepaError("actor 1 is in no frame of the clip: there is nothing to centre it on")
+    absent = clip.reshape(*clip.shape[:2], -1).sum(axis=2) == 0  # as the lineage has it
+    origin = clip[there[0], 0, skeleton.center].copy()
+    if skeleton.planar:
+        absent = clip[..., 2] <= 0  # each point by its own confidence
+        seen = np.argwhere(~absent[:, 0])
+        at_center = seen[seen[:, 1] == skeleton.center]
+        if len(seen):
+            frame, joint = (at_center if len(at_center) else seen)[0]
+            origin = clip[frame, 0, joint].copy()
+        origin[2] = 0
+    moved = clip - origin
+    moved[absent] = 0
+    return moved

@@ -8,11 +8,11 @@ import torch
 
 from sjepa import synthetic
 from sjepa.checkpoint import save
-from sjepa.clips import center_on_spine
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets import open_store, write_store
 from sjepa.pretrain import Pretraining
 from sjepa.protocols import context as bench
+from sjepa.skeleton import center_on_spine
 
 torch.set_num_threads(2)
 

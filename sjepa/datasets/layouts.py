@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.clips import center_on_spine
 from sjepa.errors import SjepaError
-from sjepa.skeleton import KINECT20, NTU25, NTU_JOINTS
+from sjepa.skeleton import KINECT20, NTU25, NTU_JOINTS, center_on_spine
 
 
 def face_camera(clip: np.ndarray) -> np.ndarray:

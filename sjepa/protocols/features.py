@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sjepa.clips import DeviceStore, center_crop, center_on_spine, check_clip, train_crop
+from sjepa.clips import DeviceStore, center_crop, check_clip, train_crop
 from sjepa.config import PretrainConfig
 from sjepa.device import autocast
 from sjepa.encoders import DEFAULT, load_pretrained
 from sjepa.errors import SjepaError
 from sjepa.inputs import to_stream
-from sjepa.skeleton import NTU25, Skeleton
+from sjepa.skeleton import NTU25, Skeleton, center_on_spine
 from sjepa.views import base_rotation, seen
 
 

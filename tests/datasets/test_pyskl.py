@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from test_store import listing
 
 from sjepa import synthetic
-from sjepa.clips import center_on_spine
 from sjepa.datasets import open_store, prepare_store
 from sjepa.datasets.formats import pyskl
 from sjepa.datasets.splits import split
 from sjepa.errors import SjepaError
-from sjepa.skeleton import COCO17, NTU25
+from sjepa.skeleton import COCO17, NTU25, center_on_spine
 
 
 def three_d(subjects=(0, 1, 2, 3), actions=(0, 3)):

@@ -20,14 +20,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sjepa.clips import center_on_spine
 from sjepa.datasets.build import Clip, LeftOut, Source
 from sjepa.datasets.specs import DatasetSpec
 from sjepa.datasets.specs import known as known_set
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 from sjepa.errors import SjepaError
-from sjepa.skeleton import NTU25
+from sjepa.skeleton import NTU25, center_on_spine
 
 FRAMES = 300
 _PROTOCOLS = {"xsub": "XSub", "xview": "XView", "xset": "XSet"}
