@@ -2,7 +2,7 @@
 # make test    every check: style, unit tests, chapters, strict book build
 # make bench   the benchmarks (minutes; on a quiet machine), into book/results/bench-*.json
 # make bench-gpu  the same of a training step on this machine's GPU
-# make quick   the quick reproduction only (built-in data; writes records to book/results)
+# make quick   the quick reproduction only (built-in data; results in runs/quick*)
 # make clean   remove what was built (keeps .venv)
 #
 # Needs Python >= 3.11 and nothing else. Another interpreter: make book PYTHON=python3.12
