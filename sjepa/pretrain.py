@@ -281,11 +281,11 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
     out = Path(out) if out else run_folder(config)
     device = pick_device(config.device)
     with devices.team(config.device), computing(config.precision, device):
-        if devices.rank() == 0:
-            make_writable(out)
         with devices.first_alone():
             store = load_store(config.dataset)
         run = Pretraining(config, store)
+        if devices.rank() == 0:
+            make_writable(out)
         resume(run, out)
         _loop(run, out)
     return out

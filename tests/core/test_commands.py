@@ -1,6 +1,5 @@
-"""The command lines and full runs, from outside: exit status, one sentence, records."""
+"""The command lines and full runs, from outside: exit status, one sentence, results."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import sys
 import pytest
 import yaml
 
+from sjepa.checkpoint import read_result
 from sjepa.config import ROOT
 
 TINY = dict(preset="quick", dataset="synthetic", split="synthetic/xsub", dim=16, depth=1, heads=2,
@@ -52,29 +52,58 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, params, values, 
     assert not out.exists()
 
 
-def test_prepare_names_what_is_missing(tmp_path):
-    made = run("sjepa.prepare", "nwucla", "--raw", tmp_path, "--out", tmp_path / "o", cwd=tmp_path)
-    assert made.returncode == 2 and "does not hold the owners' .json files" in made.stderr
-    assert not (tmp_path / "o").exists()
-    made = run("sjepa.prepare", "ntu61", "--out", tmp_path / "o", cwd=tmp_path)
-    assert made.returncode == 2 and "unknown data set 'ntu61'" in made.stderr
-
-
-def test_command_line_from_parameters_to_records(tmp_path, params):
+def test_command_line_from_parameters_to_results(tmp_path, params):
     out = tmp_path / "run"
-    made = run("sjepa.pretrain", "--params", params(**TINY, out=str(out)), cwd=tmp_path)
+    made = run("sjepa.pretrain", "--params", params(**TINY), "-o", f"out={out}", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
-    results = tmp_path / "results"
-    probe = params("p.yaml", run=str(out), results=str(results), epochs=2, passes=1)
-    made = run("sjepa.evaluate", "linear", "--params", probe, cwd=tmp_path)
+    probe = params("p.yaml", run=str(out), epochs=2, passes=1)
+    made = run("sjepa.evaluate", "linear", "--params", probe, "-o", "out=judged", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
-    record = json.loads((results / "synthetic-xsub-linear-sjepa-quick.json").read_text())
-    assert record["command"] == f"python -m sjepa.evaluate linear --params {probe}"
+    result = read_result(tmp_path / "judged")
+    assert result["command"] == f"python -m sjepa.evaluate linear --params {probe} -o out=judged"
+    assert result["run"] == "judged" and result["readings"][0]["metric"] == "top1"
     wrong = params("w.yaml", run=str(tmp_path / "none"))
     made = run("sjepa.evaluate", "knn", "--params", wrong, cwd=tmp_path)
-    assert made.returncode == 2 and "holds no finished pretraining" in made.stderr
+    assert made.returncode == 2 and "holds no finished run" in made.stderr
     made = run("sjepa.evaluate", "fuse", "--params", params("f.yaml", scores=[]), cwd=tmp_path)
     assert made.returncode == 2 and made.stderr.startswith("error: parameter scores: expected two")
+
+
+#: A node with torch, numpy, safetensors, PyYAML and tqdm, and nothing else that a user installs.
+BARE = """
+import runpy, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("scipy", "sklearn", "pandas", "matplotlib", "seaborn", "pooch",
+                                  "joblib", "IPython", "papermill"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_bare_node_pretrains_and_judges(tmp_path, params):
+    """Nothing but the five packages is imported on the way; every trained protocol ends well."""
+    (tmp_path / "bare.py").write_text(BARE)
+
+    def bare(*args):
+        env = os.environ | {"OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
+        made = subprocess.run([sys.executable, "bare.py", *map(str, args)], cwd=tmp_path, env=env,
+                              capture_output=True, text=True, timeout=280)
+        assert made.returncode == 0, f"{args}: {made.stderr[-1500:]}"
+
+    bare("sjepa.pretrain", "--params", params(**TINY, out="run"))
+    tuned = {"epochs": 2, "hidden": 16, "warmup_epochs": 1}
+    for protocol, more in {
+        "linear": {"epochs": 2, "passes": 1}, "knn": {}, "retrieval": {}, "finetune": tuned,
+        "semi": tuned | {"share": 0.1, "subsets": 2},
+    }.items():
+        values = params("e.yaml", run="run", out=protocol, **more)
+        bare("sjepa.evaluate", protocol, "--params", values)
+        for reading in read_result(tmp_path / protocol)["readings"]:
+            assert 0 <= reading["low"] <= reading["value"] <= reading["high"] <= 100
+    bare("sjepa.study", "expand", "nwucla-small-linear")
 
 
 def papermill(notebook, out, values, cwd):
@@ -84,15 +113,15 @@ def papermill(notebook, out, values, cwd):
 
 
 def test_papermill_runs_the_same_function(tmp_path):
-    values = dict(TINY, out=str(tmp_path / "r"))
-    made = papermill("pretrain", tmp_path / "p.ipynb", values, tmp_path)
+    made = papermill("pretrain", tmp_path / "p.ipynb", dict(TINY, out=str(tmp_path / "r")),
+                     tmp_path)
     assert made.returncode == 0, made.stderr[-2000:]
-    values = dict(run=str(tmp_path / "r"), results=str(tmp_path / "results"), ks=[1])
+    values = dict(run=str(tmp_path / "r"), out=str(tmp_path / "judged"), ks=[1])
     made = papermill("knn", tmp_path / "k.ipynb", values, tmp_path)
     assert made.returncode == 0, made.stderr[-2000:]
-    (record,) = [json.loads(p.read_text()) for p in (tmp_path / "results").iterdir()]
-    assert record["metric"] == "top1-k1"
-    assert record["command"].startswith("papermill notebooks/full/knn.ipynb")
+    result = read_result(tmp_path / "judged")
+    assert {reading["metric"] for reading in result["readings"]} == {"top1-k1"}
+    assert result["command"].startswith("papermill notebooks/full/knn.ipynb")
 
 
 def test_papermill_refuses_unknown_parameters(tmp_path):
