@@ -227,8 +227,6 @@ def run_finetune(context: Context) -> Result:
 
 def run_semi(context: Context) -> Result:
     """Fine-tuning with few labels, once for each labelled subset; each can be resumed."""
-    import scipy  # noqa: F401  the interval over seeds needs it: better missed now than at the end
-
     config, results = context.config, []
     for seed in range(config.seed, config.seed + config.subsets):
         train = labelled_subset(context.store, context.train, config.share, seed)
