@@ -65,8 +65,8 @@ def test_command_line_from_parameters_to_results(tmp_path, params):
     wrong = params("w.yaml", run=str(tmp_path / "none"))
     made = run("sjepa.evaluate", "knn", "--params", wrong, cwd=tmp_path)
     assert made.returncode == 2 and "holds no finished run" in made.stderr
-    made = run("sjepa.evaluate", "fuse", "--params", params("f.yaml", scores=[]), cwd=tmp_path)
-    assert made.returncode == 2 and made.stderr.startswith("error: parameter scores: expected two")
+    made = run("sjepa.evaluate", "fuse", "--params", params("f.yaml", runs=[]), cwd=tmp_path)
+    assert made.returncode == 2 and made.stderr.startswith("error: parameter runs")
 
 
 #: A node with torch, numpy, safetensors, PyYAML and tqdm, and nothing else that a user installs.
