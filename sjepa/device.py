@@ -53,7 +53,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 @contextlib.contextmanager
-def computing(precision: str, device: torch.device):
+def computing(precision: str, device: torch.device, compile: str = "auto"):
     """PyTorch's process-wide switches as a run needs them, put back after the block.
 
     TF32 products where `tf32` was asked for; and room for the shapes of three networks with a few
@@ -63,8 +63,11 @@ def computing(precision: str, device: torch.device):
     torch.set_float32_matmul_precision(
         "high" if precision == "tf32" and device.type == "cuda" else "highest")
     try:
-        with torch._dynamo.config.patch(recompile_limit=64):
-            yield
+        if compile == "none" or (compile == "auto" and device.type == "cpu"):
+            yield  # without the compiler, which takes seconds to load
+        else:
+            with torch._dynamo.config.patch(recompile_limit=64):
+                yield
     finally:
         torch.set_float32_matmul_precision(before)
 

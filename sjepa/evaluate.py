@@ -98,7 +98,7 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
         settings = as_dict(config) | {"precision": precision_name(config.precision, context.dtype)}
         claim(config.folder, protocol, settings, facts["pretraining"])
         known = seen_before(context)
-        with computing(config.precision, device):
+        with computing(config.precision, device, getattr(config, "compile", "none")):
             result = PROTOCOLS[protocol](context)
         result.readings |= coarse_readings(context, result.readings)
         notes = (context.store.meta["note"], result.note, known)

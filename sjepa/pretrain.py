@@ -280,7 +280,7 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
     """
     out = Path(out) if out else run_folder(config)
     device = pick_device(config.device)
-    with devices.team(config.device), computing(config.precision, device):
+    with devices.team(config.device), computing(config.precision, device, config.compile):
         with devices.first_alone():
             store = load_store(config.dataset)
         run = Pretraining(config, store)
