@@ -189,7 +189,7 @@ class TransferConfig(FinetuneConfig):
 
 @dataclass(frozen=True)
 class FuseConfig:
-    """Late fusion of the class scores of evaluations that differ in their stream alone."""
+    """Late fusion of the class scores of evaluations whose encoders read different streams."""
 
     runs: tuple[str, ...] = setting((), "ours", "folders of evaluations of the same test clips")
     metric: str = setting("top1", "ours", "whose scores: RUN/scores/METRIC.npz of each")

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from sjepa.checkpoint import same_settings, save_atomically
 from sjepa.config import as_dict
 from sjepa.datasets.subsets import labelled_subset, write_list
-from sjepa.device import autocast, compile_modules, peak_bytes
+from sjepa.device import autocast, compile_modules, peak_bytes, precision_name
 from sjepa.encoders import untrained_like
 from sjepa.errors import SjepaError
 from sjepa.pretrain import learning_rate
@@ -77,6 +77,7 @@ class FineTuning:
             layer_decay_groups(self.model, decay, config.weight_decay),
             lr=config.lr, fused=self.device.type == "cuda",
         )
+        self.precision = precision_name(config.precision, context.dtype)
         self.scaler = torch.amp.GradScaler("cuda", enabled=context.dtype == torch.float16)
         self.epoch, self.seconds, self.earlier, self.peak = 0, 0.0, 0.0, 0
         self.history: list[dict] = []
@@ -152,10 +153,11 @@ class FineTuning:
     def state(self) -> dict:
         """All that is needed to go on to the bit where this run stands."""
         return {
-            "config": as_dict(self.config), "origin": self.origin, "train": self.train,
+            "config": as_dict(self.config), "precision": self.precision, "origin": self.origin,
+            "train": self.train,
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(), "epoch": self.epoch, "seconds": self.seconds,
-            "peak": max(self.peak, peak_bytes(self.device)), "history": self.history,
+            "peak": max(self.peak, peak_bytes(self.device) or 0), "history": self.history,
             "scores": self.scores, "best": self.best,
         }
 
@@ -166,6 +168,9 @@ class FineTuning:
             SjepaError: it has other settings, other training clips, or started from other weights.
         """
         same_settings(state["config"], self.config, out, ("subsets", "probe_passes"))
+        if state.get("precision", self.precision) != self.precision:
+            raise SjepaError(f"{out} holds a fine-tuning in {state['precision']}, which would go "
+                             f"on in {self.precision} here: set precision to {state['precision']}")
         if state["origin"] != self.origin or not torch.equal(state["train"].cpu(), self.train):
             raise SjepaError(f"{out} holds a fine-tuning of another encoder or on other clips: "
                              "choose another out, or delete the folder")

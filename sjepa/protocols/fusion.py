@@ -112,20 +112,20 @@ def _stream(result: dict) -> str:
     return result["pretraining"]["settings"].get("stream", "joint")
 
 
-def _apart_from_stream(result: dict) -> dict:
-    """All that two results must share to be fused."""
-    behind = {name: value for name, value in what_counts(result["pretraining"]["settings"]).items()
-              if name != "stream"}
+def _shared(result: dict) -> dict:
+    """What two results must have in common to be fused; their streams need not train alike."""
+    behind = result["pretraining"]["settings"]
     return {"protocol": result["step"], **what_counts(result["settings"]),
-            **{f"the pretraining's {name}": value for name, value in behind.items()}}
+            **{f"the pretraining's {name}": behind.get(name)
+               for name in ("preset", "split", "target")}}
 
 
 def fusible(config: FuseConfig) -> tuple[list[dict], list[Predictions]]:
     """Results and predictions of the evaluations `config.runs`, if fusing them makes sense.
 
     Raises:
-        SjepaError: one is no evaluation of an encoder or has no class scores, or they differ in
-            anything but their stream, or in nothing.
+        SjepaError: one is no evaluation of an encoder or has no class scores; they differ in
+            protocol, data, preset or target; or two are of one stream.
     """
     results = [read_result(run) for run in config.runs]
     predictions = [load_predictions(Path(run) / "scores" / f"{config.metric}.npz")
@@ -136,11 +136,11 @@ def fusible(config: FuseConfig) -> tuple[list[dict], list[Predictions]]:
                              "take those of a linear probe or a fine-tuning after its last epoch")
         if not result.get("pretraining"):
             raise SjepaError(f"{run} judges no encoder, so it has no stream: leave it out")
-        shared = _apart_from_stream(results[0])
-        for name, value in _apart_from_stream(result).items():
-            if shared.get(name) != value:
+        first = _shared(results[0])
+        for name, value in _shared(result).items():
+            if first.get(name) != value:
                 raise SjepaError(f"{run} has {name} = {value}, {config.runs[0]} has "
-                                 f"{shared.get(name)}: fuse runs that differ in their stream alone")
+                                 f"{first.get(name)}: fuse runs that differ in their stream")
         if not (np.array_equal(predictions[0].names, own.names)
                 and np.array_equal(predictions[0].labels, own.labels)):
             raise SjepaError(f"{run} scores other test clips than {config.runs[0]}: "

@@ -324,6 +324,10 @@ def test_other_settings_or_other_weights_in_the_same_folder_are_refused(config, 
     run_to_end(tuning(config, epochs=1), tmp_path / "o")
     with pytest.raises(SjepaError, match="holds a run with lr = 0.001, not 0.002"):
         run_to_end(tuning(config, epochs=1, lr=2e-3), tmp_path / "o")
+    run = tuning(config, epochs=1)
+    run.precision = "bf16"  # what `auto` may be on another device
+    with pytest.raises(SjepaError, match="in fp32, which would go on in bf16 here: set precision"):
+        run_to_end(run, tmp_path / "o")
     for name, value in (("origin", {"encoder": "another"}), ("train", torch.arange(20))):
         run = tuning(config, epochs=1)
         setattr(run, name, value)
