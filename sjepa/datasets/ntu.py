@@ -33,6 +33,7 @@ MAX_METRES = 1000.0  # a Kinect sees 8 m; a kilometre is a broken number and ove
 MAX_BYTES = 1 << 26  # 64 MiB, ten times a clip of 300 frames with six bodies
 _ID_DIGITS = 20  # 64 bits
 _TEXT = bytes(range(32, 127)) + b"\t\n"
+_NUMBERS = b"0123456789+-.eEnaNinfINFty"  # NaN and infinity too
 _NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})(?:\.skeleton)?")
 
 
@@ -111,15 +112,17 @@ class Rows(NamedTuple):
     ids: list[bytes]
     frames: list[int]
     per_frame: list[int]
-    joints: np.ndarray  # [K * 25, 12] float64
+    joints: np.ndarray  # [K * 25, 3] float64
+    states: list[bytes]  # K * 25
 
 
 def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
     """Reads one `.skeleton` file.
 
     Coordinates must be finite and below a kilometre. The fields that are not kept (pixels,
-    orientations, hand states) only have to be there and to look like numbers: users report NaN in
-    the owners' files. CRLF, tabs, blank lines at the end and a missing last line end are accepted.
+    orientations, hand states) only have to be there, in the characters of numbers: users report
+    NaN in the owners' files. CRLF, tabs, blank lines at the end and a missing last line end are
+    accepted.
 
     Args:
         path: the file.
@@ -141,8 +144,8 @@ def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
     if rows is None:
         rows = read_by_line(os.fspath(path), raw)
     ids, frames = np.array(rows.ids), np.array(rows.frames, np.int64)
-    table = rows.joints.reshape(-1, JOINTS, 12)
-    xyz, states = table[..., :3].astype(np.float32), table[..., 11].astype(np.int8)
+    xyz = rows.joints.reshape(-1, JOINTS, 3).astype(np.float32)
+    states = np.array([b"012".index(state) for state in rows.states], np.int8).reshape(-1, JOINTS)
     bodies = {int(body): BodyTrack(frames[ids == body], xyz[ids == body], states[ids == body])
               for body in dict.fromkeys(rows.ids)}
     return SkeletonClip(Path(path).name.removesuffix(".skeleton"), len(rows.per_frame), bodies,
@@ -154,7 +157,7 @@ def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
 
 def read_at_once(raw: bytes) -> Rows | None:
     """Reads a file without any fault; None for any other, and for a few odd ones."""
-    if raw.translate(None, _TEXT) or b"_" in raw:  # float() takes 1_000, the grammar does not
+    if raw.translate(None, _NUMBERS + b" \t\n"):
         return None
     if raw.count(b"\n") > MAX_FRAMES + len(raw) // 20:  # more than bodies have would fill memory
         return None
@@ -179,18 +182,19 @@ def read_at_once(raw: bytes) -> Rows | None:
             per_frame.append(int(count))
             if len(set(ids[len(ids) - int(count) :])) < int(count):
                 return None
-        heads = np.array(heads, np.float64).reshape(-1, 10)
-        table = np.array(joints, np.float64).reshape(-1, 12)
+        xyz = np.array([line[:3] for line in joints], np.float64).reshape(-1, 3)
     except (ValueError, IndexError):  # lines are not where the counts say, or no numbers
         return None
     whole = (declared.isdigit() and len(declared) < 7 and int(declared) == len(per_frame)
              and len(per_frame) <= MAX_FRAMES and at == len(lines)
-             and len(table) == JOINTS * len(ids) and len(heads) == len(ids)
+             and len(joints) == JOINTS * len(ids) and set(map(len, heads)) <= {10}
+             and set(map(len, joints)) <= {12}
              and all(body.isdigit() and len(body) <= _ID_DIGITS for body in set(ids))
              and len({int(body) for body in set(ids)}) == len(set(ids))
-             and (np.abs(table[:, :3]) < MAX_METRES).all()
-             and all(line[11] in (b"0", b"1", b"2") for line in joints))
-    return Rows(ids, frames, per_frame, table) if whole else None
+             and (np.abs(xyz) < MAX_METRES).all())
+    states = [line[11] for line in joints] if whole else []
+    whole = whole and set(states) <= {b"0", b"1", b"2"}
+    return Rows(ids, frames, per_frame, xyz, states) if whole else None
 
 
 def read_by_line(path: str, raw: bytes) -> Rows:
@@ -219,19 +223,25 @@ def read_by_line(path: str, raw: bytes) -> Rows:
             at.append(frame)
         per_frame.append(count)
     lines.end("the end of the file after the last frame")
-    return Rows(ids, at, per_frame, np.array(joints, np.float64).reshape(-1, 12))
+    xyz = np.array([line[:3] for line in joints], np.float64).reshape(-1, 3)
+    return Rows(ids, at, per_frame, xyz, [line[3] for line in joints])
 
 
-def _joint(lines: _Lines, joint: int, where: str) -> list[float]:
-    """The numbers of one joint line."""
-    tokens = lines.fields(f"the 12 numbers of joint {joint + 1} in {where}", 12)
-    values = [float(token) for token in tokens]
-    for token, value in zip(tokens[:3], values, strict=False):
-        if not abs(value) < MAX_METRES:  # false for NaN too
+def _joint(lines: _Lines, joint: int, where: str) -> tuple[float, float, float, bytes]:
+    """x, y, z and the tracking state of one joint line."""
+    expected = f"the 12 numbers of joint {joint + 1} in {where}"
+    tokens = lines.fields(expected, 12)
+    xyz = []
+    for token in tokens[:3]:
+        try:
+            xyz.append(float(token))
+        except ValueError:
+            lines.fail(expected, _quote(token))
+        if not abs(xyz[-1]) < MAX_METRES:  # false for NaN too
             lines.fail(f"finite metres of joint {joint + 1} in {where}", _quote(token))
     if tokens[11] not in (b"0", b"1", b"2"):
         lines.fail(f"tracking state 0, 1 or 2 of joint {joint + 1} in {where}", _quote(tokens[11]))
-    return values
+    return (*xyz, tokens[11])
 
 
 class _Lines:
@@ -258,10 +268,10 @@ class _Lines:
         return tokens
 
     def fields(self, expected: str, width: int) -> list[bytes]:
-        """The next line, which must have `width` fields that are all numbers (NaN included)."""
+        """The next line, which must have `width` fields in the characters of numbers."""
         tokens = self.next(expected, width)
         for token in tokens:
-            if not _is_number(token):
+            if token.translate(None, _NUMBERS):
                 self.fail(expected, _quote(token))
         return tokens
 
@@ -278,13 +288,6 @@ class _Lines:
             self.line += 1
             if row.strip():
                 self.fail(expected, _quote(row.split()[0]))
-
-
-def _is_number(token: bytes) -> bool:
-    try:  # float() takes 1_000, the grammar does not
-        return b"_" not in token and float(token) is not None
-    except ValueError:
-        return False
 
 
 def _quote(token: bytes) -> str:
