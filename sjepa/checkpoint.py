@@ -115,33 +115,6 @@ def run_hash(step: str, settings: dict, pretraining: dict | None = None) -> str:
     return settings_hash(settings | {"step": step, "behind": behind})
 
 
-def claim(folder: Path, step: str, settings: dict, pretraining: dict | None = None) -> None:
-    """Make sure at the start of a run that its result can be written into `folder` at the end.
-
-    Args:
-        folder, step, settings, pretraining: as `write_result` will get them.
-
-    Raises:
-        SjepaError: the folder cannot be written, or holds the result of another run.
-    """
-    if (folder / "result.json").is_file():
-        there = read_result(folder)
-        if there.get("hash") != run_hash(step, settings, pretraining):
-            old = {"step": there["step"], **_named(there["settings"], there.get("pretraining"))}
-            new = {"step": step, **_named(settings, pretraining)}
-            name = next((n for n in old | new if old.get(n) != new.get(n)), "hash")
-            raise SjepaError(f"{folder} holds the result of a run with {name} = {old.get(name)}, "
-                             f"not {new.get(name)}: choose another out, or delete the folder")
-    make_writable(folder)
-
-
-def _named(settings: dict, pretraining: dict | None) -> dict:
-    """Settings that count, as JSON gives them back; those of the pretraining say so."""
-    behind = what_counts((pretraining or {}).get("settings", {}))
-    named = what_counts(settings) | {f"the pretraining's {n}": v for n, v in behind.items()}
-    return json.loads(json.dumps(named, default=list))
-
-
 def write_result(folder: Path, step: str, settings: dict, stages: dict[str, dict],
                  readings: list[dict] | None = None, **facts) -> Path:
     """Write `folder/result.json`, all that is ever published of a run.

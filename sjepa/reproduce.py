@@ -16,10 +16,10 @@ from filelock import FileLock
 
 from sjepa.checkpoint import read_result
 from sjepa.config import RUNS
+from sjepa.datasets.prepare import prepare
 from sjepa.errors import SjepaError, main_with_errors
-from sjepa.evaluate import evaluate
-from sjepa.prepare import prepare
 from sjepa.pretrain import pretrain
+from sjepa.protocols.run import evaluate
 from sjepa.study.experiments import Experiment, config_of, experiments
 from sjepa.study.identity import code_behind, other_settings
 from sjepa.study.tables import write_report

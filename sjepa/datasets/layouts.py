@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.errors import SjepaError
-from sjepa.skeleton import KINECT20, NTU25, NTU_JOINTS, center_on_spine
+from sjepa.skeleton import KINECT20, NTU25, NTU_JOINTS, Skeleton, center_on_spine
 
 
 def face_camera(clip: np.ndarray) -> np.ndarray:
@@ -28,6 +28,65 @@ def face_camera(clip: np.ndarray) -> np.ndarray:
     cos, sin = across[seen[0], [0, 2]] / length[seen[0]]
     turn = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], clip.dtype)
     return clip @ turn
+
+
+SMALLEST, TALLEST = 0.3, 3.0  # metres, with all bones of a person in one line
+
+
+def standing_height(body: np.ndarray) -> float:
+    """How tall a body `[T, 25, 3]` is from head to ankles with its bones in one line, in metres.
+
+    The median over the frames in which it was seen, whatever the pose; 0 if there is none.
+    """
+    there = body[(body != 0).any((1, 2))]
+    if not len(there):
+        return 0.0
+    trunk, *legs = (np.linalg.norm(np.diff(there[:, list(chain)], axis=1), axis=-1).sum(1)
+                    for chain in ((0, 1, 20, 2, 3), (12, 13, 14), (16, 17, 18)))
+    return float(np.median(trunk + sum(legs) / 2))
+
+
+def check_clip(clip: np.ndarray, where: str, hint: str = "divide centimetres by 100",
+               skeleton: Skeleton = NTU25) -> np.ndarray:
+    """A clip as `[T, M, V, 3]` float32, or what is wrong with it.
+
+    Args:
+        clip: `[T, V, 3]` of one body, or `[T, M, V, 3]` with absent bodies zero; metres.
+        where: it comes from, for the message.
+        hint: what to do where the size of a body says that the unit is another one.
+        skeleton: the joints; the size is looked at where they are NTU's.
+
+    Raises:
+        SjepaError: another shape, no frames, nobody in it, a value that is not finite, or a first
+            body that is no person in metres.
+    """
+    try:
+        clip = np.asarray(clip, np.float32)
+    except (TypeError, ValueError) as error:
+        raise SjepaError(f"{where} is no array of numbers ({error})") from error
+    if clip.ndim == 3:
+        clip = clip[:, None]
+    joints = len(skeleton)
+    if clip.ndim != 4 or clip.shape[2:] != (joints, 3):
+        raise SjepaError(f"{where}: expected [T, {joints}, 3] or [T, M, {joints}, 3] in the layout "
+                         f"{skeleton.name}, found {list(clip.shape)}: map other joints with "
+                         "sjepa.datasets.layouts.LAYOUTS")
+    if not clip.size:
+        raise SjepaError(f"{where} has no frames or no bodies: {list(clip.shape)}")
+    if not np.isfinite(clip).all():
+        frame = int(np.flatnonzero(~np.isfinite(clip).all((1, 2, 3)))[0])
+        raise SjepaError(f"{where}: a position in frame {frame} is NaN or infinite: leave such "
+                         "frames out, or set a body that was not seen to zero")
+    there = clip.any((0, 2, 3))
+    if not there.any():
+        raise SjepaError(f"{where}: nobody is in the clip, all its positions are zero")
+    if skeleton != NTU25:
+        return clip
+    height = standing_height(clip[:, there.argmax()])  # a unit is that of all bodies
+    if not SMALLEST <= height <= TALLEST:
+        raise SjepaError(f"{where}: the person would be {height:.3g} m tall, expected "
+                         f"{SMALLEST:g} to {TALLEST:g}, so the unit is not metres: {hint}")
+    return clip
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.clips import check_clip
 from sjepa.datasets.formats.bvh import read_joints
 from sjepa.datasets.formats.mediapipe import mediapipe_clip, read_landmarks
-from sjepa.datasets.layouts import map_clip
+from sjepa.datasets.layouts import check_clip, map_clip
 from sjepa.datasets.sources import kindergator
 from sjepa.datasets.text import read_text
 from sjepa.errors import SjepaError

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sjepa.clips import DeviceStore, center_crop, check_clip, train_crop
+from sjepa.clips import DeviceStore, center_crop, train_crop
 from sjepa.config import PretrainConfig
+from sjepa.datasets.layouts import check_clip
 from sjepa.device import autocast
 from sjepa.encoders import DEFAULT, load_pretrained
 from sjepa.errors import SjepaError

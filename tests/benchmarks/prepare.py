@@ -30,9 +30,9 @@ from tqdm import tqdm
 from sjepa.checkpoint import commit, save_atomically, versions
 from sjepa.config import RESULTS
 from sjepa.datasets import prepare_store, spec
-from sjepa.datasets.ntu import read_skeleton, write_skeleton
 from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
 from sjepa.datasets.formats.ntu_clips import published_names
+from sjepa.datasets.ntu import read_skeleton, write_skeleton
 from sjepa.datasets.store import open_store
 from sjepa.datasets.writer import write_store
 from sjepa.device import describe

@@ -18,8 +18,8 @@ from test_store import listing
 from sjepa import download as command
 from sjepa.config import ROOT
 from sjepa.datasets import names, spec
+from sjepa.datasets.download import unpack
 from sjepa.datasets.sources import kindergator
-from sjepa.download import unpack
 from sjepa.errors import SjepaError
 
 # --- unpacking ----------------------------------------------------------------------------------

@@ -12,12 +12,12 @@ from sjepa.checkpoint import read_result
 from sjepa.config import RESULTS, make_config
 from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
-from sjepa.evaluate import coarse_readings, evaluate, main
 from sjepa.protocols import context as contexts
 from sjepa.protocols.config import CONFIGS
 from sjepa.protocols.context import Context, reading, set_up
 from sjepa.protocols.fusion import load_predictions
 from sjepa.protocols.metrics import interval, over_seeds
+from sjepa.protocols.run import coarse_readings, evaluate, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,9 +8,9 @@ import pytest
 from sjepa.checkpoint import read_result
 from sjepa.config import make_config
 from sjepa.errors import SjepaError
-from sjepa.evaluate import evaluate
 from sjepa.protocols.config import FuseConfig, LinearConfig
 from sjepa.protocols.fusion import fuse, load_predictions, softmax
+from sjepa.protocols.run import evaluate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,0 +1,197 @@
+"""An open data set from its owners: `python -m sjepa.download NAME --out DIR`.
+
+The archive comes to `DIR/NAME`, its data files to `DIR/NAME/raw`; nothing of it is run. Where no
+checksum is known, that of the first download is noted in `DIR/NAME/SHA256SUMS`, and every later one
+is compared with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from sjepa.config import data_dir
+from sjepa.datasets.specs import Archive, Origin, names, spec
+from sjepa.datasets.store import file_hash
+from sjepa.errors import SjepaError, main_with_errors
+
+_ROOM = 3  # times the expected bytes an archive may unpack to
+_ABOUT = re.compile(r"(licen[cs]e|copying|read.?me).*", re.IGNORECASE)
+
+
+# --- unpacking ----------------------------------------------------------------------------------
+
+
+def _wanted(archive: zipfile.ZipFile, suffixes: tuple[str, ...], limit: int) -> list:
+    """The data files, licences and read-mes of an archive, which is not trusted.
+
+    Raises:
+        SjepaError: a name that leaves the folder, a link, a file that is there twice, more bytes
+            than `limit`, or nothing to unpack.
+    """
+    wanted: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        path, kind = PurePosixPath(info.filename), stat.S_IFMT(info.external_attr >> 16)
+        # A backslash or a drive letter means nothing here and a place elsewhere on Windows.
+        if (re.match(r"/|[A-Za-z]:", info.filename) or "\\" in info.filename or ".." in path.parts
+                or kind not in (0, stat.S_IFREG, stat.S_IFDIR)):
+            raise SjepaError(f"{archive.filename} is refused whole: {info.filename!r} in it is a "
+                             "link or leads out of the folder")
+        if info.is_dir() or any(part.startswith((".", "__MACOSX")) for part in path.parts):
+            continue
+        if path.suffix.lower() in suffixes or _ABOUT.fullmatch(path.name):
+            if wanted.setdefault(info.filename.casefold(), info) is not info:
+                raise SjepaError(f"{archive.filename} is refused whole: {info.filename!r} is in "
+                                 "it twice")
+    if not any(name.endswith(suffixes) for name in wanted):
+        raise SjepaError(f"{archive.filename} holds no {' or '.join(suffixes)} file: it is "
+                         "another archive")
+    size = sum(info.file_size for info in wanted.values())
+    if size > limit:
+        raise SjepaError(f"{archive.filename} would unpack to {size:,} bytes, expected at most "
+                         f"{limit:,}: nothing was unpacked")
+    return list(wanted.values())
+
+
+def unpack(archive: Path, folder: Path, suffixes: tuple[str, ...], limit: int) -> int:
+    """Unpack the data files of a zip file into `folder`, which is replaced whole or left alone.
+
+    Args:
+        archive: the zip file.
+        folder: gets the files, in the archive's own folders.
+        suffixes: of the data files, in lower case, such as `.csv`.
+        limit: bytes; an archive that says more is refused. One that says less than it holds is
+            read no further than it says, and refused for its checksum.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        SjepaError: the archive is damaged or unsafe, or the disk is full.
+    """
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with zipfile.ZipFile(archive) as file:
+            wanted = _wanted(file, suffixes, limit)
+            file.extractall(partial, wanted)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeError, RuntimeError,
+            NotImplementedError) as error:
+        raise SjepaError(f"{archive} is no whole, plain zip file ({error}): delete it and "
+                         "download it again") from error
+    except OSError as error:
+        where = error.filename or partial
+        raise SjepaError(f"cannot unpack {archive} to {where}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return len(wanted)
+
+
+# --- fetching -----------------------------------------------------------------------------------
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """`{file: SHA-256}` of a file as `sha256sum` writes it; empty if there is none."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    rows = [line.split(maxsplit=1) for line in lines if line.strip()]
+    if any(len(row) != 2 or len(row[0]) != 64 for row in rows):
+        raise SjepaError(f"{path} is no list of SHA-256 sums: delete it, and the checksum of what "
+                         "is there is noted anew")
+    return {name.lstrip("*"): digest.lower() for digest, name in rows}
+
+
+def _fetch(archive: Archive, origin: Origin, file: Path, sums: Path) -> None:
+    """See to it that `file` is the archive, as far as checksums tell."""
+    try:
+        import pooch
+    except ImportError as error:
+        raise SjepaError("downloads need the package pooch: pip install 'sjepa[download]', or "
+                         f"get {archive.url} with a browser and put it at {file}") from error
+    known = archive.sha256 or read_sums(sums).get(archive.file)
+    there = file.exists()
+    if there and known and file_hash(file) != known:
+        raise SjepaError(f"{file} has another SHA-256 than {known}. Move it away, and it is "
+                         "fetched anew; if the owners packed it anew, as GitHub may, delete its "
+                         f"line in {sums}: the content is checked when the store is made")
+    if there:
+        return
+    try:
+        # Written beside the file, compared, and moved to its place whole.
+        pooch.retrieve(archive.url, known and f"sha256:{known}", file.name, file.parent,
+                       downloader=pooch.HTTPDownloader(progressbar=True, timeout=60))
+    except ValueError as error:  # the checksum
+        raise SjepaError(f"what {archive.url} sent has another SHA-256 than {known}. It was "
+                         f"removed; if the owners packed it anew, as GitHub may, delete its line "
+                         f"in {sums}: the content is checked when the store is made") from error
+    except OSError as error:  # also every fault of the connection
+        raise SjepaError(f"{archive.url}: {error}. Run the command again later, or get the file "
+                         f"with a browser, see {origin.page}, put it at {file} and run the "
+                         "command again") from error
+
+
+def download(name: str, out: str | Path) -> Path:
+    """Fetch the archive of an open set, check it, and unpack its data files.
+
+    Args:
+        name: a data set.
+        out: the set gets the folder `out/name`.
+
+    Returns:
+        The folder of the owners' files, `out/name/raw`.
+
+    Raises:
+        SjepaError: the set is licensed to persons or made here, the download failed, the archive
+            is not the one expected, or it is unsafe.
+    """
+    known, origin = spec(name), spec(name).origin
+    if origin is None:
+        raise SjepaError(f"{name} is made here, there is nothing to download: "
+                         f"python -m sjepa.prepare {name} --out data")
+    archive = origin.archive
+    if archive is None:
+        raise SjepaError(f"{origin.title} is not to be downloaded from here, it is {origin.terms}: "
+                         f"{origin.ask}; then unpack that and run python -m sjepa.prepare "
+                         f"{known.name} --raw DIR --out data")
+    folder = Path(out).expanduser() / name
+    file, raw, sums = folder / archive.file, folder / "raw", folder / "SHA256SUMS"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _fetch(archive, origin, file, sums)
+        if not raw.exists() or raw.stat().st_mtime_ns < file.stat().st_mtime_ns:
+            count = unpack(file, raw, archive.suffixes, _ROOM * archive.unpacked)
+            print(f"{raw}: {count:,} files", flush=True)
+        # Only now, when it has proved to be a whole archive: the next is held to it.
+        noted = read_sums(sums) | {file.name: file_hash(file)}
+        sums.write_text("".join(f"{digest}  {each}\n" for each, digest in sorted(noted.items())))
+        print(f"SHA-256 {noted[file.name]}" + ("" if archive.sha256 else (
+            f", to be compared with at the next download; it is in {sums}")))
+    except OSError as error:
+        raise SjepaError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+    return raw
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line: say whose data it is, get it, and say how it becomes a store."""
+    parser = argparse.ArgumentParser(prog="python -m sjepa.download", description=__doc__)
+    parser.add_argument("name", metavar="NAME",
+                        help=", ".join(each for each in names() if spec(each).origin))
+    parser.add_argument("--out", required=True, help="folder of downloads; the set gets DIR/NAME")
+    args = parser.parse_args(argv)
+    origin = spec(args.name).origin
+    if origin and origin.archive:
+        print(f"{origin.title}, {origin.page}\nlicence: {origin.licence}; {origin.terms}\n"
+              f"cite: {origin.cite}\nfrom: {origin.archive.url}", flush=True)
+    raw = download(args.name, args.out)
+    print(f"next: python -m sjepa.prepare {args.name} --raw {raw} --out {data_dir()}")
+
+
+if __name__ == "__main__":
+    main_with_errors(main)
