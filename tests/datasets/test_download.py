@@ -15,8 +15,8 @@ from dataclasses import replace
 import pytest
 from test_store import listing
 
-from sjepa import download as command
 from sjepa.config import ROOT
+from sjepa.datasets import download as command
 from sjepa.datasets import names, spec
 from sjepa.datasets.download import unpack
 from sjepa.datasets.sources import kindergator

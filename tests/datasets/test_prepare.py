@@ -12,7 +12,6 @@ import pytest
 from formats import open_folder, raw_samples
 from test_store import change_meta, listing, some_clips
 
-from sjepa import prepare as command
 from sjepa import synthetic
 from sjepa.config import ROOT
 from sjepa.datasets import (
@@ -27,6 +26,7 @@ from sjepa.datasets import (
     titles,
     write_store,
 )
+from sjepa.datasets import prepare as command
 from sjepa.datasets.build import PrepareConfig, PrepareRun
 from sjepa.datasets.counts import content_fingerprint, content_rows, count_report
 from sjepa.datasets.formats import npz, ntu_clips
