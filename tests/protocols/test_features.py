@@ -105,25 +105,10 @@ def test_random_judges_an_untrained_encoder_of_the_same_shape(common):
 
 
 def test_encoder_and_store_have_the_same_joints(common, store, monkeypatch):
-    monkeypatch.setattr(module, "load_store", lambda name: SimpleStore(store))
+    other = dataclasses.replace(store, skeleton=KINECT20)
+    monkeypatch.setattr(module, "load_store", lambda name: other)
     with pytest.raises(SjepaError, match=r"takes 25 joints, the store synthetic has 20 \(kinect20"):
         set_up(make_config(LinearConfig, common))
-
-
-class SimpleStore:
-    """A store that says to be of Kinect's first skeleton."""
-
-    def __init__(self, store):
-        self.store = store
-
-    def __getattr__(self, name):
-        return getattr(self.store, name)
-
-    def __len__(self):
-        return len(self.store)
-
-    def to(self, device):
-        return dataclasses.replace(self.store.to(device), skeleton=KINECT20)
 
 
 def test_own_draws_are_those_of_the_seed_and_leave_none_outside():

@@ -11,6 +11,7 @@ from sjepa.protocols.metrics import (
     interval,
     over_seeds,
     per_class_accuracy,
+    student_point,
     wilson,
 )
 
@@ -36,14 +37,15 @@ def test_people_with_more_clips_count_more():
     subjects = np.array([0] * 90 + [1] * 10)
     low, high = by_subject(subjects == 0, subjects)
     assert (low, high) == (0, 100)
-    values = {90.0, 0.0, 100.0}
-    assert by_subject(subjects == 0, subjects, draws=1)[0] in values
+    assert by_subject(subjects == 0, subjects, draws=1)[0] in {90.0, 0.0, 100.0}
 
 
 def test_seeds_by_students_t():
     values = np.array([60.0, 62.0, 64.0])
     low, high = over_seeds(values)
-    assert (low, high) == pytest.approx(stats.t.interval(0.95, 2, 62, 2 / 3**0.5))
+    assert (low, high) == pytest.approx(stats.t.interval(0.95, 2, 62, 2 / 3**0.5), abs=1e-3)
+    for degrees in (1, 2, 4, 9, 100):
+        assert student_point(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=2e-4)
     assert over_seeds(np.array([99.0, 100.0]))[1] == 100.0
     assert over_seeds(np.array([50.0, 50.0])) == (50.0, 50.0)
 
