@@ -1,4 +1,4 @@
-"""Evaluation of a pretrained encoder: `python -m sjepa.evaluate PROTOCOL --params FILE`."""
+"""Evaluation of a pretrained encoder: run a protocol and leave one result in the run's folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sjepa.config import as_dict, command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import leaked_between, split
 from sjepa.device import computing, describe, peak_bytes, pick_device, precision_name
-from sjepa.errors import SjepaError, main_with_errors
+from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS, EvaluateConfig, FuseConfig
 from sjepa.protocols.context import Context, Reading, set_up
 from sjepa.protocols.finetune import run_finetune, run_semi, run_transfer
@@ -51,12 +51,9 @@ def seen_before(context: Context) -> str:
 
 def coarse_readings(context: Context, readings: dict[str, Reading]) -> dict[str, Reading]:
     """The same predictions judged by a data set's coarse classes; of a set without them none."""
-    coarse = np.array(context.coarse)
-    if not len(coarse):
-        return {}
-    labels = coarse[context.test_labels.numpy()]
-    return {f"{metric}-coarse": Reading(coarse[one.predicted] == labels)
-            for metric, one in readings.items() if one.predicted is not None}
+    coarse, labels = np.array(context.coarse), context.test_labels.numpy()
+    return {f"{metric}-coarse": Reading(coarse[one.predicted] == coarse[labels])
+            for metric, one in readings.items() if len(coarse) and one.predicted is not None}
 
 
 def facts_of(context: Context) -> dict:
@@ -159,7 +156,3 @@ def main(argv: list[str] | None = None) -> None:
     parser = command_line(f"python -m sjepa.evaluate {protocol}", settings.__doc__, settings)
     config = make_config(settings, command_params(parser.parse_args(argv[1:])))
     evaluate(protocol, config, shlex.join(["python", "-m", "sjepa.evaluate", *argv]))
-
-
-if __name__ == "__main__":
-    main_with_errors(main)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from sjepa import evaluate as module
 from sjepa.checkpoint import read_result
 from sjepa.config import RESULTS, make_config
 from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.protocols import context as contexts
+from sjepa.protocols import run as module
 from sjepa.protocols.config import CONFIGS
 from sjepa.protocols.context import Context, reading, set_up
 from sjepa.protocols.fusion import load_predictions
