@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from sjepa.config import as_dict
 from sjepa.encoder import encoder_metadata
@@ -24,18 +24,11 @@ FREE = {"out", "run", "device", "checkpoint_every", "monitor_every", "compile", 
         "workers"}
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def save_atomically(write, path: Path) -> None:
     """`write(temporary path)`, then put the whole file in the place of `path`."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(partial)
-        os.chmod(partial, 0o666 & ~_umask())  # safetensors would keep the file to its owner
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -163,19 +156,16 @@ def read_result(folder: str | Path) -> dict:
 
 
 def save(run, out: Path) -> None:
-    """Write the checkpoint `last.pt`; after the last epoch first the weights and the result.
-
-    Args:
-        run: a `sjepa.pretrain.Pretraining`.
-        out: its folder.
-    """
+    """Write the checkpoint `last.pt` of a `Pretraining`; at its end first weights and result."""
     out.mkdir(parents=True, exist_ok=True)
     if run.epoch == run.config.epochs:
         weights = run.model.target.encoder.state_dict()
         weights = {name: value.contiguous().cpu() for name, value in weights.items()}
         stated = encoder_metadata(run.model.encoder)
-        save_atomically(lambda p: save_file(weights, p, stated), out / "target.safetensors")
-        write_result(out, "pretrain", run.settings, {"pretrain": run.stage}, **run.facts)
+        # As bytes: a file that safetensors itself makes can be read by its owner alone.
+        save_atomically(lambda p: p.write_bytes(to_bytes(weights, stated)),
+                        out / "target.safetensors")
+        write_result(out, "pretrain", **run.result())
     save_atomically(lambda p: torch.save(run.state(), p), out / "last.pt")
 
 

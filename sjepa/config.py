@@ -37,12 +37,10 @@ def data_dir() -> Path:
 
 def setting(default, source: str, why: str, within: str = "",
             choices: Sequence[str] | Callable[[], Sequence[str]] = ()):
-    """A field that carries its provenance, its reason and its range.
+    """A field that carries its provenance (see the module's docstring), its reason and its range.
 
     Args:
-        default: its value.
-        source: see the module's docstring.
-        why: its reason.
+        default, source, why: its value, where that comes from, and its reason.
         within: an interval, `(0, 1]` for instance; of a tuple, for each item.
         choices: the values it may have, or a function that lists them.
     """
@@ -53,11 +51,6 @@ def setting(default, source: str, why: str, within: str = "",
 def registered(module: str, table: str) -> Callable[[], list[str]]:
     """The names in a registry, looked up when a value is checked: others may add to it."""
     return lambda: list(getattr(import_module(f"sjepa.{module}"), table))
-
-
-def written(value) -> str:
-    """A setting's value, as pages show it."""
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -173,7 +166,6 @@ class PretrainConfig:
         0, "ours", "epochs between readings of a nearest neighbour on held-out training subjects; "
         "0: none", "[0, inf)"
     )
-    tensorboard: bool = setting(False, "ours", "also write TensorBoard's event files")
 
 
 #: `quick` learns the built-in data in minutes on two CPU cores; `small` is for the open sets on a
@@ -300,7 +292,7 @@ def command_line(prog: str, about: str, *classes) -> argparse.ArgumentParser:
         lines.append(f"settings of {cls.__name__}:")
         for each in fields(cls):
             within = f", {_in_words(each.metadata['within'])}" if each.metadata["within"] else ""
-            lines.append(f"  {each.name} = {written(each.default)}{within}: {each.metadata['why']}")
+            lines.append(f"  {each.name} = {each.default}{within}: {each.metadata['why']}")
     parser = argparse.ArgumentParser(prog=prog, description=about, epilog="\n".join(lines),
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", help="YAML file of settings")

@@ -112,13 +112,8 @@ def compile_modules(modules: Iterable[torch.nn.Module], mode: str, device: torch
     """Compile the forward pass of each module in place; True if they are now compiled.
 
     Modules of one class share what is generated for a shape, so that blocks are ready sooner than
-    the networks made of them.
-
-    Args:
-        modules: what to compile.
-        mode: `none`; one of `torch.compile`'s modes; `auto`: its default mode on a GPU, and not at
-            all on a CPU, where it took longer than PyTorch's own kernels.
-        device: where the modules live.
+    the networks made of them. `mode` is `none`, one of `torch.compile`'s, or `auto`: its default on
+    a GPU, and not at all on a CPU, where it took longer than PyTorch's own kernels.
     """
     if mode == "none" or (mode == "auto" and device.type == "cpu"):
         return False
@@ -172,8 +167,7 @@ def rank() -> int:
 def team(device: str = "auto"):
     """Join the processes that a launcher (`torchrun`, `accelerate`) started, if one did.
 
-    Args:
-        device: as in the configuration; with GPUs, process k of a machine takes its k-th GPU.
+    With GPUs, process k of a machine takes its k-th; `device` is as in the configuration.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
         yield

@@ -17,11 +17,7 @@ from sjepa.target import sharpen
 def effective_rank(features: torch.Tensor) -> torch.Tensor:
     """RankMe (Garrido et al., 2023): exp of the entropy of the normalised singular values.
 
-    Args:
-        features: `[N, D]`, one row a clip.
-
-    Returns:
-        Scalar between 1 and min(N, D); NaN if a feature is not finite.
+    Of features `[N, D]`, one row a clip: between 1 and min(N, D); NaN if one is not finite.
     """
     values = torch.linalg.svdvals(features.float().nan_to_num())
     share = values / values.sum().clamp(min=1e-12)
@@ -30,13 +26,9 @@ def effective_rank(features: torch.Tensor) -> torch.Tensor:
 
 
 def position_share(latents: torch.Tensor) -> torch.Tensor:
-    """Share of the latents' variance that a token's position alone explains.
+    """Share of the variance of latents `[B, N, D]` that a token's position alone explains.
 
-    Args:
-        latents: `[B, N, D]`; 1 means that all clips look the same at each position.
-
-    Returns:
-        Scalar in [0, 1].
+    Scalar in [0, 1]; 1 means that all clips look the same at each position.
     """
     latents = latents.float()
     total = latents.flatten(0, 1).var(0, correction=0).sum()
@@ -83,12 +75,7 @@ def monitors(made, center: torch.Tensor, tau_t: float = 0.06,
 
 @torch.no_grad()
 def latent_monitors(latents: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Readings of the target encoder's latents `[B, N, D]` alone, which need no distribution.
-
-    Returns:
-        Scalars by name: ``std_tokens``, ``std_clips``, ``position_share``, ``rank``, told in
-        `monitors`.
-    """
+    """Those of the `monitors` that read the target encoder's latents `[B, N, D]` alone."""
     latents = latents.float()
     return {
         "std_tokens": latents.flatten(0, 1).std(0, correction=0).mean(),
@@ -99,12 +86,7 @@ def latent_monitors(latents: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def warnings(readings: dict[str, float], dim: int) -> list[str]:
-    """What the readings say, in plain words; empty while all is well.
-
-    Args:
-        readings: of `monitors`, or a part of them.
-        dim: width of the latents.
-    """
+    """What `monitors` of latents as wide as `dim` say in words; empty while all is well."""
     said = []
     if readings.get("entropy", 0) > 0.98 * math.log(dim):
         said.append("targets are almost uniform over the channels: nothing is left to predict")

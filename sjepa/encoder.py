@@ -100,11 +100,8 @@ class Encoder(nn.Module):
     """The encoder f: tokens of a clip in, one feature a token out.
 
     Args:
-        dim: width of a token.
-        depth: number of blocks.
-        heads: attention heads.
-        joints: V.
-        frames: T.
+        dim, depth, heads: width of a token, number of blocks, attention heads.
+        joints, frames: V and T of a clip.
         segment: frames a token covers; a token is one joint over one segment.
     """
 

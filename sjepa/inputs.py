@@ -20,11 +20,7 @@ from sjepa.views import base_rotation, geometric_view, seen
 def bones(x: torch.Tensor, skeleton: Skeleton = NTU25) -> torch.Tensor:
     """Child minus parent along the skeleton's bones; a joint that is no child is zero.
 
-    Args:
-        x: joints `[..., T, V, 3]` metres; frames in which a body was not seen are zero.
-
-    Returns:
-        `[..., T, V, 3]`, each bone at the index of its child joint; unseen frames stay zero.
+    Of joints `[..., T, V, 3]`: each bone at the index of its child; unseen frames stay zero.
     """
     child, parent = (list(ends) for ends in zip(*skeleton.bones, strict=True))
     out = torch.zeros_like(x)
@@ -35,11 +31,8 @@ def bones(x: torch.Tensor, skeleton: Skeleton = NTU25) -> torch.Tensor:
 def motion(x: torch.Tensor) -> torch.Tensor:
     """Each frame's step to the next, `x[t + 1] - x[t]`; the last frame is zero.
 
-    The step between a seen and an unseen frame is zero too: a body that is lost did not jump to
-    the origin.
-
-    Args:
-        x: joints `[..., T, V, 3]` metres.
+    Of joints `[..., T, V, 3]`. The step between a seen and an unseen frame is zero too: a body that
+    is lost did not jump to the origin.
     """
     there = seen(x)
     both = (there[..., 1:] & there[..., :-1])[..., None, None]

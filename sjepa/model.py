@@ -27,10 +27,8 @@ class StepOutput:
 
     Attributes:
         loss: scalar, float32.
-        target: `[B, M, F]`, what was to be predicted of the masked tokens: R_t.
-        predicted: `[B, M, F]`, R_p.
-        latents: `[B, N, D]`, the target encoder's output for all tokens; None where the target is
-            no latent.
+        target, predicted: `[B, M, F]` of the masked tokens: R_t and R_p.
+        latents: `[B, N, D]` of all tokens; None where the target is no latent.
     """
 
     loss: torch.Tensor
@@ -44,8 +42,7 @@ class Step:
     """A finished optimiser step, as `after_step` sees it.
 
     Attributes:
-        number: of the step, from 0.
-        steps: of the whole run.
+        number, steps: of the step, from 0, and of the whole run.
         target_mean: `[B, 1, F]` float32, each row's targets averaged over its masked tokens.
         weight: `[B]` how many equal rows each row stands for; None: one each.
         share: of these rows in a batch that several processes share.
@@ -79,8 +76,7 @@ class PredictionTarget(nn.Module):
 
     @torch.no_grad()
     def after_step(self, step: Step) -> dict[str, float]:
-        """After each optimiser step: here the copy follows the encoder. Readings for the history.
-        """
+        """After each optimiser step: here the copy follows. Returns readings for the history."""
         self.target.update(self.encoder, 0.0)
         return {"momentum": 0.0}
 

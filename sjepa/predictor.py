@@ -16,11 +16,8 @@ class Predictor(nn.Module):
     LayerNorm and a linear exit with no activation, so that a prediction can take either sign.
 
     Args:
-        dim: width, that of the encoder.
-        depth: number of blocks, 5 in the paper.
-        heads: attention heads.
-        joints: V.
-        segments: S.
+        dim, depth, heads: width (that of the encoder), number of blocks, attention heads.
+        joints, segments: V and S.
         out: width of a prediction; None: `dim`.
     """
 

@@ -151,6 +151,7 @@ class Pretraining:
             (x, *_), weight, _ = parts[-1]
             with autocast(self.device, self.dtype):
                 readings |= model.monitors(made, x, weight)
+        # A step that fp16 skips moves no weight; the averages after it move on all the same.
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -205,7 +206,7 @@ class Pretraining:
         Raises:
             SjepaError: the checkpoint is of another shape, of other data, or of another precision.
         """
-        if state["precision"] != self.precision:
+        if state.get("precision", self.precision) != self.precision:
             raise SjepaError(f"the checkpoint was computed in {state['precision']}, and would "
                              f"go on in {self.precision} here: set precision = "
                              f"{state['precision']}, or start a new run in another folder")
@@ -221,40 +222,31 @@ class Pretraining:
         self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.history = state["seconds"], state["history"]
-        if state["device"] == self.device.type:
+        if state.get("device", self.device.type) == self.device.type:
             self.generator.set_state(state["generator"].cpu())
         else:  # the state of a GPU's generator says nothing to a CPU's
             print(f"the checkpoint was made on {state['device']}: crops, views and masks are drawn "
                   "anew from here on", flush=True)
             self.generator.manual_seed(self.config.seed * 100_003 + self.step)
 
-    # ------------------------------------------------------------ what is published of the run
-
     @property
     def precision(self) -> str:
         """The setting with `auto` resolved."""
         return precision_name(self.config.precision, self.dtype)
 
-    @property
-    def settings(self) -> dict:
-        """Every setting, resolved."""
-        return as_dict(self.config) | {"precision": self.precision}
-
-    @property
-    def stage(self) -> dict:
-        """What the run cost so far."""
-        return {"seconds": round(self.seconds, 2), "device": describe(self.device),
-                "processes": devices.world(), "peak_bytes": peak_bytes(self.device)}
-
-    @property
-    def facts(self) -> dict:
-        """What else a result says of the run."""
+    def result(self) -> dict:
+        """What `write_result` publishes of the run."""
         config = self.config
-        method = "sjepa" if config.target == "latent" else config.target
-        return {"dataset": config.dataset, "split": config.split, "method": method,
-                "preset": config.preset, "seed": config.seed,
-                "clips": {"train": len(self.train), "store": len(self.store)},
-                "note": self.store.meta.get("note", "")}
+        return {
+            "settings": as_dict(config) | {"precision": self.precision},
+            "stages": {"pretrain": {
+                "seconds": round(self.seconds, 2), "device": describe(self.device),
+                "processes": devices.world(), "peak_bytes": peak_bytes(self.device)}},
+            "dataset": config.dataset, "split": config.split, "preset": config.preset,
+            "method": "sjepa" if config.target == "latent" else config.target,
+            "seed": config.seed, "note": self.store.meta.get("note", ""),
+            "clips": {"train": len(self.train), "store": len(self.store)},
+        }
 
 
 def run_folder(config: PretrainConfig) -> Path:
@@ -293,7 +285,6 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
 
 def _loop(run: Pretraining, out: Path) -> None:
     config, first = run.config, devices.rank() == 0
-    events = event_writer(out) if config.tensorboard and first else None
     bar = tqdm(initial=run.epoch, total=config.epochs, desc="pretrain", unit="epoch", mininterval=5,
                disable=not first)
     with bar:
@@ -309,8 +300,6 @@ def _loop(run: Pretraining, out: Path) -> None:
                 save_history(run.history, out)
                 if due:
                     save(run, out)
-                for name, value in row.items() if events else ():
-                    events.add_scalar(name, value, run.epoch)
             bar.update()
             if due and first:
                 _say(run, row)
@@ -324,20 +313,6 @@ def _say(run: Pretraining, row: dict[str, float]) -> None:
           f"  {run.seconds:.0f} s", sep="", flush=True)
     for warning in warnings(row, run.config.dim):
         print(f"  warning: {warning}", flush=True)
-
-
-def event_writer(folder: Path):
-    """TensorBoard's writer for the run's folder.
-
-    Raises:
-        SjepaError: the package tensorboard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise SjepaError("tensorboard = true, but the package tensorboard is not installed: "
-                         "pip install tensorboard, or leave it out") from error
-    return SummaryWriter(folder)
 
 
 def main(argv: list[str] | None = None) -> None:

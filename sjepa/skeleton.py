@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from sjepa.errors import SjepaError
 
 NTU_JOINTS = (
@@ -38,15 +36,6 @@ NTU_BONES = (
 NTU_FLIP_PAIRS = (
     (4, 8), (5, 9), (6, 10), (7, 11), (12, 16), (13, 17), (14, 18), (15, 19), (21, 23), (22, 24),
 )
-
-#: Joint chains drawn as one line each, by body part.
-NTU_CHAINS = {
-    "torso": ((0, 1, 20, 2, 3), (4, 20, 8), (12, 0, 16)),
-    "left arm": ((4, 5, 6, 7, 21), (7, 22)),
-    "right arm": ((8, 9, 10, 11, 23), (11, 24)),
-    "left leg": ((12, 13, 14, 15),),
-    "right leg": ((16, 17, 18, 19),),
-}
 
 SPINE_BASE, SPINE_MID, SPINE_SHOULDER = 0, 1, 20
 
@@ -142,39 +131,3 @@ def _coco17() -> Skeleton:
 KINECT20, COCO17 = _kinect20(), _coco17()
 #: Skeletons known by name; a store may carry any other.
 SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, COCO17)}
-
-
-def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25) -> np.ndarray:
-    """Moves the origin to the middle of actor 1's spine in the first frame that has actor 1.
-
-    One shift for both bodies and all frames: no rotation, no scale, the walk through the room and
-    the distance between two people stay. Absent bodies stay at zero; the scripts see to that for
-    two bodies only, because a lone body is never absent there.
-
-    Args:
-        clip: `[T, M, V, 3]` float32; not changed.
-        skeleton: whose `center` joint becomes the origin. Of a planar one that is where the joint
-            was seen first; the confidence stays, and a point that was not seen is zero.
-
-    Returns:
-        The moved copy.
-
-    Raises:
-        SjepaError: actor 1 is in no frame.
-    """
-    there = np.flatnonzero((clip[:, 0] != 0).any(axis=(1, 2)))
-    if not len(there):
-        raise SjepaError("actor 1 is in no frame of the clip: there is nothing to centre it on")
-    absent = clip.reshape(*clip.shape[:2], -1).sum(axis=2) == 0  # as the lineage has it
-    origin = clip[there[0], 0, skeleton.center].copy()
-    if skeleton.planar:
-        absent = clip[..., 2] <= 0  # each point by its own confidence
-        seen = np.argwhere(~absent[:, 0])
-        at_center = seen[seen[:, 1] == skeleton.center]
-        if len(seen):
-            frame, joint = (at_center if len(at_center) else seen)[0]
-            origin = clip[frame, 0, joint].copy()
-        origin[2] = 0
-    moved = clip - origin
-    moved[absent] = 0
-    return moved

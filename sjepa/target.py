@@ -22,9 +22,7 @@ class TargetEncoder(nn.Module):
 
     Only these weights are used downstream.
 
-    Args:
-        encoder: the view encoder to copy.
-        beta: momentum of the centre.
+    `beta` is the momentum of the centre.
     """
 
     def __init__(self, encoder: Encoder, beta: float = 0.9):
@@ -110,10 +108,7 @@ def squared_error(predicted: torch.Tensor, target: torch.Tensor,
                   weight: torch.Tensor | None = None) -> torch.Tensor:
     """Mean squared error over clips, masked tokens and channels, in float32.
 
-    Args:
-        predicted: `[B, M, D]`.
-        target: `[B, M, D]`, which carries no gradient.
-        weight: `[B]` how many equal rows each row stands for; None: one each.
+    Arguments as those of `latent_cross_entropy`.
     """
     error = (predicted.float() - target.detach().float()).square().mean((1, 2))
     return error.mean() if weight is None else (weight * error).sum() / weight.sum()

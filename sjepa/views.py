@@ -123,6 +123,7 @@ def geometric_view(x: torch.Tensor, rotation: float = 0.3, translation: float = 
     """A view: what the view encoder sees, while the target encoder sees `x` itself.
 
     The kinds of transformation are the authors'; they published no ranges (see Deviations).
+    Absent bodies stay zero.
 
     Args:
         x: `[B, T, V, 3]` metres.
@@ -131,9 +132,6 @@ def geometric_view(x: torch.Tensor, rotation: float = 0.3, translation: float = 
         flip_p: probability of a mirror.
         generator: source of randomness on the device of `x`.
         skeleton: which joints are the spine, and which are left and right.
-
-    Returns:
-        `[B, T, V, 3]`; absent bodies stay zero.
     """
     angle = uniform((len(x),), -rotation, rotation, x, generator)
     shift = uniform((len(x), 3), -translation, translation, x, generator)

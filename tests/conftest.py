@@ -10,9 +10,9 @@ from sjepa import synthetic
 from sjepa.checkpoint import save
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets import open_store, write_store
+from sjepa.datasets.layouts import center_on_spine
 from sjepa.pretrain import Pretraining
 from sjepa.protocols import context as bench
-from sjepa.skeleton import center_on_spine
 
 torch.set_num_threads(2)
 

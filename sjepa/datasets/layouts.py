@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.errors import SjepaError
-from sjepa.skeleton import KINECT20, NTU25, NTU_JOINTS, Skeleton, center_on_spine
+from sjepa.skeleton import KINECT20, NTU25, NTU_JOINTS, Skeleton
 
 
 def face_camera(clip: np.ndarray) -> np.ndarray:
@@ -28,6 +28,42 @@ def face_camera(clip: np.ndarray) -> np.ndarray:
     cos, sin = across[seen[0], [0, 2]] / length[seen[0]]
     turn = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], clip.dtype)
     return clip @ turn
+
+
+def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25) -> np.ndarray:
+    """Moves the origin to the middle of actor 1's spine in the first frame that has actor 1.
+
+    One shift for both bodies and all frames: no rotation, no scale, the walk through the room and
+    the distance between two people stay. Absent bodies stay at zero; the scripts see to that for
+    two bodies only, because a lone body is never absent there.
+
+    Args:
+        clip: `[T, M, V, 3]` float32; not changed.
+        skeleton: whose `center` joint becomes the origin. Of a planar one that is where the joint
+            was seen first; the confidence stays, and a point that was not seen is zero.
+
+    Returns:
+        The moved copy.
+
+    Raises:
+        SjepaError: actor 1 is in no frame.
+    """
+    there = np.flatnonzero((clip[:, 0] != 0).any(axis=(1, 2)))
+    if not len(there):
+        raise SjepaError("actor 1 is in no frame of the clip: there is nothing to centre it on")
+    absent = clip.reshape(*clip.shape[:2], -1).sum(axis=2) == 0  # as the lineage has it
+    origin = clip[there[0], 0, skeleton.center].copy()
+    if skeleton.planar:
+        absent = clip[..., 2] <= 0  # each point by its own confidence
+        seen = np.argwhere(~absent[:, 0])
+        at_center = seen[seen[:, 1] == skeleton.center]
+        if len(seen):
+            frame, joint = (at_center if len(at_center) else seen)[0]
+            origin = clip[frame, 0, joint].copy()
+        origin[2] = 0
+    moved = clip - origin
+    moved[absent] = 0
+    return moved
 
 
 SMALLEST, TALLEST = 0.3, 3.0  # metres, with all bones of a person in one line

@@ -10,12 +10,12 @@ import torch
 
 from sjepa.clips import DeviceStore, center_crop, train_crop
 from sjepa.config import PretrainConfig
-from sjepa.datasets.layouts import check_clip
+from sjepa.datasets.layouts import center_on_spine, check_clip
 from sjepa.device import autocast
 from sjepa.encoders import DEFAULT, load_pretrained
 from sjepa.errors import SjepaError
 from sjepa.inputs import to_stream
-from sjepa.skeleton import NTU25, Skeleton, center_on_spine
+from sjepa.skeleton import NTU25, Skeleton
 from sjepa.views import base_rotation, seen
 
 

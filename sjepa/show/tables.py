@@ -77,6 +77,11 @@ class Table:
         return self._joined(lambda cell: cell.marked if isinstance(cell, Cell) else str(cell))
 
 
+def written(value) -> str:
+    """A setting's value, as pages show it."""
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def percent(reading: dict | None, after: str = "") -> str:
     """A reading's value with its 95 % interval, or “not run”; `after` is put behind it."""
     if reading is None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import yaml
 
-from sjepa.config import ROOT, PretrainConfig, make_config, written
+from sjepa.config import ROOT, PretrainConfig, make_config
 from sjepa.diagnostics import warnings
-from sjepa.show.tables import NOT_RUN, Table
+from sjepa.show.tables import NOT_RUN, Table, written
 from sjepa.study.evidence import (
     COLUMNS,
     JUDGES,

@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
-from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import hdm05
 from sjepa.datasets.text import TextFormatError
 from sjepa.errors import SjepaError
-from sjepa.skeleton import center_on_spine
 
 ROOT = dict(order="TX TY TZ RX RY RZ", position=(0, 0, 0))
 

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from sjepa.datasets.build import LeftOut
 from sjepa.datasets.formats.bvh import read_bvh
-from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import bandai
 from sjepa.datasets.text import TextFormatError
 from sjepa.errors import SjepaError
-from sjepa.skeleton import center_on_spine
 
 ALL = "Xposition Yposition Zposition Zrotation Xrotation Yrotation".split()
 

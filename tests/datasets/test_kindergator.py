@@ -10,11 +10,10 @@ from formats import damaged, equals_conversion, fuzz, raw_samples, survives
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import kindergator
 from sjepa.datasets.sources.kindergator import CLASSES, COARSE, JOINTS
 from sjepa.datasets.text import TextFormatError
-from sjepa.skeleton import center_on_spine
 
 read = partial(kindergator.read, options=None)
 NAME = "POSE-p888_37-Jump-1466764773148.csv"

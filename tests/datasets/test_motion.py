@@ -13,10 +13,10 @@ from test_kindergator import csv_text
 from sjepa import read_motion, synthetic
 from sjepa.datasets.formats.bvh import CONVENTIONS, NEEDED
 from sjepa.datasets.formats.mediapipe import mediapipe_clip
-from sjepa.datasets.layouts import LAYOUTS, face_camera, standing_height
+from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera, standing_height
 from sjepa.datasets.sources import bandai, kindergator
 from sjepa.errors import SjepaError
-from sjepa.skeleton import NTU_JOINTS, center_on_spine
+from sjepa.skeleton import NTU_JOINTS
 
 BANDAI, LANDMARKS = LAYOUTS["bandai21"], LAYOUTS["mediapipe33"]
 

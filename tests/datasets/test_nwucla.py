@@ -11,11 +11,10 @@ from formats import damaged, equals_conversion, fuzz, raw_samples, survives
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import nwucla
 from sjepa.datasets.sources.nwucla import read_clip
 from sjepa.errors import SjepaError
-from sjepa.skeleton import center_on_spine
 
 read = partial(nwucla.read, options=None)
 NAME = "a12_s03_e02_v02.json"

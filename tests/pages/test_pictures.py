@@ -16,8 +16,8 @@ from sjepa.datasets.layouts import face_camera
 from sjepa.datasets.sources.kindergator import CHILDREN
 from sjepa.show import plots
 from sjepa.show.animation import animate
-from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, limbs, project
-from sjepa.skeleton import COCO17, NTU25, NTU_CHAINS, NTU_JOINTS, SKELETONS
+from sjepa.show.plots import NTU_CHAINS, PART_BOUNDS, PART_ORDER, joint_colour, limbs, project
+from sjepa.skeleton import COCO17, NTU25, NTU_JOINTS, SKELETONS
 
 
 @pytest.fixture

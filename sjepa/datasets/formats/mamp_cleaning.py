@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sjepa.datasets.layouts import center_on_spine
 from sjepa.datasets.ntu import SkeletonClip
 from sjepa.errors import SjepaError
-from sjepa.skeleton import center_on_spine
 
 SHORT = 11  # a body in this many frames or fewer is noise
 WIDE = 0.8  # a frame is noise when the body is wider than this share of its height

@@ -21,12 +21,13 @@ import numpy as np
 from tqdm import tqdm
 
 from sjepa.datasets.build import Clip, LeftOut, Source
+from sjepa.datasets.layouts import center_on_spine
 from sjepa.datasets.specs import DatasetSpec
 from sjepa.datasets.specs import known as known_set
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 from sjepa.errors import SjepaError
-from sjepa.skeleton import NTU25, center_on_spine
+from sjepa.skeleton import NTU25
 
 FRAMES = 300
 _PROTOCOLS = {"xsub": "XSub", "xview": "XView", "xset": "XSet"}

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from sjepa.datasets.build import Clip, LeftOut, Source
+from sjepa.datasets.layouts import center_on_spine
 from sjepa.datasets.specs import DatasetSpec
 from sjepa.errors import SjepaError
-from sjepa.skeleton import COCO17, NTU25, Skeleton, center_on_spine
+from sjepa.skeleton import COCO17, NTU25, Skeleton
 
 TRUNK = 0.5  # metres from the shoulders to the hips
 _PICTURE = 2.0  # metres that a picture is high where no trunk is seen

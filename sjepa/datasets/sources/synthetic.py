@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sjepa import synthetic
 from sjepa.datasets.build import Clip, PrepareConfig
+from sjepa.datasets.layouts import center_on_spine
 from sjepa.datasets.specs import DatasetSpec, Split, by_subject, by_view
-from sjepa.skeleton import center_on_spine
 
 #: Number of the recipe: another one, and stores made before are made again. To be raised whenever
 #: `sjepa.synthetic` gives other clips.
