@@ -27,9 +27,11 @@ def tracked():
 
 def test_contents_list_every_chapter_and_page():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    listed = {c["file"] for part in toc["parts"] for c in part["chapters"]} | {toc["root"]}
+    chapters = [c for part in toc["parts"] for c in part["chapters"]]
+    listed = {c["file"] for c in [*chapters, *(s for c in chapters for s in c.get("sections", []))]}
+    listed.add(toc["root"])
     there = {f"notebooks/{p.stem}" for p in CHAPTERS} | {
-        f"book/{p.stem}" for p in (ROOT / "book").glob("*.md")}
+        str(p.relative_to(ROOT).with_suffix("")) for p in (ROOT / "book").rglob("*.md")}
     assert listed == there
     assert len(CHAPTERS) >= 10
 
@@ -53,6 +55,19 @@ def test_design_names_every_module():
     there = {p.stem for p in (ROOT / "sjepa").iterdir() if p.suffix == ".py" or
              (p / "__init__.py").is_file()} - {"__init__"}
     assert there <= named
+
+
+def test_every_module_has_its_page_of_reference():
+    """A module with functions, classes or a data set; commands and markers of folders have none."""
+    pages = {p.stem for p in (ROOT / "book/api").glob("*.md")}
+    for path in (ROOT / "sjepa").rglob("*.py"):
+        parts = path.relative_to(ROOT / "sjepa").with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        speaks = re.search(r"^(def|class) [a-z]\w+|^SPEC", path.read_text(), re.M | re.I)
+        if speaks and parts[-1] != "__main__" and name != "__init__":
+            assert name in pages, f"book/api/{name}.md, book/api.md and _toc.yml lack it"
+            pages.discard(name)
+    assert not pages, "pages of modules that are gone"
 
 
 def test_one_address_everywhere():
