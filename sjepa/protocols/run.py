@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from sjepa.checkpoint import make_writable, read_result, run_hash, what_counts, write_result
 from sjepa.config import as_dict, command_line, command_params, make_config
@@ -124,6 +125,8 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
         settings = as_dict(config) | {"precision": precision_name(config.precision, context.dtype)}
         claim(config.folder, protocol, settings, facts["pretraining"])
         known = seen_before(context)
+        if device.type == "cuda":  # the peak is this stage's own, whatever ran here before
+            torch.cuda.reset_peak_memory_stats(device)
         with computing(config.precision, device, getattr(config, "compile", "none")):
             result = PROTOCOLS[protocol](context)
         result.readings |= coarse_readings(context, result.readings)
