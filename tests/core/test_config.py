@@ -19,26 +19,26 @@ from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS, FuseConfig, LinearConfig
 from sjepa.study.notebook import notebook_params, papermill_command
 
-
-def test_every_setting_states_source_and_reason():
-    for cls in CONFIGS.values():
-        for f in fields(cls):
-            assert f.metadata["source"] in {"authors", "readers", "lineage", "guess", "ours"}, f
-            assert len(f.metadata["why"]) > 5, f.name
+EVERY = [(cls, f) for cls in (PretrainConfig, *CONFIGS.values()) for f in fields(cls)]
 
 
-def test_presets_name_known_settings_and_keep_the_method():
-    method = ("mask_ratio", "mask_tau", "tau_p", "tau_t", "center_beta", "view_translation",
-              "view_flip", "weight_decay", "lr", "lr_end")
-    for name in PRESETS:
-        config = make_config(PretrainConfig, {"preset": name})
-        kept = [m for m in method if (name, m) != ("open", "view_flip")]  # its classes have sides
-        assert all(getattr(config, m) == getattr(PretrainConfig(), m) for m in kept)
+def test_every_setting_states_source_and_reason_and_every_number_a_range():
+    """A number without one is let through whatever it is."""
+    for cls, f in EVERY:
+        assert f.metadata["source"] in {"authors", "readers", "lineage", "guess", "ours"}, f
+        assert len(f.metadata["why"]) > 5, f.name
+        number = any(kind in f.type for kind in ("int", "float"))
+        assert f.metadata["within"] or not number, f"{cls.__name__}.{f.name}"
 
 
-def test_parameters_override_the_preset():
-    config = make_config(PretrainConfig, {"preset": "quick", "dim": 32, "lr": "5e-4"})
-    assert config.dim == 32 and config.lr == 5e-4 and config.depth == PRESETS["quick"]["depth"]
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_name_known_settings_and_keep_the_method(name):
+    config = make_config(PretrainConfig, {"preset": name, "dim": 32, "lr_end": "4e-4"})
+    assert (config.dim, config.lr_end) == (32, 4e-4)  # what is named stands over the preset
+    for kept in ("mask_ratio", "mask_tau", "tau_p", "tau_t", "center_beta", "view_translation",
+                 "view_flip", "weight_decay", "lr"):
+        if (name, kept) != ("open", "view_flip"):  # its classes have sides
+            assert getattr(config, kept) == getattr(PretrainConfig(), kept)
 
 
 @pytest.mark.parametrize("params, said", [
@@ -65,8 +65,7 @@ def outside(within):
     return [low - 1, high + 1, math.nan] + [low] * (within[0] == "(") + [high] * (within[-1] == ")")
 
 
-RANGES = [(cls, f) for cls in (PretrainConfig, *CONFIGS.values()) for f in fields(cls)
-          if f.metadata["within"]]
+RANGES = [(cls, f) for cls, f in EVERY if f.metadata["within"]]
 
 
 @pytest.mark.parametrize("cls, f", RANGES, ids=lambda v: getattr(v, "__name__", None) or v.name)
@@ -79,16 +78,8 @@ def test_every_range_holds_at_its_setting(cls, f):
             value = [int(value) if "int" in f.type and math.isfinite(value) else value]
         with pytest.raises(SjepaError, match=f"parameter {f.name} = .*expected"):
             make_config(cls, {f.name: value})
-    if cls is not FuseConfig:  # which wants two runs
-        assert make_config(cls, {}) == cls()
-
-
-def test_every_number_has_a_range():
-    """A number without one is let through whatever it is."""
-    for cls in (PretrainConfig, *CONFIGS.values()):
-        for f in fields(cls):
-            if any(kind in f.type for kind in ("int", "float")):
-                assert f.metadata["within"], f"{cls.__name__}.{f.name}"
+    two = {"runs": ("a", "b")} if cls is FuseConfig else {}  # which no default can name
+    assert make_config(cls, two) == cls(**two)
 
 
 def test_overrides_on_the_command_line(tmp_path):
@@ -111,15 +102,25 @@ def test_notebooks_refuse_what_papermill_lets_pass():
         notebook_params(PretrainConfig, cell | {"epoch": 400})
 
 
-def test_parameter_files(tmp_path):
-    with pytest.raises(SjepaError, match="no parameter file at"):
-        load_params(tmp_path / "none.yaml")
-    (tmp_path / "a.yaml").write_text("just words")
-    with pytest.raises(SjepaError, match="expected lines"):
+@pytest.mark.parametrize("text, said", [(None, "no parameter file at"), ("a: [", "is not YAML"),
+                                        ("just words", "expected lines")])
+def test_parameter_files(tmp_path, text, said):
+    if text:
+        (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(SjepaError, match=said):
         load_params(tmp_path / "a.yaml")
-    (tmp_path / "a.yaml").write_text("a: [")
-    with pytest.raises(SjepaError, match="is not YAML"):
-        load_params(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("value, said", [
+    (0.3, "more_lrs = 0.3: expected tuple"), (["fast"], "expected a number, above 0"),
+    ([True], r"more_lrs = \[True\]: expected a number, above 0"),
+    ([0.1], r"more_lrs = \[0.1\]: expected each once, and lr = 0.1 not among them"),
+    ([0.30000001, 0.3], "expected each once"),  # both would be the metric top1-lr0.3
+])
+def test_further_learning_rates_are_numbers_each_once(value, said):
+    assert make_config(LinearConfig, {"more_lrs": [1, "3e-1"]}).more_lrs == (1.0, 0.3)
+    with pytest.raises(SjepaError, match=said):
+        make_config(LinearConfig, {"more_lrs": value})
 
 
 def test_the_command_repeats_the_run():
@@ -131,19 +132,3 @@ def test_the_command_repeats_the_run():
     config = make_config(LinearConfig, {"more_lrs": [0.3, 1e-5]})
     *_, flag, value = shlex.split(papermill_command("linear", config))
     assert flag == "-y" and make_config(LinearConfig, yaml.safe_load(value)) == config
-
-
-def test_further_learning_rates_are_numbers_each_once():
-    assert make_config(LinearConfig, {"more_lrs": [1, "3e-1"]}).more_lrs == (1.0, 0.3)
-    for value, said in (
-        (0.3, "more_lrs = 0.3: expected tuple"),
-        ([0], r"more_lrs = \[0.0\]: expected a number, above 0"),
-        (["fast"], r"more_lrs = \['fast'\]: expected a number, above 0"),
-        ([True], r"more_lrs = \[True\]: expected a number, above 0"),
-        (["nan"], "expected a number, above 0"), (["inf"], "expected a number, above 0"),
-        ([0.1], r"more_lrs = \[0.1\]: expected each once, and lr = 0.1 not among them"),
-        ([0.3, 0.3], r"more_lrs = \[0.3, 0.3\]: expected each once"),
-        ([0.30000001, 0.3], "expected each once"),  # both would be the metric top1-lr0.3
-    ):
-        with pytest.raises(SjepaError, match=said):
-            make_config(LinearConfig, {"more_lrs": value})

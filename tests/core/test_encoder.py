@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sjepa.encoder import Attention, Block, Encoder, patchify, take
+from sjepa.encoder import Encoder, patchify, take
 from sjepa.encoders import encoder_from_mamp
 from sjepa.errors import SjepaError
 from sjepa.predictor import Predictor
@@ -15,23 +15,6 @@ def test_patchify_by_loops(clip):
     assert tokens.shape == (1, 30, 25, 12)
     for s, v, t, c in ((0, 0, 0, 0), (3, 7, 2, 1), (29, 24, 3, 2)):
         assert tokens[0, s, v, t * 3 + c] == clip[0, 4 * s + t, v, c]
-
-
-def test_attention_equals_the_formula():
-    layer, x = Attention(32, 4), torch.randn(2, 10, 32)
-    q, k, v = layer.qkv(x).chunk(3, -1)
-    heads = []
-    for h in range(4):
-        part = slice(8 * h, 8 * h + 8)
-        scores = q[..., part] @ k[..., part].transpose(1, 2) / 8**0.5
-        heads.append(scores.softmax(-1) @ v[..., part])
-    torch.testing.assert_close(layer(x), layer.proj(torch.cat(heads, -1)), atol=1e-5, rtol=1e-4)
-
-
-def test_block_is_pre_norm():
-    block, x = Block(32, 4), torch.randn(2, 10, 32)
-    h = x + block.attn(block.norm1(x))
-    assert torch.equal(block(x), h + block.mlp(block.norm2(h)))
 
 
 def test_paper_shape():
@@ -55,33 +38,13 @@ def test_only_kept_tokens_take_part(clip):
     assert (take(shown, keep) - made).abs().max() > 1e-3  # the whole clip tells more
 
 
-def test_token_order_is_segment_times_joints_plus_joint(clip):
-    encoder = Encoder(32, 0, 4)  # no blocks: a token depends on itself alone
-    other = clip.clone()
-    other[0, 4 * 7 : 4 * 8, 11] += 1  # segment 7, joint 11
-    changed = (encoder(other) != encoder(clip)).any(-1)[0].nonzero().flatten().tolist()
-    assert changed == [7 * 25 + 11]
-
-
-def test_without_positions_tokens_are_a_set(clip):
-    encoder = Encoder(32, 2, 4)
-    for table in (encoder.positions.time, encoder.positions.joint):
-        nn.init.zeros_(table)
-    order = torch.randperm(750)
-    a = encoder(clip, torch.arange(750)[None])
-    torch.testing.assert_close(encoder(clip, order[None]), a[:, order], atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("shape", [(1, 64, 25, 3), (1, 120, 20, 3), (1, 120, 25, 2)])
-def test_other_shapes_are_refused_in_words(shape):
-    with pytest.raises(SjepaError, match="the encoder takes clips"):
-        Encoder(32, 1, 4)(torch.zeros(shape))
-
-
-@pytest.mark.parametrize("bad", [dict(frames=121), dict(dim=30, heads=4)])
-def test_impossible_shapes_are_refused(bad):
-    with pytest.raises(SjepaError, match="no multiple of"):
-        Encoder(**({"dim": 32, "depth": 1, "heads": 4} | bad))
+def test_impossible_shapes_are_refused():
+    for shape in ((1, 64, 25, 3), (1, 120, 20, 3), (1, 120, 25, 2)):
+        with pytest.raises(SjepaError, match="the encoder takes clips"):
+            Encoder(32, 1, 4)(torch.zeros(shape))
+    for bad in (dict(frames=121), dict(dim=30, heads=4)):
+        with pytest.raises(SjepaError, match="no multiple of"):
+            Encoder(**({"dim": 32, "depth": 1, "heads": 4} | bad))
 
 
 def test_predictor_sees_where_and_what():
@@ -149,7 +112,7 @@ def test_mamp_weights_give_mamps_output(clip, prefix):
     encoder = encoder_from_mamp({prefix + n: v for n, v in weights.items()}, heads=4)
     assert encoder.shape == dict(dim=32, depth=2, heads=4, joints=25, frames=120, segment=4)
     torch.testing.assert_close(encoder(clip), mamp_forward(weights, clip, 2, 4),
-                               atol=1e-4, rtol=1e-4)
+                               atol=3e-6, rtol=0)
 
 
 @pytest.mark.parametrize("lost", ["temp_embed", "norm.bias", "blocks.1.mlp.fc2.weight"])

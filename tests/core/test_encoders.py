@@ -22,19 +22,14 @@ def weights(tmp_path, monkeypatch):
     return tmp_path / "weights"
 
 
-def same(one, other) -> bool:
-    pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
-    return one.shape == other.shape and all(
-        a == b and torch.equal(x, y) and x.dtype == y.dtype for (a, x), (b, y) in pairs)
-
-
 def test_run_and_export_and_shipped_name_are_one_encoder(pretrained_once, weights):
     wanted, result = load_encoder(pretrained_once)
     card = export(pretrained_once, weights / "tiny.safetensors")
     assert shipped() == ["tiny"]
     for name in ("tiny", weights / "tiny.safetensors", str(pretrained_once)):
         encoder, found = load_pretrained(name)
-        assert same(encoder, wanted) and not encoder.training
+        torch.testing.assert_close(encoder.state_dict(), wanted.state_dict(), rtol=0, atol=0)
+        assert encoder.shape == wanted.shape and not encoder.training
         assert not any(p.requires_grad for p in encoder.parameters())
         assert found["recipe"] == card["recipe"] and found["licence"] == card["licence"]
         assert [each["set"] for each in found["data"]] == ["synthetic"]
@@ -61,15 +56,12 @@ def test_the_pool_is_bound_by_all_its_members(pretrained_once):
     assert make_card(settings, "a")["data"][0]["licence"].startswith("MIT")
 
 
-def test_data_of_unknown_terms_is_not_exported(pretrained_once, weights):
+def test_what_cannot_be_exported_or_loaded_is_named(weights, pretrained_once):
     with pytest.raises(SjepaError, match="terms of the data set 'mine' are not known.*--data"):
         export(pretrained_once, weights / "a.safetensors", ["mine"])
     with pytest.raises(SjepaError, match="expected a file NAME.safetensors"):
         export(pretrained_once, weights / "a.bin")
     assert not weights.exists()
-
-
-def test_unknown_names_say_what_there_is(weights, pretrained_once):
     with pytest.raises(SjepaError, match="'open': this copy comes with none; or give the folder"):
         load_pretrained("open")
     export(pretrained_once, weights / "tiny.safetensors")
@@ -89,7 +81,6 @@ def rewritten(path, change):
 
 FAULTS = {
     "another depth": (lambda w, m: (w, m | {"depth": "3"}), "does not fit the shape"),
-    "another width": (lambda w, m: (w, m | {"dim": "64"}), "does not fit the shape"),
     "no heads": (lambda w, m: (w, m | {"heads": "0"}), "does not fit the shape"),
     "a weight gone": (lambda w, m: (dict(list(w.items())[1:]), m), "does not fit the shape"),
     "no whole segments": (lambda w, m: (w, m | {"frames": "33"}), "does not fit the shape"),
@@ -100,6 +91,7 @@ FAULTS = {
     "half a card": (lambda w, m: (w, m | {"card": '{"name": "a"}'}), "has no card"),
     "no JSON": (lambda w, m: (w, m | {"card": "{"}), "has no card"),
     "a list": (lambda w, m: (w, m | {"card": "[]"}), "has no card"),
+    "cut": (None, "cannot be read"),
 }
 
 
@@ -108,26 +100,13 @@ def test_faults_are_named_with_the_file(pretrained_once, weights, fault):
     path = weights / "tiny.safetensors"
     export(pretrained_once, path)
     change, said = FAULTS[fault]
-    rewritten(path, change)
+    if change:
+        rewritten(path, change)
+    else:
+        path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(SjepaError, match=said) as caught:
         load_pretrained("tiny")
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("cut", [0, 7, 200, -1])
-def test_files_that_were_cut_are_named(pretrained_once, weights, cut):
-    path = weights / "tiny.safetensors"
-    export(pretrained_once, path)
-    path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(SjepaError, match="tiny.safetensors cannot be read"):
-        load_pretrained("tiny")
-
-
-def test_half_precision_weights_are_computed_in_float32(pretrained_once, weights):
-    path = weights / "tiny.safetensors"
-    export(pretrained_once, path)
-    rewritten(path, lambda w, m: ({k: v.half() for k, v in w.items()}, m))
-    assert {p.dtype for p in load_pretrained("tiny")[0].parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", shipped() or [pytest.param("", marks=pytest.mark.skip(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sjepa import device, pretrain
-from sjepa.inputs import body_rows, make_batch, pad_rows
+from sjepa.inputs import body_rows, make_batch
 from sjepa.model import SJEPA
 from sjepa.pretrain import Pretraining
 from sjepa.target import latent_cross_entropy
@@ -88,9 +88,11 @@ def test_a_batch_in_which_nobody_is_absent():
     assert rows.tolist() == list(range(6)) and weight is None
 
 
-def test_padding_changes_no_sum(store, tiny):
+@pytest.mark.parametrize("empty", ["drop", "weighted"])
+def test_padding_changes_no_sum(store, tiny, empty):
     """Steps on padded batches, as a compiled model takes them, against steps on the bare ones."""
-    bare, padded = Pretraining(tiny, store), Pretraining(tiny, store)
+    config = dataclasses.replace(tiny, empty_bodies=empty)
+    bare, padded = Pretraining(config, store), Pretraining(config, store)
     padded.compiled, padded.multiple = True, 7
     (inputs, weight, _), = padded.micro_batches(padded.train[:8])
     assert len(weight) % 7 == 0 and (weight == 0).any() and len(inputs[0]) == len(weight)
@@ -98,11 +100,6 @@ def test_padding_changes_no_sum(store, tiny):
     (_, losses), (_, theirs) = after(bare), after(padded)
     assert losses == pytest.approx(theirs, rel=1e-6)
     assert_same_weights(bare, padded)
-
-
-def test_padding_without_weights_counts_each_row_once():
-    (rows,), weight = pad_rows((torch.arange(5.0),), None, 4)
-    assert rows.tolist() == [0, 1, 2, 3, 4, 0, 1, 2] and weight.tolist() == [1] * 5 + [0] * 3
 
 
 def test_no_part_is_padding_alone(store, tiny):

@@ -1,0 +1,79 @@
+"""Joint layouts and their maps onto NTU-25."""
+
+import numpy as np
+import pytest
+from formats import raw_samples
+
+from sjepa.datasets.layouts import LAYOUTS
+from sjepa.errors import SjepaError
+from sjepa.skeleton import NTU_JOINTS
+
+FILES = {"hdm31": "hdm05_11", "bandai21": "bandai_int16", "kinect20": "kindergator_int16"}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_moved_body_stays_a_moved_body(layout):
+    """A rigid motion before the map is one after it; a measured joint stands for one joint."""
+    x = np.random.default_rng(0).normal(size=(4, len(layout.joints), 3))
+    turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    moved = layout.map(x @ turn.T + 2)
+    assert moved.shape == (4, 25, 3) and moved.dtype == np.float32
+    np.testing.assert_allclose(moved, layout.map(x) @ turn.T + 2, atol=1e-5)
+    single = np.array([(row == 1).sum() == 1 and (row != 0).sum() == 1 for row in layout.to_ntu25])
+    assert single[layout.measured].all() and len(layout.joints) == int(layout.name[-2:])
+    names = [joint for joint, real in zip(NTU_JOINTS, layout.measured, strict=True) if real]
+    assert layout.name != "kinect20" or set(names) == set(layout.joints)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_layouts_equal_those_of_the_converted_sets(name):
+    layout = LAYOUTS[name]
+    with np.load(raw_samples("bandai")[0] / f"{FILES[name]}.npz") as data:
+        np.testing.assert_array_equal(layout.to_ntu25, data["to_ntu25"])
+        np.testing.assert_array_equal(layout.measured, data["ntu25_measured"])
+        np.testing.assert_array_equal(layout.parents, data["parents"])
+        if name != "kinect20":  # ours are called as NTU's, the file's as Kinect's
+            assert list(layout.joints) == data["joint_names"].tolist()
+
+
+BY_HAND = {  # where source joints lie along the axes, and where NTU's then must lie
+    "hdm31": ({"thorax": 2, "lclavicle": 3, "rhumerus": 4, "rtibia": 6, "lfingers": 7},
+              {"spine shoulder": 2, "left shoulder": 3, "right elbow": 4, "right ankle": 6,
+               "left hand tip": 7}),
+    # Hand past the wrist by 0.3 and tip by 0.7 of the forearm, head by 1.5 of the neck.
+    "bandai21": ({"LowerArm_L": 1, "Hand_L": 3, "LowerArm_R": 5, "Neck": 10, "Head": 12},
+                 {"left wrist": 3, "left hand": 3.6, "left thumb": 3.6, "left hand tip": 4.4,
+                  "right elbow": 5, "right hand": -1.5, "neck": 11, "head": 15}),
+    # By the documentation's numbers: middles of hips, shoulders, ears; hands by the knuckles.
+    "mediapipe33": ({23: 1, 24: 3, 11: 10, 12: 14, 7: 20, 8: 22, 15: 4, 17: 6, 19: 10, 21: 5,
+                     31: 7, 14: 9},
+                    {"spine base": 2, "spine mid": 7, "spine shoulder": 12, "neck": 14.97,
+                     "head": 21, "left shoulder": 10, "right shoulder": 14, "left wrist": 4,
+                     "left hand": 6, "left hand tip": 10, "left thumb": 5, "left foot": 7,
+                     "right elbow": 9}),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_maps_by_hand(name):
+    layout, (places, wanted) = LAYOUTS[name], BY_HAND[name]
+    x = np.zeros((1, len(layout.joints), 3))
+    for joint, place in places.items():
+        x[0, joint if isinstance(joint, int) else layout.joints.index(joint), 0] = place
+    got = dict(zip(NTU_JOINTS, layout.map(x)[0, :, 0].tolist(), strict=True))
+    assert {joint: got[joint] for joint in wanted} == pytest.approx(wanted, rel=1e-5)
+
+
+def test_order_finds_a_skeleton_again_and_names_the_difference_to_another():
+    layout, shuffle = LAYOUTS["bandai21"], np.random.default_rng(1).permutation(21)
+    place, (root, *parents) = np.argsort(shuffle), layout.parents
+    joints = [layout.joints[k] for k in shuffle]
+    moved = [place[layout.parents[k]] if layout.parents[k] >= 0 else -1 for k in shuffle]
+    assert [joints[k] for k in layout.order(joints, moved, "a")] == list(layout.joints)
+    for names, ties, said in (
+        (["Pelvis", *layout.joints[1:]], layout.parents, "'Hips' is: none, it is the root; found:"),
+        (layout.joints, [root, 0, 0, *parents[2:]], "'Chest' is: Spine; found: Hips"),
+        ([*layout.joints, "Tail"], [*layout.parents, 0], "'Tail' is: no such joint; found: Hips"),
+    ):
+        with pytest.raises(SjepaError, match=f"a.bvh: .* skeleton bandai21, .* parent of {said}"):
+            layout.order(names, ties, "a.bvh")
