@@ -70,6 +70,17 @@ def test_every_module_has_its_page_of_reference():
     assert not pages, "pages of modules that are gone"
 
 
+def test_files_and_commands_that_pages_name_are_there():
+    for page in [*(ROOT / "book").glob("*.md"), *CHAPTERS, ROOT / "README.md"]:
+        text = page.read_text()
+        for shown in re.findall(r"\{repo\}`([^`]+)`", text):
+            assert (ROOT / shown.rpartition("<")[2].rstrip(">")).exists(), f"{page.name}: {shown}"
+        for name in re.findall(r"python -m (sjepa[\w.]*)", text):
+            path = ROOT / name.rstrip(".").replace(".", "/")
+            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), \
+                f"{page.name}: {name}"
+
+
 def test_one_address_everywhere():
     found = set()
     for path in (ROOT / "README.md", ROOT / "CITATION.cff", *CHAPTERS):
