@@ -41,7 +41,7 @@ def test_learning_rate_schedule():
     assert learning_rate(0, c) == 0
     assert learning_rate(10, c) == pytest.approx(5e-4)
     assert learning_rate(20, c) == pytest.approx(1e-3)
-    assert learning_rate(610, c) == pytest.approx(7.5e-4)
+    assert learning_rate(315, c) == pytest.approx(5e-4 + 5e-4 * (1 + 0.5**0.5) / 2)
     assert learning_rate(1200, c) == pytest.approx(5e-4)
 
 

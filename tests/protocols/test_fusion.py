@@ -27,7 +27,7 @@ def test_fusion_by_hand():
 def judged(common, restate, tmp_path):
     """The folder of an evaluation of the run, which says to be of another stream."""
     def judge(stream, name="", **settings):
-        restate(stream=stream)
+        restate(stream=stream, epochs=len(stream))  # each may have trained for its own time
         out = tmp_path / (name or stream)
         evaluate("linear", make_config(LinearConfig, common | {
             "epochs": 3, "passes": 1, "by_joint": True, "out": str(out)} | settings))
@@ -55,46 +55,35 @@ def test_fused_streams(judged, tmp_path):
     assert make_config(FuseConfig, {"runs": runs}).folder == tmp_path / "fuse-joint"
 
 
-def test_what_cannot_be_fused_is_named(judged, tmp_path):
-    joint, bone = judged("joint"), judged("bone")
+def test_what_cannot_be_fused_is_named(judged, restate, tmp_path):
+    joint, bone, again = judged("joint"), judged("bone"), judged("joint", "again")
+    short, view = judged("bone", "short", epochs=2), judged("bone", "v", split="synthetic/xview")
 
     def fusing(*runs, **more):
         return evaluate("fuse", make_config(FuseConfig, {
             "runs": list(runs), "out": str(tmp_path / "f")} | more))
 
-    with pytest.raises(SjepaError, match="expected two folders of evaluations or more"):
-        fusing(joint)
-    for weights in ([1], [0, 0]):
-        with pytest.raises(SjepaError, match=r"expected one a run \(2\), and not all 0"):
-            fusing(joint, bone, weights=weights)
-    with pytest.raises(SjepaError, match="holds no finished run"):
-        fusing(joint, str(tmp_path / "none"))
-    with pytest.raises(SjepaError, match="the evaluation has those of top1, top1-best-epoch, top1"):
-        fusing(joint, bone, metric="top5")
-    with pytest.raises(SjepaError, match="no class scores of top1-best-epoch"):
-        fusing(joint, bone, metric="top1-best-epoch")
-    with pytest.raises(SjepaError, match="their streams are joint, joint, and each may stand once"):
-        fusing(joint, judged("joint", "again"))
-    with pytest.raises(SjepaError, match="has epochs = 2, .* has 3: fuse runs that differ in"):
-        fusing(joint, judged("bone", "short", epochs=2))
-    with pytest.raises(SjepaError, match="has split = synthetic/xview"):
-        fusing(joint, judged("bone", "view", split="synthetic/xview"))
-    written = (tmp_path / "bone" / "result.json").read_text()
-    (tmp_path / "bone" / "result.json").write_text(json.dumps(json.loads(written)
-                                                              | {"pretraining": None}))
+    for runs, more, said in (
+        ([joint], {}, "expected two folders of evaluations or more"),
+        ([joint, bone], {"weights": [1]}, r"expected one a run \(2\), and not all 0"),
+        ([joint, bone], {"weights": [0, 0]}, r"expected one a run \(2\), and not all 0"),
+        ([joint, str(tmp_path / "none")], {}, "holds no finished run"),
+        ([joint, bone], {"metric": "top5"}, "the evaluation has those of top1, top1-best-epoch"),
+        ([joint, bone], {"metric": "top1-best-epoch"}, "no class scores of top1-best-epoch"),
+        ([joint, again], {}, "their streams are joint, joint, and each may stand once"),
+        ([joint, short], {}, "has epochs = 2, .* has 3: fuse runs that differ in"),
+        ([joint, view], {}, "has split = synthetic/xview"),
+    ):
+        with pytest.raises(SjepaError, match=said):
+            fusing(*runs, **more)
+    restate(target="motion")
+    with pytest.raises(SjepaError, match="has the pretraining's target = motion, .* has latent"):
+        fusing(joint, judged("motion"))
+    path = tmp_path / "bone" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pretraining": None}))
     with pytest.raises(SjepaError, match="judges no encoder, so it has no stream"):
         fusing(joint, bone)
     (tmp_path / "bone" / "scores" / "top1.npz").write_bytes(b"no zip")
     with pytest.raises(SjepaError, match="top1.npz holds no predictions"):
         fusing(joint, bone)
     assert not (tmp_path / "f").exists()
-
-
-def test_streams_may_train_for_their_own_time_but_not_for_another_target(judged, restate):
-    joint = judged("joint")
-    restate(epochs=77)
-    bone = judged("bone")
-    assert evaluate("fuse", make_config(FuseConfig, {"runs": [joint, bone]}))["readings"]
-    restate(target="motion")
-    with pytest.raises(SjepaError, match="has the pretraining's target = motion, .* has latent"):
-        evaluate("fuse", make_config(FuseConfig, {"runs": [joint, judged("motion")]}))

@@ -10,17 +10,24 @@ from sjepa.protocols.context import set_up
 from sjepa.protocols.knn import knn, nearest, recall, run_knn, run_retrieval
 
 
-def test_knn_by_loops():
+def test_votes_and_hits_by_loops():
     g = torch.Generator().manual_seed(0)
-    train, test = torch.randn(40, 8, generator=g), torch.randn(15, 8, generator=g)
-    labels = torch.randint(0, 5, (40,), generator=g)
-    for k, predicted in knn(train, labels, test, (1, 5, 40), 5).items():
-        for i, one in enumerate(predicted):
-            similarity = [(torch.dot(test[i], t) / test[i].norm() / t.norm()).item() for t in train]
-            votes = [0.0] * 5
-            for j in sorted(range(40), key=lambda j: -similarity[j])[:k]:
-                votes[labels[j]] += similarity[j] + 1
-            assert one == max(range(5), key=lambda c: votes[c])
+    train, test = torch.randn(60, 8, generator=g), torch.randn(37, 8, generator=g)
+    labels, test_labels = (torch.randint(0, 6, (n,), generator=g) for n in (60, 37))
+    voted = knn(train, labels, test, (1, 5, 60), 6)
+    hits = recall(train, labels, test, test_labels, (1, 5, 10))
+    for i in range(37):
+        cosine = [(test[i] @ t / test[i].norm() / t.norm()).item() for t in train]
+        order = sorted(range(60), key=lambda j: -cosine[j])
+        for k, predicted in voted.items():
+            votes = [sum(cosine[j] + 1 for j in order[:k] if labels[j] == c) for c in range(6)]
+            assert predicted[i] == max(range(6), key=lambda c: votes[c])
+        for k, hit in hits.items():
+            assert hit[i].item() == any(labels[j] == test_labels[i] for j in order[:k])
+    assert hits[1].sum() < hits[5].sum() < hits[10].sum()
+    whole, parts = nearest(train, test, (7,))[7], nearest(train, test, (7,), batch=4)[7]
+    torch.testing.assert_close(whole, parts)
+    assert nearest(train[:3], test, (7,))[7][1].shape == (37, 3)  # a gallery smaller than K
 
 
 @pytest.mark.parametrize("levels", [0, 2])
@@ -40,29 +47,6 @@ def test_several_k_equal_one_search_for_each(levels):
         votes = torch.zeros(90, 9).scatter_add_(
             1, labels[alone.indices], (alone.values + 1).clamp(min=0))
         assert torch.equal(together[k], votes.argmax(1))
-
-
-def test_recall_by_brute_force():
-    g = torch.Generator().manual_seed(0)
-    train, test = torch.randn(60, 8, generator=g), torch.randn(37, 8, generator=g)
-    labels, test_labels = (torch.randint(0, 6, (n,), generator=g) for n in (60, 37))
-    hits = recall(train, labels, test, test_labels, (1, 5, 10))
-    for i in range(37):
-        cosine = [(test[i] @ t / test[i].norm() / t.norm()).item() for t in train]
-        order = sorted(range(60), key=lambda j: -cosine[j])
-        for k, hit in hits.items():
-            assert hit[i].item() == any(labels[j] == test_labels[i] for j in order[:k])
-    assert torch.equal(hits[1], knn(train, labels, test, (1,), 6)[1] == test_labels)
-    assert hits[1].sum() < hits[5].sum() < hits[10].sum()
-
-
-def test_neighbours_do_not_depend_on_the_batch():
-    g = torch.Generator().manual_seed(1)
-    train, test = torch.randn(50, 8, generator=g), torch.randn(31, 8, generator=g)
-    whole, parts = nearest(train, test, (7,))[7], nearest(train, test, (7,), batch=4)[7]
-    assert torch.equal(whole[1], parts[1])
-    torch.testing.assert_close(whole[0], parts[0])
-    assert nearest(train[:3], test, (7,))[7][1].shape == (31, 3)  # a gallery smaller than K
 
 
 def test_readings_name_every_k(common):
