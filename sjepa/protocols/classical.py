@@ -45,10 +45,8 @@ def describe_clip(x: np.ndarray, skeleton: Skeleton, aligned: bool = True) -> np
     that neither place nor size of a person counts. A planar skeleton's confidence stays as it is.
 
     Args:
-        x: `[T, V, 3]` metres, one body.
-        skeleton: its joints.
-        aligned: turn the first frame's shoulders along x, where the skeleton has depth and names
-            its shoulders.
+        x: `[T, V, 3]` metres, one body, in the layout `skeleton`.
+        aligned: turn the first frame's shoulders along x, where it has depth and names them.
     """
     x, (base, shoulder) = x.astype(np.float64), skeleton.spine
     axes = slice(2 if skeleton.planar else 3)
@@ -64,24 +62,18 @@ def describe_clip(x: np.ndarray, skeleton: Skeleton, aligned: bool = True) -> np
     return np.concatenate([part.ravel() for part in parts])
 
 
-def describe_clips(store: Store, skeleton: Skeleton, index: np.ndarray,
-                   frontal: bool = False) -> np.ndarray:
-    """`[N, F]` vectors of the clips `index`; both bodies side by side where a set has two.
-
-    In a set that was filmed from one side (`frontal`), facing is part of the class and stays.
-    """
-    clips = (store.clip(i) for i in index)
-    return np.stack([
-        np.concatenate([describe_clip(clip[:, body], skeleton, not frontal)
-                        for body in range(clip.shape[1])])
-        for clip in clips
-    ])
-
-
 def standardised(store: Store, skeleton: Skeleton, frontal: bool, train: np.ndarray,
                  test: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Vectors `[N, F]` and `[M, F]` of training and test clips, by the training clips' scale."""
-    sides = [describe_clips(store, skeleton, index, frontal) for index in (train, test)]
+    """Vectors `[N, F]` and `[M, F]` of training and test clips, by the training clips' scale.
+
+    Both bodies stand side by side where a set has two. In a set that was filmed from one side
+    (`frontal`), facing is part of the class and stays.
+    """
+    def vector(index: int) -> np.ndarray:
+        bodies = store.clip(index).swapaxes(0, 1)
+        return np.concatenate([describe_clip(body, skeleton, not frontal) for body in bodies])
+
+    sides = [np.stack([vector(i) for i in index]) for index in (train, test)]
     scaler = StandardScaler().fit(sides[0])
     return tuple(torch.from_numpy(scaler.transform(side)).float() for side in sides)
 

@@ -14,38 +14,26 @@ from sjepa.errors import SjepaError
 class EvaluateConfig:
     """What every protocol needs: the encoder, the data, the place of the result."""
 
-    PROTOCOL: ClassVar[str]  # its name, in the folder of a result
-    #: What may stand for the encoder: pretrained; the same shape with random weights, frozen; or
-    #: vectors of poses and statistics, with nothing learned.
-    METHODS: ClassVar[tuple[str, ...]] = ("sjepa", "random", "classical")
+    label: ClassVar[str]  # the protocol's name, in the folder of a result
 
     run: str = setting("", "ours", "folder of a pretraining; untrained methods take its shape only")
-    method: str = setting(
-        "sjepa", "ours", "sjepa: the encoder of run; random: untrained; classical: none at all"
-    )
+    method: str = setting("sjepa", "ours",
+                          "sjepa: the encoder of run; random: untrained; classical: none at all",
+                          choices=("sjepa", "random", "classical"))
     dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
     split: str = setting("synthetic/xsub", "ours", "the protocol's training and test clips")
-    test_crop: float = setting(
-        0.95, "lineage", "readers of the paper say 0.9, MAMP's code 0.95", "(0, 1]"
-    )
+    test_crop: float = setting(0.95, "lineage", "MAMP's code; the paper's readers say 0.9",
+                               "(0, 1]")
     seed: int = setting(0, "ours", "of everything that the evaluation draws", "[0, inf)")
     device: str = setting("auto", "ours", "auto, cpu, cuda", choices=DEVICES)
     precision: str = setting("fp32", "ours", "of the frozen encoder", choices=PRECISIONS)
-    out: str = setting(
-        "", "ours", "folder of the result, whose last part names it; empty: one inside run"
-    )
-
-    def check(self) -> None:
-        """Refuse a method that the protocol cannot judge."""
-        if self.method not in self.METHODS:
-            raise SjepaError(f"parameter method = {self.method!r}: expected "
-                             f"{' or '.join(self.METHODS)}")
+    out: str = setting("", "ours", "folder of the result, which it names; empty: one inside run")
 
     @property
     def folder(self) -> Path:
         """Where result, predictions and checkpoints go: `out`, or `RUN/PROTOCOL-SPLIT-METHOD`."""
         home = Path(self.run) if self.run else RUNS / self.method
-        name = "-".join((self.PROTOCOL, *self.split.split("/"), self.method))
+        name = "-".join((self.label, *self.split.split("/"), self.method))
         return Path(self.out) if self.out else home / name
 
 
@@ -53,29 +41,21 @@ class EvaluateConfig:
 class LinearConfig(EvaluateConfig):
     """Linear probe on the frozen target encoder (lineage: MAMP's, after MAE's)."""
 
-    PROTOCOL = "linear"
+    label = "linear"
 
-    epochs: int = setting(
-        100, "lineage", "passes of the probe over the training features", "[1, inf)"
-    )
+    epochs: int = setting(100, "lineage", "passes over the training features", "[1, inf)")
     batch_size: int = setting(256, "lineage", "features a step", "[1, inf)")
     lr: float = setting(0.1, "lineage", "peak learning rate of SGD, cosine to 0", "(0, inf)")
     more_lrs: tuple[float, ...] = setting(
-        (), "ours", "rates beside lr, in one pass, all reported: choosing on test would flatter",
-        "(0, inf)"
-    )
+        (), "ours", "rates beside lr, all reported: choosing on test would flatter", "(0, inf)")
     passes: int = setting(
-        0, "ours", "different augmented feature passes, used in turn; 0: a fresh one each epoch",
-        "[0, inf)"
-    )
+        0, "ours", "augmented feature passes, used in turn; 0: a fresh one each epoch", "[0, inf)")
     base_rotation: float = setting(0.3, "lineage", "rad, in the training passes", "[0, inf)")
     by_joint: bool = setting(
-        False, "ours", "also with the joints side by side, not averaged: metrics end in -joints"
-    )
+        False, "ours", "also with the joints side by side, not averaged: metrics end in -joints")
 
     def check(self) -> None:
         """Refuse a rate that stands twice: its metric would have two values."""
-        super().check()
         if len({f"{rate:g}" for rate in (*self.more_lrs, self.lr)}) <= len(self.more_lrs):
             raise SjepaError(f"parameter more_lrs = {list(self.more_lrs)}: expected each once, and "
                              f"lr = {self.lr:g} not among them")
@@ -85,15 +65,13 @@ class LinearConfig(EvaluateConfig):
 class KnnConfig(EvaluateConfig):
     """k nearest neighbours by cosine similarity on the frozen target encoder."""
 
-    PROTOCOL = "knn"
+    label = "knn"
 
     ks: tuple[int, ...] = setting(
-        (1, 5, 20), "ours", "all reported: choosing K on test would flatter", "[1, inf)"
-    )
+        (1, 5, 20), "ours", "all reported: choosing K on test would flatter", "[1, inf)")
 
     def check(self) -> None:
         """Refuse an empty list of K."""
-        super().check()
         if not self.ks:
             raise SjepaError("parameter ks = []: expected at least one K")
 
@@ -102,53 +80,38 @@ class KnnConfig(EvaluateConfig):
 class RetrievalConfig(KnnConfig):
     """Recall: is a training clip of the right class among the K most similar ones?"""
 
-    PROTOCOL = "retrieval"
+    label = "retrieval"
 
-    ks: tuple[int, ...] = setting(
-        (1, 5, 10), "ours", "the literature's; nothing is chosen among them", "[1, inf)"
-    )
+    ks: tuple[int, ...] = setting((1, 5, 10), "ours", "the literature's, all reported", "[1, inf)")
 
 
 @dataclass(frozen=True)
 class FinetuneConfig(EvaluateConfig):
     """Fine-tuning of the whole target encoder under a new head (lineage: MAMP's recipe)."""
 
-    PROTOCOL = "finetune"
-    METHODS: ClassVar[tuple[str, ...]] = ("sjepa", "scratch")
+    label = "finetune"
 
-    method: str = setting(
-        "sjepa", "ours", "sjepa: the encoder of run; scratch: its shape with random weights"
-    )
-    precision: str = setting(
-        "fp32", "lineage", "mixed precision is off in its scripts", choices=PRECISIONS
-    )
+    method: str = setting("sjepa", "ours",
+                          "sjepa: the encoder of run; scratch: its shape with random weights",
+                          choices=("sjepa", "scratch"))
+    precision: str = setting("fp32", "lineage", "mixed precision is off in its scripts",
+                             choices=PRECISIONS)
     epochs: int = setting(100, "lineage", "passes over the labelled clips", "[1, inf)")
-    batch_size: int = setting(
-        48, "lineage", "clips a step; there 24 on each of two GPUs", "[1, inf)"
-    )
-    lr: float = setting(
-        3e-4, "lineage", "peak learning rate; its scripts override its files' 5e-4", "(0, inf)"
-    )
+    batch_size: int = setting(48, "lineage", "clips a step; there 24 on each of 2 GPUs", "[1, inf)")
+    lr: float = setting(3e-4, "lineage", "peak; its scripts override its files' 5e-4", "(0, inf)")
     lr_end: float = setting(1e-5, "lineage", "learning rate at the end of the cosine", "[0, inf)")
     warmup_epochs: float = setting(5, "lineage", "linear warm-up from 0", "[0, inf)")
     weight_decay: float = setting(0.05, "lineage", "not on biases and norms", "[0, inf)")
     layer_decay: float = setting(
         0.8, "lineage", "a block learns this much slower than the next; 1 from scratch; "
-        "one reader says 0.75", "(0, 1]"
-    )
-    drop_path: float = setting(
-        0.3, "lineage", "of the last block, growing linearly from 0", "[0, 1)"
-    )
+        "one reader says 0.75", "(0, 1]")
+    drop_path: float = setting(0.3, "lineage", "of the last block, linear from 0", "[0, 1)")
     dropout: float = setting(0.3, "lineage", "of the tokens that enter the head", "[0, 1)")
     hidden: int = setting(2048, "lineage", "width of the head's hidden layer", "[1, inf)")
-    label_smoothing: float = setting(
-        0.1, "lineage", "share of the target spread over all classes", "[0, 1)"
-    )
+    label_smoothing: float = setting(0.1, "lineage", "share spread over all classes", "[0, 1)")
     base_rotation: float = setting(0.3, "lineage", "rad, in training", "[0, inf)")
-    compile: str = setting(
-        "auto", "ours", "torch.compile of the encoder: auto (on a GPU), none, or its mode",
-        choices=COMPILE
-    )
+    compile: str = setting("auto", "ours", "the encoder: auto (on a GPU), none, or torch's mode",
+                           choices=COMPILE)
     test_every: int = setting(1, "lineage", "epochs between readings of the test clips", "[1, inf)")
     checkpoint_every: int = setting(5, "ours", "epochs between checkpoints", "[1, inf)")
 
@@ -157,11 +120,7 @@ class FinetuneConfig(EvaluateConfig):
 class SemiConfig(FinetuneConfig):
     """Semi-supervised: fine-tuning with the labels of a small share of the training clips."""
 
-    PROTOCOL = "semi"
-
-    share: float = setting(
-        0.01, "readers", "labels of each class; the paper has 1 % and 10 %", "(0, 1]"
-    )
+    share: float = setting(0.01, "readers", "labels a class; the paper: 1 % and 10 %", "(0, 1]")
     subsets: int = setting(5, "lineage", "labelled subsets, of seeds seed, seed + 1, …", "[1, inf)")
 
     @property
@@ -170,20 +129,19 @@ class SemiConfig(FinetuneConfig):
         return f"{100 * self.share:g}pct"
 
     @property
-    def folder(self) -> Path:
-        """As of other protocols, with the share in the name."""
-        name = super().folder.name.replace("semi", f"semi-{self.percent}", 1)
-        return Path(self.out) if self.out else super().folder.with_name(name)
+    def label(self) -> str:
+        """The protocol's name with the share."""
+        return f"semi-{self.percent}"
 
 
 @dataclass(frozen=True)
 class TransferConfig(FinetuneConfig):
     """Transfer: an encoder pretrained on one data set, fine-tuned and probed on another."""
 
-    PROTOCOL = "transfer"
-    METHODS: ClassVar[tuple[str, ...]] = ("sjepa",)
+    label = "transfer"
 
-    method: str = setting("sjepa", "ours", "sjepa alone: an untrained encoder has no origin")
+    method: str = setting("sjepa", "ours", "sjepa alone: an untrained encoder has no origin",
+                          choices=("sjepa",))
     probe_passes: int = setting(0, "ours", "of the linear probe, as `passes` of linear", "[0, inf)")
 
 

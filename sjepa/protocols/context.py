@@ -20,17 +20,11 @@ from sjepa.protocols.features import extract
 
 @dataclass
 class Reading:
-    """What one metric says of the M test clips, a row for each of the S seeds.
+    """What one metric says of the M test clips, a row for each of the S seeds."""
 
-    Attributes:
-        right: `[S, M]` bool, which clips were taken rightly; the value is its mean.
-        predicted: `[S, M]` classes, or None where the metric names none.
-        scores: `[S, M, classes]` float32 before softmax, or None where there are none.
-    """
-
-    right: np.ndarray
-    predicted: np.ndarray | None = None
-    scores: np.ndarray | None = None
+    right: np.ndarray  # [S, M] bool, which clips were taken rightly; the value is its mean
+    predicted: np.ndarray | None = None  # [S, M] classes; None of a metric that names none
+    scores: np.ndarray | None = None  # [S, M, classes] float32 before softmax, if there are any
 
 
 def reading(predicted: torch.Tensor, labels: torch.Tensor,
@@ -42,33 +36,18 @@ def reading(predicted: torch.Tensor, labels: torch.Tensor,
 
 @dataclass
 class Result:
-    """What a protocol hands back.
+    """What a protocol hands back."""
 
-    Attributes:
-        readings: metric to reading.
-        seeds: of the evaluation, a number for each row of the readings.
-        seconds: spent on it in earlier processes, which a checkpoint remembers.
-        peak_bytes: most memory that those used.
-        note: what a reader of the numbers must know.
-    """
-
-    readings: dict[str, Reading]
-    seeds: list[int]
-    seconds: float = 0.0
-    peak_bytes: int = 0
-    note: str = ""
+    readings: dict[str, Reading]  # by metric
+    note: str = ""  # what a reader of the numbers must know
+    seconds: float = 0.0  # spent on it in earlier processes, which a checkpoint remembers
+    peak_bytes: int = 0  # most memory that those used
+    seeds: tuple[int, ...] = (0,)  # of the evaluation, where the readings have several rows
 
 
 @dataclass
 class Context:
     """All that a protocol needs at hand: encoder, clips on the device, split, labels.
-
-    Args:
-        config: the protocol's settings.
-        store: the clips.
-        encoder: which is judged; None for `method: classical`.
-        run: the result of its pretraining, or of the one whose shape it has; None likewise.
-        train, test: `[N]` and `[M]` clip indices.
 
     Raises:
         SjepaError: an encoder of other joints than the store's.
@@ -76,10 +55,10 @@ class Context:
 
     config: EvaluateConfig
     store: Store
-    encoder: torch.nn.Module | None
-    run: dict | None
-    train: np.ndarray
-    test: np.ndarray
+    encoder: torch.nn.Module | None  # which is judged; None for `method: classical`
+    run: dict | None  # the result of its pretraining, or of the one whose shape it has
+    train: np.ndarray  # [N] clip indices
+    test: np.ndarray  # [M]
 
     def __post_init__(self):
         self.device = pick_device(self.config.device)
@@ -97,6 +76,11 @@ class Context:
         self.classes = len(self.store.classes)
         self.pretraining: dict = self.run["settings"] if self.run else {}
         self.stream = self.pretraining.get("stream", "joint")
+
+    @property
+    def train_labels(self) -> torch.Tensor:
+        """`[N]` classes of the training clips."""
+        return self.labels[self.train]
 
     @property
     def test_labels(self) -> torch.Tensor:
@@ -126,9 +110,7 @@ class Context:
 
     def features(self, index: np.ndarray, rotation: float | None = None, generator=None,
                  by_joint: bool = False) -> torch.Tensor:
-        """Features `[N, D]` of clips, at test time or (with a rotation) augmented.
-
-        By joint they are `[N, V, D]`.
+        """Features `[N, D]`, or `[N, V, D]` by joint, at test time or (with a rotation) augmented.
         """
         return extract(self.encoder, self.data, index, crop=self.config.test_crop,
                        rotation=rotation, stream=self.stream, generator=generator,

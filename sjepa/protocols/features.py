@@ -54,23 +54,18 @@ def encode_bodies(encoder: torch.nn.Module, clips: torch.Tensor, pool=None,
         # Not a gather: its gradient would add up the shared row's copies in no fixed order.
         shared = tokens[count].expand(len(flat), *tokens.shape[1:])
         tokens = shared.index_put((present,), tokens[:count])
-    else:
-        tokens = tokens[:count]
-    return tokens.unflatten(0, clips.shape[:2])
+    return tokens[: len(flat)].unflatten(0, clips.shape[:2])
 
 
 @torch.no_grad()
 def clip_features(encoder: torch.nn.Module, clips: torch.Tensor,
                   by_joint: bool = False) -> torch.Tensor:
-    """One feature a clip: the mean over bodies, segments and joints of the encoder's output.
+    """One feature a clip, `[B, D]` float32: the mean over bodies, segments and joints.
 
     Args:
         encoder: a frozen encoder.
         clips: `[B, M, T, V, 3]`; an absent body takes part in the mean, as in the lineage.
-        by_joint: leave the joints side by side, as the head of fine-tuning reads them.
-
-    Returns:
-        `[B, D]` float32, or `[B, V, D]` by joint.
+        by_joint: `[B, V, D]`, joints side by side, as the head of fine-tuning reads them.
     """
     def pool(tokens: torch.Tensor) -> torch.Tensor:
         tokens = tokens.float()
@@ -82,20 +77,16 @@ def clip_features(encoder: torch.nn.Module, clips: torch.Tensor,
 def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop: float = 0.95,
                   rotation: float | None = None, stream: str = "joint",
                   generator=None) -> torch.Tensor:
-    """Stored clips as a network takes them, at test time or augmented.
+    """Stored clips as a network takes them, `[B, M, T, V, 3]`, at test time or augmented.
 
     Args:
         store: the clips.
         index: `[B]` clip indices on the store's device.
         frames: T.
-        crop: share of the clip, at test time.
-        rotation: None at test time (central crop, no rotation); a number: the training
-            augmentation, a random crop and a base rotation of up to this many radians.
+        crop: share of the clip at test time, which is its centre.
+        rotation: None at test time; a number: the training augmentation, a random crop and a base
+            rotation of up to this many radians, drawn from `generator`.
         stream: what is made of the joints, see `sjepa.inputs`.
-        generator: source of the augmentation's randomness.
-
-    Returns:
-        `[B, M, T, V, 3]`.
     """
     if rotation is None:
         clips = center_crop(store, index, frames, crop)
@@ -108,19 +99,14 @@ def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop:
 @torch.no_grad()
 def extract(encoder: torch.nn.Module, store: DeviceStore, index, *, dtype=torch.float32,
             batch: int = 128, by_joint: bool = False, **view) -> torch.Tensor:
-    """Features of the clips `index`, in their order.
+    """Features of the clips `index` `[N]`, in their order: `[N, D]` float32 on the CPU.
 
     Args:
         encoder: a frozen encoder on the store's device.
-        store: the clips.
-        index: `[N]` clip indices.
         dtype: precision of the encoder.
         batch: clips at once.
-        by_joint: see `clip_features`.
+        by_joint: `[N, V, D]`, see `clip_features`.
         view: `crop`, `rotation`, `stream`, `generator` of `network_input`.
-
-    Returns:
-        `[N, D]` float32 on the CPU, or `[N, V, D]` by joint.
     """
     training, out = encoder.training, []
     encoder.eval()
@@ -135,7 +121,7 @@ def extract(encoder: torch.nn.Module, store: DeviceStore, index, *, dtype=torch.
 def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = DEFAULT, *,
           bodies: int | None = None, stream: str | None = None, center: bool = True,
           batch: int = 128, skeleton: Skeleton = NTU25) -> np.ndarray:
-    """One feature a clip, as evaluation makes it, in float32 whatever the hardware.
+    """One feature a clip, `[N, dim]` in float32 whatever the hardware, as evaluation makes it.
 
     The central 95 % of each clip, resized in time to the encoder's frames, through the encoder
     with nothing masked, and the mean over bodies, segments and joints. A body slot without a body
@@ -145,7 +131,7 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
     Args:
         clips: a list of `[T, 25, 3]` or `[T, M, 25, 3]` in metres, in the NTU-25 layout, y up;
             T may differ; absent bodies are zero. `read_motion` makes such clips from files.
-        encoder: a name or path for `load_pretrained`, or an encoder, which stays on its device;
+        encoder: a name or path for `load_pretrained`, or an encoder, which stays on its device.
         bodies: body slots of each clip, filled up with absent ones; None: as each clip has them.
         stream: what the encoder was trained on (`sjepa.inputs`); None: what its card says, and
             joints for an encoder without one.
@@ -153,9 +139,6 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
             store but PKU-MMD's; False for an encoder that was trained on that.
         batch: clips at once.
         skeleton: of the clips, where the encoder was trained on another one than NTU's.
-
-    Returns:
-        `[N, dim]` float32, in the order of `clips`.
 
     Raises:
         SjepaError: no such encoder, one for other joints, or a clip that is none (which, and why).
@@ -166,31 +149,22 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
     if encoder.joints != len(skeleton):
         raise SjepaError(f"the encoder takes {encoder.joints} joints, clips in the layout "
                          f"{skeleton.name} have {len(skeleton)}")
-    ready = [_filled(clip, bodies, center, f"clip {n}", skeleton)
-             for n, clip in enumerate(_listed(clips))]
+    if isinstance(clips, np.ndarray | torch.Tensor):  # its first axis could be frames
+        raise SjepaError(f"clips is one array {list(clips.shape)}: give a list, [clip] for one")
+    ready = [_filled(clip, bodies, center, f"clip {n}", skeleton) for n, clip in enumerate(clips)]
+    if not ready:
+        raise SjepaError("clips is empty: give at least one")
     features = np.empty((len(ready), encoder.dim), np.float32)
     slots = np.array([clip.shape[1] for clip in ready])
     for count in np.unique(slots):
         index = np.flatnonzero(slots == count)
         store = _in_memory([ready[k] for k in index], next(encoder.parameters()).device, skeleton)
-        made = extract(encoder, store, np.arange(len(index)), batch=batch,
-                       stream=stream or "joint")
-        features[index] = made.numpy()
+        features[index] = extract(encoder, store, np.arange(len(index)), batch=batch,
+                                  stream=stream or "joint").numpy()
     return features
 
 
-def _listed(clips) -> list:
-    """The clips as a list; one array is refused, because its first axis could be frames."""
-    if isinstance(clips, np.ndarray | torch.Tensor):
-        raise SjepaError(f"clips is one array {list(clips.shape)}: give a list, [clip] for one")
-    clips = list(clips)
-    if not clips:
-        raise SjepaError("clips is empty: give at least one")
-    return clips
-
-
-def _filled(clip, bodies: int | None, center: bool, where: str,
-            skeleton: Skeleton) -> np.ndarray:
+def _filled(clip, bodies: int | None, center: bool, where: str, skeleton: Skeleton) -> np.ndarray:
     """A checked clip `[T, M, V, 3]` float32 with `bodies` slots."""
     clip = check_clip(clip, where, skeleton=skeleton)
     if center and not clip[:, 0].any():
@@ -203,17 +177,12 @@ def _filled(clip, bodies: int | None, center: bool, where: str,
     return np.pad(clip, ((0, 0), (0, missing), (0, 0), (0, 0)))
 
 
-def _in_memory(clips: list[np.ndarray], device: torch.device,
-               skeleton: Skeleton) -> DeviceStore:
-    """Clips with the same number of slots as a store that was opened on `device`."""
-    frames, offsets, at = [], [], 0
-    for clip in clips:
-        row = [-1] * clip.shape[1]
-        for body in np.flatnonzero(clip.any((0, 2, 3))):
-            row[body] = at
-            at += len(clip)
-            frames.append(torch.from_numpy(np.ascontiguousarray(clip[:, body])))
-        offsets.append(row)
+def _in_memory(clips: list[np.ndarray], device: torch.device, skeleton: Skeleton) -> DeviceStore:
+    """Clips with the same number of slots as a store on `device`; an absent body's frames are 0."""
+    bodies = [body for clip in clips for body in clip.swapaxes(0, 1)]
+    sizes = torch.tensor([len(body) for body in bodies])
+    offsets = (sizes.cumsum(0) - sizes).unflatten(0, (len(clips), -1))
     lengths = torch.tensor([len(clip) for clip in clips])
-    return DeviceStore(torch.cat(frames).to(device), torch.tensor(offsets).to(device),
-                       lengths.to(device), torch.zeros_like(lengths).to(device), skeleton)
+    frames = torch.from_numpy(np.concatenate(bodies))
+    return DeviceStore(frames.to(device), offsets.to(device), lengths.to(device),
+                       torch.zeros_like(lengths).to(device), skeleton)

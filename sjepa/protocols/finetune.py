@@ -1,7 +1,8 @@
 """Fine-tuning: the whole encoder learns on under a new head, with labels.
 
-Lineage: MAMP's recipe, after MAE's. AdamW with a learning rate a layer, stochastic depth, dropout,
-label smoothing, linear warm-up and cosine, the augmentation of pretraining.
+Lineage: MAMP's recipe, after MAE's. AdamW with a learning rate a layer (after BEiT, Bao et al.,
+2022), stochastic depth, dropout, label smoothing, linear warm-up and cosine, the augmentation of
+pretraining.
 
 Everything that an epoch draws follows from seed and epoch, so a checkpoint needs no state of a
 random generator, and a run that was killed goes on to the bit where its checkpoint stands. A
@@ -10,6 +11,7 @@ compiled encoder draws stochastic depth from the same seed, but in an order of i
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import time
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -25,14 +28,92 @@ from sjepa.checkpoint import same_settings, save_atomically
 from sjepa.config import as_dict
 from sjepa.datasets.subsets import labelled_subset, write_list
 from sjepa.device import autocast, compile_modules, peak_bytes, precision_name
+from sjepa.encoder import init_linear
 from sjepa.encoders import untrained_like
 from sjepa.errors import SjepaError
 from sjepa.pretrain import learning_rate
-from sjepa.protocols.classifier import Classifier, layer_decay_groups
 from sjepa.protocols.config import FinetuneConfig, LinearConfig
 from sjepa.protocols.context import Context, Reading, Result, own_draws, reading
-from sjepa.protocols.features import network_input
+from sjepa.protocols.features import encode_bodies, network_input
 from sjepa.protocols.linear import probe
+
+
+class ActionHead(nn.Module):
+    """Dropout, mean over segments and bodies, then two linear layers with BatchNorm and ReLU.
+
+    Joints are not averaged: the first layer sees `joints * dim` features.
+
+    Args:
+        dim, joints: width of a token, and V.
+        classes: number of classes.
+        hidden: width of the hidden layer.
+        dropout: probability with which a feature of a token is dropped.
+    """
+
+    def __init__(self, dim: int, joints: int, classes: int, hidden: int = 2048,
+                 dropout: float = 0.3):
+        super().__init__()
+        self.joints = joints
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.Sequential(
+            nn.Linear(joints * dim, hidden), nn.BatchNorm1d(hidden), nn.ReLU(),
+            nn.Linear(hidden, classes),
+        )
+        self.apply(init_linear)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Class scores `[B, classes]`, before softmax, of tokens `[B, M, N, D]`."""
+        tokens = self.dropout(tokens).unflatten(2, (-1, self.joints))  # [B, M, S, V, D]
+        return self.layers(tokens.mean(2).flatten(2).mean(1))
+
+
+class Classifier(nn.Module):
+    """A copy of an encoder, pretrained or not, with a new head; all weights are trained.
+
+    Args:
+        encoder: one of `sjepa.encoder.ENCODERS`.
+        classes, hidden, dropout: see `ActionHead`.
+        drop_path: stochastic depth of the last block.
+    """
+
+    def __init__(self, encoder: nn.Module, classes: int, hidden: int = 2048, dropout: float = 0.3,
+                 drop_path: float = 0.3):
+        super().__init__()
+        self.encoder = copy.deepcopy(encoder).requires_grad_(True)
+        self.encoder.set_drop_path(drop_path)
+        self.padded = False  # a compiled encoder's rows are, see `encode_bodies`
+        self.head = ActionHead(encoder.dim, encoder.joints, classes, hidden, dropout)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """Class scores `[B, classes]`, before softmax, of clips `[B, M, T, V, 3]`."""
+        return self.head(encode_bodies(self.encoder, clips, padded=self.padded))
+
+
+def layer_decay_groups(model: Classifier, decay: float, weight_decay: float) -> list[dict]:
+    """AdamW's parameter groups: `params`, `weight_decay`, and `lr_scale`, smaller for early layers.
+
+    Args:
+        model: whose encoder says which parameters are how deep (`parameter_layers`); the head
+            belongs to its last layer.
+        decay: a layer's scale is this times that of the layer after it; the last layer has 1.
+        weight_decay: of everything with more than one axis, position tables included.
+
+    Raises:
+        SjepaError: the encoder leaves a parameter out, or names one twice.
+    """
+    *layers, last = model.encoder.parameter_layers()
+    layers += [[*last, *model.head.parameters()]]
+    named = [id(parameter) for layer in layers for parameter in layer]
+    if sorted(named) != sorted(map(id, model.parameters())):
+        raise SjepaError(f"{type(model.encoder).__name__}.parameter_layers names {len(named)} "
+                         f"parameters of {len(list(model.parameters()))}: it must name each once")
+    groups = []
+    for depth, layer in enumerate(layers):
+        for bare in dict.fromkeys(p.ndim <= 1 for p in layer):  # biases and norms; all others
+            groups.append({"params": [p for p in layer if (p.ndim <= 1) == bare],
+                           "lr_scale": decay ** (len(layers) - 1 - depth),
+                           "weight_decay": 0.0 if bare else weight_decay})
+    return groups
 
 
 def weights_hash(encoder: torch.nn.Module) -> str:
@@ -75,8 +156,7 @@ class FineTuning:
         decay = 1.0 if config.method == "scratch" else config.layer_decay
         self.optimizer = torch.optim.AdamW(
             layer_decay_groups(self.model, decay, config.weight_decay),
-            lr=config.lr, fused=self.device.type == "cuda",
-        )
+            lr=config.lr, fused=self.device.type == "cuda")
         self.precision = precision_name(config.precision, context.dtype)
         self.scaler = torch.amp.GradScaler("cuda", enabled=context.dtype == torch.float16)
         self.epoch, self.seconds, self.earlier, self.peak = 0, 0.0, 0.0, 0
@@ -132,10 +212,7 @@ class FineTuning:
 
     @torch.no_grad()
     def read_test(self) -> float:
-        """Score the test clips; keeps the scores and, if they are the best so far, the classes.
-
-        Returns:
-            Top-1 accuracy in percent.
+        """Accuracy in percent on the test clips; keeps their scores, and the best epoch's classes.
         """
         self.model.eval()
         parts = []
@@ -154,10 +231,10 @@ class FineTuning:
         """All that is needed to go on to the bit where this run stands."""
         return {
             "config": as_dict(self.config), "precision": self.precision, "origin": self.origin,
-            "train": self.train,
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(), "epoch": self.epoch, "seconds": self.seconds,
-            "peak": max(self.peak, peak_bytes(self.device) or 0), "history": self.history,
+            "train": self.train, "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
+            "epoch": self.epoch, "seconds": self.seconds, "history": self.history,
+            "peak": max(self.peak, peak_bytes(self.device) or 0),
             "scores": self.scores, "best": self.best,
         }
 
@@ -165,7 +242,7 @@ class FineTuning:
         """Continue from `state`, the checkpoint in `out`.
 
         Raises:
-            SjepaError: it has other settings, other training clips, or started from other weights.
+            SjepaError: it has other settings or training clips, or started from other weights.
         """
         same_settings(state["config"], self.config, out, ("subsets", "probe_passes"))
         if state.get("precision", self.precision) != self.precision:
@@ -183,11 +260,7 @@ class FineTuning:
 
 
 def run_to_end(run: FineTuning, out: Path) -> FineTuning:
-    """Run to the last epoch, or go on where the checkpoint in `out` stands, or return at once.
-
-    Returns:
-        `run`, with the scores of the last epoch and the classes of the best one.
-    """
+    """Run to the last epoch, from where the checkpoint in `out` stands if there is one."""
     path, epochs = out / "last.pt", run.config.epochs
     if path.is_file():
         # On the CPU first: scores and counters belong there, weights are copied into place.
@@ -221,8 +294,7 @@ def tune(context: Context, config: FinetuneConfig, train: np.ndarray) -> Result:
     run = run_to_end(FineTuning(context, config, encoder, train), checkpoints(config))
     readings = {"top1": reading(run.scores.argmax(1), context.test_labels, run.scores),
                 "top1-best-epoch": reading(run.best, context.test_labels)}
-    return Result(readings, [config.seed], run.earlier, run.peak,
-                  f"fine-tuned for {config.epochs} epochs")
+    return Result(readings, f"fine-tuned for {config.epochs} epochs", run.earlier, run.peak)
 
 
 def run_finetune(context: Context) -> Result:
@@ -233,23 +305,23 @@ def run_finetune(context: Context) -> Result:
 def run_semi(context: Context) -> Result:
     """Fine-tuning with few labels, once for each labelled subset; each can be resumed."""
     config, results = context.config, []
-    for seed in range(config.seed, config.seed + config.subsets):
+    seeds = tuple(range(config.seed, config.seed + config.subsets))
+    for seed in seeds:
+        own = replace(config, seed=seed)
         train = labelled_subset(context.store, context.train, config.share, seed)
-        results.append(tune(context, replace(config, seed=seed), train))
-        write_list(checkpoints(replace(config, seed=seed)) / "labelled.txt",
-                   context.store.names[train])
+        results.append(tune(context, own, train))
+        write_list(checkpoints(own) / "labelled.txt", context.store.names[train])
     readings = {f"{metric}-{config.percent}": stack([result.readings[metric] for result in results])
                 for metric in results[0].readings}
-    return Result(readings, [r.seeds[0] for r in results], sum(r.seconds for r in results),
-                  max(r.peak_bytes for r in results),
-                  f"{results[0].note} on {len(train)} labelled clips of {len(context.train)}")
+    return Result(readings,
+                  f"{results[0].note} on {len(train)} labelled clips of {len(context.train)}",
+                  sum(r.seconds for r in results), max(r.peak_bytes for r in results), seeds)
 
 
 def stack(readings: list[Reading]) -> Reading:
     """The readings of several seeds as one."""
-    return Reading(*(None if getattr(readings[0], part) is None
-                     else np.concatenate([getattr(r, part) for r in readings])
-                     for part in ("right", "predicted", "scores")))
+    columns = zip(*((one.right, one.predicted, one.scores) for one in readings), strict=True)
+    return Reading(*(None if rows[0] is None else np.concatenate(rows) for rows in columns))
 
 
 def run_transfer(context: Context) -> Result:
@@ -266,6 +338,5 @@ def run_transfer(context: Context) -> Result:
     result = tune(context, config, context.train)
     linear = LinearConfig(seed=config.seed, base_rotation=config.base_rotation,
                           passes=config.probe_passes)
-    for metric, probed in probe(context, linear).items():
-        result.readings[f"linear-{metric}"] = probed
+    result.readings |= {f"linear-{m}": probed for m, probed in probe(context, linear).items()}
     return result

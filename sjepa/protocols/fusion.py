@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,25 +18,15 @@ from sjepa.protocols.context import Context, Reading, Result
 
 @dataclass
 class Predictions:
-    """The test clips of an evaluation, and what it says of them.
+    """The M test clips of an evaluation, and what it says of them."""
 
-    Attributes:
-        names: `[M]` clip names.
-        labels: `[M]` true classes.
-        subjects: `[M]` whose they are.
-        classes: `[classes]` their names.
-        parts: reported part of the test clips to its `[M]` bool mask, all of them first.
-        predicted: `[M]` classes.
-        scores: `[M, classes]` float32 before softmax; None where a protocol has none.
-    """
-
-    names: np.ndarray
-    labels: np.ndarray
-    subjects: np.ndarray
-    classes: np.ndarray
-    parts: dict[str, np.ndarray]
-    predicted: np.ndarray | None = None
-    scores: np.ndarray | None = None
+    names: np.ndarray  # [M] of the clips
+    labels: np.ndarray  # [M] true classes
+    subjects: np.ndarray  # [M] whose they are
+    classes: np.ndarray  # [classes] their names
+    parts: dict[str, np.ndarray]  # reported part to its [M] bool mask, all clips first
+    predicted: np.ndarray | None = None  # [M] classes
+    scores: np.ndarray | None = None  # [M, classes] float32 before softmax, if there are any
 
 
 def predictions_of(context: Context) -> Predictions:
@@ -58,12 +49,10 @@ def save_predictions(clips: Predictions, result: Result, folder: Path) -> None:
             if reading.scores is not None:
                 arrays["scores"] = reading.scores[row]
             name = metric if len(result.seeds) == 1 else f"{metric}-seed-{seed}"
-            save_atomically(lambda path, a=arrays: _write(path, a), folder / f"{name}.npz")
-
-
-def _write(path: Path, arrays: dict) -> None:
-    with path.open("wb") as handle:  # of a name without .npz, which numpy would add
-        np.savez_compressed(handle, **arrays)
+            packed = io.BytesIO()
+            np.savez_compressed(packed, **arrays)
+            save_atomically(lambda path, made=packed: path.write_bytes(made.getvalue()),
+                            folder / f"{name}.npz")
 
 
 def load_predictions(path: str | Path) -> Predictions:
@@ -153,14 +142,11 @@ def fusible(config: FuseConfig) -> tuple[list[dict], list[Predictions]]:
 
 
 def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
-    """Fuse the class scores of evaluations, one a stream.
+    """Fuse the class scores of evaluations, one a stream, if `fusible` lets them pass.
 
     Returns:
         What a result states of them, its settings with the hashes of what was fused, the test
         clips, and the reading.
-
-    Raises:
-        SjepaError: the runs do not fit together, see `fusible`.
     """
     results, sources = fusible(config)
     chances = fuse([source.scores for source in sources], config.weights)
@@ -169,6 +155,6 @@ def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
     facts["note"] = f"late fusion of {', '.join(_stream(result) for result in results)}"
     settings = as_dict(config) | {"fused": {result["run"]: result["hash"] for result in results}}
     predicted = chances.argmax(1)
-    reading = Reading((predicted == sources[0].labels)[None], predicted[None],
-                      np.log(chances.clip(1e-30)).astype(np.float32)[None])
-    return facts, settings, sources[0], Result({config.metric: reading}, [0])
+    fused = Reading((predicted == sources[0].labels)[None], predicted[None],
+                    np.log(chances.clip(1e-30)).astype(np.float32)[None])
+    return facts, settings, sources[0], Result({config.metric: fused})

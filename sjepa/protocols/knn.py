@@ -1,4 +1,7 @@
-"""Nearest neighbours on frozen features: no training, so nothing to tune but K."""
+"""Nearest neighbours on frozen features: no training, so nothing to tune but K.
+
+`train` is `[N, D]` features, `labels` `[N]` their classes, `test` `[M, D]` features.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,7 @@ def nearest(train: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
     """The K most similar training features of each test feature, by the cosine, exactly.
 
     Args:
-        train: `[N, D]` features.
-        test: `[M, D]` features.
+        train, test: features.
         ks: numbers of neighbours, all taken from one search; N where there are fewer.
         batch: test features at once; `[batch, N]` similarities are held in memory.
 
@@ -37,19 +39,9 @@ def nearest(train: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
 
 def knn(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
         classes: int) -> dict[int, torch.Tensor]:
-    """Classes of the test features by a vote of the K most similar training features.
+    """K to `[M]` classes of the test features, by a vote of the K most similar training features.
 
     Each neighbour votes with its similarity plus one, so that ties go to the nearer.
-
-    Args:
-        train: `[N, D]` features.
-        labels: `[N]` their classes.
-        test: `[M, D]` features.
-        ks: numbers of neighbours, see `nearest`.
-        classes: number of classes.
-
-    Returns:
-        K to `[M]` classes.
     """
     classes_of = {}
     for k, (similarity, index) in nearest(train, test, ks).items():
@@ -63,13 +55,6 @@ def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor,
            test_labels: torch.Tensor, ks: tuple[int, ...]) -> dict[int, torch.Tensor]:
     """Retrieval: does a clip of the right class stand among the K most similar training clips?
 
-    Args:
-        train: `[N, D]` features of the gallery.
-        labels: `[N]` their classes.
-        test: `[M, D]` features of the queries.
-        test_labels: `[M]` their classes.
-        ks: the K to report.
-
     Returns:
         K to `[M]` bool. Recall at K is its mean; at 1 it is the accuracy of one neighbour.
     """
@@ -80,13 +65,10 @@ def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor,
 
 
 def held_out_accuracy(run) -> dict[str, float]:
-    """Accuracy of one nearest neighbour, in percent, on held-out subjects of the training part.
+    """Accuracy of one neighbour, in percent, in a `sjepa.pretrain.Pretraining`: `{"knn": …}`.
 
-    The first in ten subjects, at least one, are looked up among the others. Labels are used for
-    this reading alone; test clips never. Empty where all training clips are of one subject.
-
-    Args:
-        run: a `sjepa.pretrain.Pretraining`.
+    The first in ten subjects of its training clips, at least one, are looked up among the others;
+    test clips never. Empty where all training clips are of one subject.
     """
     train = run.train.numpy()
     subjects = np.unique(run.store.subjects[train])
@@ -104,17 +86,13 @@ def held_out_accuracy(run) -> dict[str, float]:
 def run_knn(context: Context) -> Result:
     """kNN with each K: `top1-k1`, …"""
     train, test = context.both_sides()
-    config, labels = context.config, context.labels[context.train]
-    votes = knn(train, labels, test, config.ks, context.classes)
-    readings = {f"top1-k{k}": reading(predicted, context.test_labels)
-                for k, predicted in votes.items()}
-    return Result(readings, [config.seed])
+    votes = knn(train, context.train_labels, test, context.config.ks, context.classes)
+    return Result({f"top1-k{k}": reading(predicted, context.test_labels)
+                   for k, predicted in votes.items()})
 
 
 def run_retrieval(context: Context) -> Result:
     """Recall at each K: `recall-at-1`, …"""
     train, test = context.both_sides()
-    config, labels = context.config, context.labels[context.train]
-    hits = recall(train, labels, test, context.test_labels, config.ks)
-    return Result({f"recall-at-{k}": Reading(hit.numpy()[None]) for k, hit in hits.items()},
-                  [config.seed])
+    hits = recall(train, context.train_labels, test, context.test_labels, context.config.ks)
+    return Result({f"recall-at-{k}": Reading(hit.numpy()[None]) for k, hit in hits.items()})

@@ -7,6 +7,7 @@ Lineage: MAMP's recipe, after MAE's. BatchNorm without affine, one linear layer,
 from __future__ import annotations
 
 import copy
+import functools
 import math
 
 import torch
@@ -43,10 +44,8 @@ def linear_probe(passes, labels: torch.Tensor, test: torch.Tensor, test_labels: 
 
     Args:
         passes: `passes(epoch)` gives the training features `[N, D]` of that epoch.
-        labels: `[N]` classes of the training clips.
+        labels, test_labels: `[N]` and `[M]` classes of training and test clips.
         test: `[M, D]` test features.
-        test_labels: `[M]`.
-        classes: number of classes.
         lrs: the L peak learning rates, each once.
         epochs, batch_size, seed: see `sjepa.protocols.config.LinearConfig`.
 
@@ -106,17 +105,14 @@ def probe(context: Context, config: LinearConfig) -> dict[str, Reading]:
         features whose joints stand side by side: `top1-joints`, …
     """
     generator = torch.Generator(context.device).manual_seed(config.seed)
-    kept: dict[int, torch.Tensor] = {}
+
+    def draw(_: int) -> torch.Tensor:
+        return context.features(context.train, config.base_rotation, generator, config.by_joint)
+
+    kept = functools.cache(draw)
 
     def passes(epoch: int) -> torch.Tensor:
-        number = epoch % config.passes if config.passes else epoch
-        if number in kept:
-            return kept[number]
-        features = context.features(context.train, config.base_rotation, generator,
-                                    config.by_joint)
-        if config.passes:
-            kept[number] = features
-        return features
+        return kept(epoch % config.passes) if config.passes else draw(epoch)
 
     test = context.features(context.test, by_joint=config.by_joint)
     if not config.by_joint:
@@ -131,25 +127,22 @@ def _readings(context: Context, config: LinearConfig, passes, test) -> dict[str,
     """Metric to reading of the probes on one kind of feature."""
     labels = context.test_labels
     probes = linear_probe(
-        passes, context.labels[context.train], test, labels, context.classes,
-        epochs=config.epochs, lrs=(config.lr, *config.more_lrs), batch_size=config.batch_size,
-        seed=config.seed,
-    )
-    main = probes.pop(config.lr)
-    return {"top1": reading(main["predicted"], labels, main["scores"]),
-            "top1-best-epoch": reading(main["best"], labels)} | {
-        f"top1-lr{lr:g}": reading(other["predicted"], labels, other["scores"])
-        for lr, other in probes.items()}
+        passes, context.train_labels, test, labels, context.classes, epochs=config.epochs,
+        lrs=(config.lr, *config.more_lrs), batch_size=config.batch_size, seed=config.seed)
+    readings = {f"top1-lr{lr:g}": reading(own["predicted"], labels, own["scores"])
+                for lr, own in probes.items()}
+    main = readings.pop(f"top1-lr{config.lr:g}")
+    best = reading(probes[config.lr]["best"], labels)
+    return {"top1": main, "top1-best-epoch": best} | readings
 
 
 def run_linear(context: Context) -> Result:
     """The linear probe; of `method: classical` logistic regression."""
-    config, labels = context.config, context.labels
-    if config.method != "classical":
-        return Result(probe(context, config), [config.seed])
+    if context.config.method != "classical":
+        return Result(probe(context, context.config))
     from sjepa.protocols.classical import logistic_regression  # needs scikit-learn
 
     train, test = context.both_sides()
-    scores = logistic_regression(train, labels[context.train], test, context.classes)
-    return Result({"top1": reading(scores.argmax(1), context.test_labels, scores)}, [config.seed],
-                  note="logistic regression on poses, steps and statistics")
+    scores = logistic_regression(train, context.train_labels, test, context.classes)
+    return Result({"top1": reading(scores.argmax(1), context.test_labels, scores)},
+                  "logistic regression on poses, steps and statistics")

@@ -1,4 +1,7 @@
-"""What an accuracy hides: its interval, classes never found, and pairs taken for each other."""
+"""What an accuracy hides: its interval, classes never found, and pairs taken for each other.
+
+Intervals are of 95 %, in percent.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,29 @@ FEWEST_SUBJECTS = 5  # resampling fewer people says nothing of other people
 
 
 def wilson(right: int, clips: int) -> tuple[float, float]:
-    """95 % interval in percent of a share of independent clips, after Wilson (1927)."""
+    """Interval of a share of independent clips, after Wilson (1927)."""
     z, share = 1.959964, right / clips
     middle = (share + z**2 / (2 * clips)) / (1 + z**2 / clips)
     half = z * math.sqrt(share * (1 - share) / clips + (z / (2 * clips)) ** 2) / (1 + z**2 / clips)
     return max(100 * (middle - half), 0.0), min(100 * (middle + half), 100.0)
 
 
-def by_subject(right: np.ndarray, subjects: np.ndarray, draws: int = 2000,
-               seed: int = 0) -> tuple[float, float]:
-    """95 % interval in percent by drawing whole people: the clips of one are not independent.
+def by_subject(right: np.ndarray, subjects: np.ndarray, draws: int = 2000) -> tuple[float, float]:
+    """Interval by drawing whole people with replacement: the clips of one are not independent.
 
-    Args:
-        right: `[M]` bool, which clips were taken rightly.
-        subjects: `[M]` whose they are.
-        draws, seed: of the bootstrap.
+    `right` `[M]` bool says which clips were taken rightly, `subjects` `[M]` whose they are.
     """
     _, owner = np.unique(subjects, return_inverse=True)
     hits, clips = np.bincount(owner, right), np.bincount(owner)
-    drawn = np.random.default_rng(seed).integers(len(clips), size=(draws, len(clips)))
+    drawn = np.random.default_rng(0).integers(len(clips), size=(draws, len(clips)))
     low, high = np.percentile(hits[drawn].sum(1) / clips[drawn].sum(1) * 100, (2.5, 97.5))
     return float(low), float(high)
 
 
 def student_point(degrees: int) -> float:
-    """97.5 % point of Student's t.
+    """97.5 % point of Student's t, for nodes without scipy.
 
-    With t = √ν tan θ the density is proportional to cos θ to the power ν - 1, which is summed here:
-    a node that only runs protocols need not have scipy.
+    With t = √ν tan θ the density is proportional to cos θ to the power ν - 1, which is summed.
     """
     angle = np.linspace(0, math.pi / 2, 200_001)[:-1]
     share = np.cumsum(np.cos(angle) ** (degrees - 1))
@@ -45,13 +43,13 @@ def student_point(degrees: int) -> float:
 
 
 def over_seeds(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the mean of `[S]` percentages, by Student's t, cut off at 0 and 100."""
+    """Interval of the mean of `[S]` percentages, by Student's t, cut off at 0 and 100."""
     half = student_point(len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
     return max(float(values.mean() - half), 0.0), min(float(values.mean() + half), 100.0)
 
 
 def interval(right: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
-    """95 % interval in percent of what `[S, M]` says: S seeds on the same M test clips.
+    """Interval of what `right` `[S, M]` says: S seeds on the same M test clips.
 
     Several seeds: over their means. One: by subject, if it was both right and wrong on clips of
     five people or more; else Wilson's.
@@ -71,26 +69,20 @@ def share(right: np.ndarray, subjects: np.ndarray) -> dict:
 
 
 def per_class_accuracy(matrix: np.ndarray) -> np.ndarray:
-    """Accuracy of each class in percent, `[classes]`; NaN where the test part has no clip of it.
+    """Accuracy of each class in percent, `[classes]`; NaN of a class without a test clip.
 
-    Args:
-        matrix: counts `[classes, classes]`, as `sklearn.metrics.confusion_matrix` gives them.
+    `matrix` `[classes, classes]` is `sklearn.metrics.confusion_matrix`'s, of counts.
     """
-    clips = matrix.sum(1)
-    return np.divide(100.0 * matrix.diagonal(), clips, out=np.full(len(matrix), np.nan),
-                     where=clips > 0)
+    with np.errstate(invalid="ignore"):
+        return 100.0 * matrix.diagonal() / matrix.sum(1)
 
 
 def confused_pairs(matrix: np.ndarray, k: int = 10) -> list[tuple[int, int, int]]:
-    """The k pairs of classes that are mistaken for each other most often.
-
-    Args:
-        matrix: see `per_class_accuracy`.
-        k: pairs at most; pairs without a mistake are left out.
+    """The k pairs of classes that are mistaken for each other most often, in `matrix` as above.
 
     Returns:
         `(a, b, mistakes)` with a < b, both directions added up, most mistakes first; ties stand
-        in the order of the classes.
+        in the order of the classes, pairs without a mistake are left out.
     """
     both = np.triu(matrix + matrix.T, 1)
     order = np.argsort(-both, axis=None, kind="stable")[:k]

@@ -73,28 +73,25 @@ def facts_of(context: Context) -> dict:
 def claim(folder: Path, step: str, settings: dict, pretraining: dict | None = None) -> None:
     """Make sure at the start of a run that its result can be written into `folder` at the end.
 
-    Args:
-        folder, step, settings, pretraining: as `write_result` will get them.
-
     Raises:
         SjepaError: the folder cannot be written, or holds the result of another run.
     """
     if (folder / "result.json").is_file():
         there = read_result(folder)
         if there.get("hash") != run_hash(step, settings, pretraining):
-            old = {"step": there["step"], **_named(there["settings"], there.get("pretraining"))}
-            new = {"step": step, **_named(settings, pretraining)}
+            old = _named(there["step"], there["settings"], there.get("pretraining"))
+            new = _named(step, settings, pretraining)
             name = next((n for n in old | new if old.get(n) != new.get(n)), "hash")
             raise SjepaError(f"{folder} holds the result of a run with {name} = {old.get(name)}, "
                              f"not {new.get(name)}: choose another out, or delete the folder")
     make_writable(folder)
 
 
-def _named(settings: dict, pretraining: dict | None) -> dict:
-    """Settings that count, as JSON gives them back; those of the pretraining say so."""
+def _named(step: str, settings: dict, pretraining: dict | None) -> dict:
+    """Step and settings that count, as JSON gives them back; those of the pretraining say so."""
     behind = what_counts((pretraining or {}).get("settings", {}))
     named = what_counts(settings) | {f"the pretraining's {n}": v for n, v in behind.items()}
-    return json.loads(json.dumps(named, default=list))
+    return json.loads(json.dumps({"step": step} | named, default=list))
 
 
 def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = "") -> dict:
@@ -134,7 +131,7 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
         facts["note"] = "; ".join(filter(None, notes))
     stage = {"seconds": round(time.perf_counter() - begun + result.seconds, 2),
              "device": describe(device),
-             "peak_bytes": max(peak_bytes(device) or 0, result.peak_bytes or 0) or None}
+             "peak_bytes": max(peak_bytes(device) or 0, result.peak_bytes) or None}
     named = {"protocol": protocol} | {key: facts[key] for key in ("method", "preset", "seed")}
     readings = [{"split": part, **named, "metric": metric}
                 | share(reading.right[:, mask], clips.subjects[mask])

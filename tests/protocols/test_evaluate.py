@@ -181,7 +181,7 @@ def test_switches_of_the_process_are_put_back(run, monkeypatch):
     ({"run": ""}, "parameter run is empty"), ({"run": "none"}, "none holds no finished"),
     ({"split": "synthetic/xsubject"}, "unknown split 'synthetic/xsubject'"),
     ({"split": "nwucla/xview"}, "nwucla/xview' is not of the store"),
-    ({"method": "scratch"}, "method = 'scratch': expected sjepa or random or classical"),
+    ({"method": "scratch"}, "method = 'scratch': expected one of sjepa, random, classical"),
 ])
 def test_what_is_not_there_is_named(run, tmp_path, settings, sentence):
     with pytest.raises(SjepaError, match=sentence):

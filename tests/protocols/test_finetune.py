@@ -15,13 +15,15 @@ from sjepa.datasets.subsets import labelled_subset
 from sjepa.encoder import Encoder, drop_path
 from sjepa.errors import SjepaError
 from sjepa.pretrain import learning_rate
-from sjepa.protocols.classifier import ActionHead, Classifier, layer_decay_groups
 from sjepa.protocols.config import FinetuneConfig, SemiConfig, TransferConfig
 from sjepa.protocols.context import set_up
 from sjepa.protocols.features import encode_bodies, network_input
 from sjepa.protocols.finetune import (
+    ActionHead,
+    Classifier,
     FineTuning,
     checkpoints,
+    layer_decay_groups,
     run_finetune,
     run_semi,
     run_to_end,
@@ -320,7 +322,7 @@ def test_semi_trains_on_each_subset_and_goes_on_where_it_was_killed(quick, store
     again = run_semi(context)
     assert epochs == [(1, 1)]  # one epoch is lost, and nothing else is done again
     assert config.folder.name == "semi-50pct-synthetic-xsub-sjepa"
-    assert again.seeds == [0, 1] and set(again.readings) == {"top1-50pct", "top1-best-epoch-50pct"}
+    assert again.seeds == (0, 1) and set(again.readings) == {"top1-50pct", "top1-best-epoch-50pct"}
     np.testing.assert_array_equal(again.readings["top1-50pct"].scores,
                                   whole.readings["top1-50pct"].scores)
     for seed in range(2):
