@@ -1,7 +1,5 @@
 """Skeletons that move, as SVG: no player, no script, sharp at any size, small."""
 
-from __future__ import annotations
-
 import html
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,32 +31,26 @@ def _values(frames: np.ndarray) -> str:
     return ";".join(" ".join(f"{x:.0f},{y:.0f}" for x, y in points) for points in frames)
 
 
+def _animated(name: str, values: str, seconds: float, how: str = "") -> str:
+    return (f'<animate attributeName="{name}" dur="{seconds:.2f}s" {how}repeatCount="indefinite" '
+            f'values="{values}"/>')
+
+
 def _chain(points: np.ndarray, colour: str, seconds: float, opacity: float) -> str:
-    return (
-        f'<polyline fill="none" stroke="{colour}" stroke-opacity="{opacity}" stroke-width="4" '
-        'stroke-linecap="round" stroke-linejoin="round" '
-        f'points="{_values(points[:1])}"><animate attributeName="points" dur="{seconds:.2f}s" '
-        f'repeatCount="indefinite" values="{_values(points)}"/></polyline>'
-    )
+    return (f'<polyline fill="none" stroke="{colour}" stroke-opacity="{opacity}" stroke-width="4" '
+            f'stroke-linecap="round" stroke-linejoin="round" points="{_values(points[:1])}">'
+            f'{_animated("points", _values(points), seconds)}</polyline>')
 
 
 def _dot(points: np.ndarray, colour: str, seconds: float, hidden: np.ndarray | None) -> str:
-    moves = "".join(
-        f'<animate attributeName="c{axis}" dur="{seconds:.2f}s" repeatCount="indefinite" '
-        f'values="{";".join(f"{v:.0f}" for v in points[:, k])}"/>'
-        for k, axis in enumerate("xy")
-    )
+    moves = "".join(_animated(f"c{axis}", ";".join(f"{at:.0f}" for at in points[:, k]), seconds)
+                    for k, axis in enumerate("xy"))
     if hidden is not None:
-        shown = ";".join("0" if h else "1" for h in hidden)
-        moves += (
-            f'<animate attributeName="fill-opacity" dur="{seconds:.2f}s" calcMode="discrete" '
-            f'repeatCount="indefinite" values="{shown}"/>'
-        )
+        shown = ";".join("0" if each else "1" for each in hidden)
+        moves += _animated("fill-opacity", shown, seconds, 'calcMode="discrete" ')
     x, y = points[0]
-    return (
-        f'<circle r="4.5" cx="{x:.0f}" cy="{y:.0f}" fill="{colour}" stroke="{colour}" '
-        f'stroke-width="1">{moves}</circle>'
-    )
+    return (f'<circle r="4.5" cx="{x:.0f}" cy="{y:.0f}" fill="{colour}" stroke="{colour}" '
+            f'stroke-width="1">{moves}</circle>')
 
 
 def _body(points: np.ndarray, seconds: float, masked: np.ndarray | None,
@@ -99,18 +91,15 @@ def animate(clips, titles=(), masks=None, fps: float = 15, seconds: float | None
         flat = project(np.asarray(clip)[at], yaw)
         side = (wide / SCALE - width) / 2
         flat = np.stack((flat[..., 0] - low + side, tall - (flat[..., 1] - bottom)), -1) * SCALE
-        inner = "".join(
-            _body(flat[:, body], seconds, mask, skeleton)
-            for body in range(clip.shape[1]) if clip[:, body].any()
-        )
+        inner = "".join(_body(flat[:, body], seconds, mask, skeleton)
+                        for body in range(clip.shape[1]) if clip[:, body].any())
         inner += _words(title, wide / 2, tall * SCALE + 26)
         drawn.append(f'<g transform="translate({left:.0f},8)">{inner}</g>')
         left += wide
     box = f"0 0 {left:.0f} {tall * SCALE + (42 if any(titles) else 14):.0f}"
     return Animation(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" height="{height}" role="img" '
-        f'style="max-width:100%">{"".join(drawn)}</svg>'
-    )
+        f'style="max-width:100%">{"".join(drawn)}</svg>')
 
 
 def _words(text: str, x: float, y: float) -> str:

@@ -3,8 +3,6 @@
 Left limbs are blue, right limbs orange, the torso grey, in every picture of the book.
 """
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -70,12 +68,9 @@ def use_style() -> None:
 
 
 def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float = 0.5) -> None:
-    """The paper's cells, one a line: how far the reproduced figure lies from the paper's.
+    """The paper's cells, a line each: how far ours lies from it, over a band of replication.
 
-    Args:
-        ax: matplotlib axes.
-        cells: protocol, what it is judged on, the paper's figure, the reading or None.
-        band: points within which a re-run counts as a replication.
+    A cell is the protocol, what it is judged on, the paper's figure, the reading or None.
     """
     ax.axvspan(-band, band, color=GREY, alpha=0.2, lw=0)
     ax.axvline(0, color=GREY, lw=0.8)
@@ -95,9 +90,7 @@ def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float 
 def gain_chart(ax, gains: list[tuple[str, str, dict, dict]]) -> None:
     """Accuracies of S-JEPA (filled) and of its baseline (hollow), a line each, with intervals.
 
-    Args:
-        ax: matplotlib axes.
-        gains: protocol, what it is judged on, S-JEPA's reading, the baseline's.
+    A gain is the protocol, what it is judged on, S-JEPA's reading, the baseline's.
     """
     for at, (_, _, *pair) in enumerate(gains):
         for reading, colour, fill, shift in zip(pair, (BLUE, GREY), (BLUE, "white"),
@@ -111,8 +104,7 @@ def gain_chart(ax, gains: list[tuple[str, str, dict, dict]]) -> None:
 def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
     """Positions `[..., 3]` to picture coordinates `[..., 2]`, turned by `yaw` radians.
 
-    Yaw 0 is what the camera sees: its picture shows the left hand of a person who faces it on the
-    right, as a photograph does. x runs to the camera's left, so that the picture negates it.
+    Yaw 0 is what the camera sees. x runs to the camera's left, so that the picture negates it.
     """
     x = -(np.cos(yaw) * pose[..., 0] + np.sin(yaw) * pose[..., 2])
     return np.stack((x, pose[..., 1]), -1)
@@ -153,18 +145,10 @@ def bare(ax) -> None:
 
 def filmstrip(clip: np.ndarray, frames: int = 8, yaw: float = 0.0, title: str = "", ax=None,
               skeleton: Skeleton = NTU25):
-    """Evenly spaced frames of a clip side by side.
-
-    Args:
-        clip: `[T, M, V, 3]` metres.
-        frames: how many.
-        yaw: turn about the vertical, radians.
-        title: above the strip.
-        ax: axes, or None for a new figure.
-        skeleton: whose joints they are.
+    """Evenly spaced frames of a clip `[T, M, V, 3]`, metres, side by side; `yaw` in radians.
 
     Returns:
-        The axes.
+        The axes: `ax`, or those of a new figure.
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(9, 2.4))
@@ -182,16 +166,9 @@ def filmstrip(clip: np.ndarray, frames: int = 8, yaw: float = 0.0, title: str = 
 
 def mask_grid(ax, masked: np.ndarray, segments: int, values: np.ndarray | None = None,
               skeleton: Skeleton = NTU25) -> None:
-    """A mask (or any value a token) as joints against segments, joints grouped by body part.
+    """A mask as joints against segments, joints by body part (NTU's) or in the skeleton's order.
 
-    Those of another skeleton than NTU's stand in its own order.
-
-    Args:
-        ax: matplotlib axes.
-        masked: token indices that are masked, or None to show `values` alone.
-        segments: S.
-        values: `[S * V]` numbers shown as shades.
-        skeleton: whose joints they are.
+    `masked` are indices of tokens; `values` `[S * V]`, if given, are shown as shades instead.
     """
     joints = len(skeleton)
     order = list(PART_ORDER if skeleton == NTU25 else range(joints))
@@ -213,14 +190,9 @@ def mask_grid(ax, masked: np.ndarray, segments: int, values: np.ndarray | None =
 
 
 def curves(ax, history: list[dict], *names: str, label: str = "", **look) -> None:
-    """Readings of a run's history against its epochs; epochs without a reading are left out.
+    """Readings of a run's history, a row an epoch; epochs without a reading are left out.
 
-    Args:
-        ax: matplotlib axes.
-        history: a row an epoch.
-        names: of readings, a line each.
-        label: of the lines; empty: the reading's name.
-        look: matplotlib's line properties.
+    `look` are matplotlib's line properties; a line is called as its reading if `label` is empty.
     """
     for name in names:
         rows = [(row["epoch"], row[name]) for row in history if name in row]
@@ -228,37 +200,8 @@ def curves(ax, history: list[dict], *names: str, label: str = "", **look) -> Non
     ax.set_xlabel("epoch")
 
 
-#: The readings that tell the three kinds of collapse apart.
-MONITORS = ("entropy", "rank", "std_clips", "position_share")
-
-
-def monitor_panels(axes, baselines: list[dict], ablations: list[dict]) -> None:
-    """Small multiples of the collapse monitors: ablations in colour, the baseline's seeds in grey.
-
-    Args:
-        axes: one for each of `MONITORS`.
-        baselines: curves, see `sjepa.study.results.curve`.
-        ablations: likewise.
-    """
-    for ax, name in zip(axes, MONITORS, strict=True):
-        for curve in baselines:
-            first = "baseline" if curve is baselines[0] else "_"
-            curves(ax, curve["history"], name, label=first, color=GREY, lw=1)
-        for curve, colour in zip(ablations, PALETTE, strict=False):
-            known = any(name in row for row in curve["history"])
-            curves(ax, curve["history"] if known else [], name, color=colour,
-                   label=curve["run"].removeprefix("open-"))
-        ax.set_title(name.replace("_", " "), loc="left")
-
-
 def confusion_map(ax, matrix: np.ndarray, classes) -> None:
-    """A confusion matrix as shares of the true class, so that large classes do not drown small.
-
-    Args:
-        ax: matplotlib axes.
-        matrix: `[classes, classes]` counts, row = true class; a row without clips stays empty.
-        classes: their names.
-    """
+    """Counts `[classes, classes]`, row = true class, as shares of that; an empty row is blank."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     sns.heatmap(shares, cmap="mako_r", vmin=0, vmax=1, square=True, ax=ax, xticklabels=classes,
                 yticklabels=classes, cbar_kws={"label": "share of the true class", "shrink": 0.7})

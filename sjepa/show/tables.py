@@ -1,7 +1,5 @@
 """What the pages need and Colab may lack: glued values, and tables made of records."""
 
-from __future__ import annotations
-
 import numbers
 
 from sklearn.metrics import confusion_matrix
@@ -13,11 +11,9 @@ NOT_RUN = "not run"
 
 
 def glue(name: str, value) -> None:
-    """Give the prose a value by name; outside the book's build this only prints it.
+    """Give the prose a value by the name in its role `glue:text`; floats with one decimal.
 
-    Args:
-        name: as the prose calls it, in the role `glue:text`.
-        value: text or a number; floats are shown with one decimal.
+    Outside the book's build this only prints it.
     """
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
         value = f"{value:.1f}"
@@ -51,12 +47,7 @@ class Cell(str):
 
 
 class Table:
-    """Rows as a Markdown table, which the book renders in its own style.
-
-    Args:
-        head: column titles; one that starts with > is set flush right.
-        rows: cells; None shows as “not run”.
-    """
+    """Rows as a Markdown table; a title that starts with > is flush right, None is “not run”."""
 
     def __init__(self, head: list[str], rows: list[list]):
         marks = ["--:" if title.startswith(">") else ":--" for title in head]
@@ -65,8 +56,7 @@ class Table:
     def _joined(self, written) -> str:
         return "\n".join(
             "| " + " | ".join(NOT_RUN if cell is None else written(cell) for cell in line) + " |"
-            for line in self.lines
-        )
+            for line in self.lines)
 
     @property
     def text(self) -> str:
@@ -90,10 +80,6 @@ def percent(reading: dict | None, after: str = "") -> str:
     return Cell(text + after, reading)
 
 
-def _share(value: float) -> str:
-    return "–" if value != value else f"{value:.1f}"  # NaN: no test clip of that class
-
-
 def _confusion(made: Predictions):
     """Counts `[classes, classes]`: row = true class, column = predicted class."""
     return confusion_matrix(made.labels, made.predicted, labels=range(len(made.classes)))
@@ -104,7 +90,8 @@ def class_table(made: Predictions) -> Table:
     matrix = _confusion(made)
     accuracy, clips = per_class_accuracy(matrix), matrix.sum(1)
     return Table(["class", "> test clips", "> accuracy, %"], [
-        [made.classes[k], clips[k], _share(accuracy[k])] for k in accuracy.argsort(kind="stable")])
+        [made.classes[k], clips[k], f"{accuracy[k]:.1f}" if clips[k] else "–"]
+        for k in accuracy.argsort(kind="stable")])
 
 
 def pairs_table(made: Predictions, k: int = 10) -> Table:

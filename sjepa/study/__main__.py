@@ -4,9 +4,8 @@
     python -m sjepa.study expand NAME > p.yaml      the parameters of one
     python -m sjepa.study report --params FILE      tables of what ran and what did not
     python -m sjepa.study collect runs/NAME         a run's result into the book's tables
+    python -m sjepa.study export RUN OUT            a run's encoder as one file, with its terms
 """
-
-from __future__ import annotations
 
 import argparse
 
@@ -17,8 +16,9 @@ from sjepa.study.experiments import ReportConfig, experiments, groups
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line's arguments."""
-    parser = argparse.ArgumentParser(prog="python -m sjepa.study", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m sjepa.study", description=__doc__,
+                                     formatter_class=plain)
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("list", help="names of full runs, each after what it needs")
     one.add_argument("groups", nargs="?", default="", help=f"some of {','.join(groups())}")
@@ -27,29 +27,30 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     about = "write tables of what ran and what did not"
     given = command_line("python -m sjepa.study report", about, ReportConfig)
     commands.add_parser("report", help=about, description=about, epilog=given.epilog,
-                        parents=[given], conflict_handler="resolve",
-                        formatter_class=argparse.RawDescriptionHelpFormatter)
+                        parents=[given], conflict_handler="resolve", formatter_class=plain)
     one = commands.add_parser("collect", help="merge results of runs into book/results")
     one.add_argument("folders", nargs="*", metavar="FOLDER",
                      help="of a run, or with runs in it; all of runs/ if none is named")
     one.add_argument("--replace", action="store_true",
                      help="a run that is there with other settings gives way")
+    one = commands.add_parser("export", help="write a run's encoder and its terms into one file")
+    one.add_argument("run", metavar="RUN", help="the folder of a finished pretraining")
+    one.add_argument("out", metavar="OUT.safetensors")
+    one.add_argument("--data", nargs="+", metavar="SET",
+                     help="sets that it was trained on, if not the one that the run names")
+    one.add_argument("--licence", default="", metavar="TEXT",
+                     help="of the weights; otherwise the terms of the data bind them")
     return parser.parse_args(argv)
-
-
-def listed(chosen: str) -> str:
-    """The experiments of some groups as text, a line each: step and name."""
-    rows = experiments(chosen).values()
-    lines = [f"{row.step:10} {row.name}" for row in rows]
-    return "\n".join([*(f"# {name}: {text}" for name, text in groups().items()
-                        if name in {row.group for row in rows}), *lines])
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; what it does not need is not imported."""
     args = parse(argv)
     if args.command == "list":
-        print(listed(args.groups))
+        rows = experiments(args.groups).values()
+        chosen = {row.group for row in rows}
+        print(*(f"# {name}: {text}" for name, text in groups().items() if name in chosen),
+              *(f"{row.step:10} {row.name}" for row in rows), sep="\n")
     elif args.command == "expand":
         if args.name in groups():
             raise SjepaError(f"{args.name} is a group: name one of its experiments, see `list`")
@@ -58,11 +59,17 @@ def main(argv: list[str] | None = None) -> None:
         from sjepa.study.tables import write_report
 
         write_report(make_config(ReportConfig, command_params(args)))
-    else:
+    elif args.command == "collect":
         from sjepa.study.results import collect
 
         merged = collect(args.folders, args.replace)
         print(f"{len(merged)} runs in book/results: {', '.join(merged)}")
+    else:
+        from sjepa.study.export import export
+
+        card = export(args.run, args.out, args.data, args.licence)
+        trained = "; ".join(f"{each['set']} ({each['licence']})" for each in card["data"])
+        print(f"{args.out}: {card['licence']}; trained on {trained}")
 
 
 if __name__ == "__main__":

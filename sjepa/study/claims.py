@@ -1,4 +1,4 @@
-"""Chapter 15 in tables: targets, ablations, and the paper's claims with a verdict by one rule.
+"""Chapter 15's targets, ablations, and the paper's claims with a verdict by one rule.
 
 A claim holds if the whole 95 % interval of its difference lies above its margin on every set of
 its test. It is reversed if all of it lies below zero on every set. Anything else was not shown at
@@ -6,102 +6,46 @@ this scale: an interval that holds zero, or sets that disagree. The more claims 
 likelier one of them passes by chance: Holm's correction for their number has the last word.
 """
 
-from __future__ import annotations
-
+import functools
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 
 from sjepa.config import ROOT, PretrainConfig, make_config
 from sjepa.diagnostics import warnings
 from sjepa.show.tables import NOT_RUN, Table, written
-from sjepa.study.evidence import (
-    COLUMNS,
-    JUDGES,
-    SEEDS,
-    Difference,
-    ablations,
-    cell,
-    cell_rows,
-    compare,
-    fold_cell,
-    holm,
-    ranking,
-    shown,
-    values,
-)
+from sjepa.study.evidence import COLUMNS, JUDGES, Difference, cell, cell_rows, compare, holm, shown
+from sjepa.study.experiments import FILE
 from sjepa.study.results import curve
 from sjepa.study.tables import BAND, PROTOCOLS, cells
 
-NAMES = {"latent": "latent (S-JEPA)"}
+#: Encoders of the tables, as `cell` names them, with their titles.
+ENCODERS = {what: what for what in ("untrained", "classical", "from scratch", "coordinates",
+                                    "motion")} | {"latent": "latent (S-JEPA)"}
 HOLDS, REVERSE, NOT_HERE = "holds", "the reverse", "not at this scale"
 NEEDS_NTU = "not tested: needs NTU"
-
-
-# ---------------------------------------------------------------- targets and ablations
-
-
-def _encoders(protocol: str) -> list[str]:
-    every = ("untrained", "classical", "from scratch", "coordinates", "motion", "latent")
-    return [what for what in every if cell_rows(what, protocol, "HDM05")]
 
 
 def target_table(protocol: str, metric: str) -> Table:
     """Every target and baseline of a protocol on every set: mean ± deviation over seeds."""
     return Table(["encoder", *(f"> {column}" for column in COLUMNS)], [
-        [NAMES.get(what, what), *(shown(cell(what, protocol, column, metric),
-                                        len(cell_rows(what, protocol, column)))
-                                  for column in COLUMNS)] for what in _encoders(protocol)])
+        [ENCODERS[what], *(
+            shown(cell(what, protocol, column, metric), len(cell_rows(what, protocol, column)))
+            for column in COLUMNS)]
+        for what in ENCODERS if cell_rows(what, protocol, "HDM05")])
 
 
-def difference_table(protocol: str, metric: str) -> Table:
-    """S-JEPA minus every other encoder, on every set."""
-    return Table(["points", *(f"> {column}" for column in COLUMNS)], [
-        [f"latent − {other}", *(compare(cell("latent", protocol, column, metric),
-                                        cell(other, protocol, column, metric))
-                                for column in COLUMNS)]
-        for other in _encoders(protocol) if other != "latent"])
+@functools.cache
+def ablations() -> dict[str, dict]:
+    """What each part is worth: name to the settings that take it away or change it."""
+    entries = yaml.safe_load(FILE.read_text())["evidence"]["rows"]
+    return next(each["for"]["ablation"] for each in entries if "ablation" in each.get("for", {}))
 
 
-def fold_table() -> Table:
-    """Kinder-Gator's five folds: mean ± deviation over folds."""
-    heads = {"58 classes": "top1", "42 classes": "top1-coarse", "58, joints": "top1-joints",
-             "42, joints": "top1-joints-coarse"}
-    return Table(["encoder", *(f"> {head}" for head in heads)], [
-        [NAMES.get(what, what),
-         *(shown(fold_cell(what, metric), 5, "folds") for metric in heads.values())]
-        for what in _encoders("linear")])
-
-
-def _changes(settings: dict) -> str:
-    return ", ".join(f"`{name}` {written(value)}" for name, value in settings.items())
-
-
-def ablation_table(protocol: str = "linear") -> Table:
-    """Each ablation on both sets, beside the baseline's seed 0 and the spread of its seeds.
-
-    Per set: the value; its distance from seed 0 of the baseline; its distance from the mean of the
-    baseline's seeds, in their standard deviations.
-    """
-    base = {column: cell("latent", protocol, column) for column in JUDGES}
-    lines = [["**baseline**", "", *(text for column in JUDGES for text in (
-        shown(base[column], len(SEEDS)), "", ""))]]
-    for name, changed in ablations().items():
-        line = [name, _changes(changed)]
-        for column in JUDGES:
-            made = cell(name, protocol, column).get(0)
-            line += _against(made["value"], base[column]) if made else [None, "", ""]
-        lines.append(line)
-    heads = [f"> {text}" for column in JUDGES for text in (column, "− seed 0", "in sd")]
-    return Table(["ablation", "changed", *heads], lines)
-
-
-def _against(value: float, base: dict[int, dict]) -> list[str]:
-    seen = values(base)
-    spread = seen.std(ddof=1) if len(seen) > 1 else 0.0
-    return [f"{value:.1f}", f"{value - base[0]['value']:+.1f}" if 0 in base else "–",
-            f"{(value - seen.mean()) / spread:+.1f}" if spread else "–"]
+def changes(name: str) -> str:
+    """The settings of an ablation in words."""
+    return ", ".join(f"`{key}` {written(value)}" for key, value in ablations()[name].items())
 
 
 def effects(protocol: str, column: str) -> dict[str, Difference]:
@@ -130,24 +74,16 @@ def measured_effect(setting: str) -> str | None:
     return "<br>".join(said) or None
 
 
-# ---------------------------------------------------------------- claims
-
-
 @dataclass(frozen=True)
 class Finding:
-    """A line of the claims table.
-
-    Attributes:
-        alone: the verdict of this claim by itself.
-        verdict: the verdict after the correction for the number of claims.
-    """
+    """A line of the claims table: its verdict `alone`, and corrected for the number of claims."""
 
     claim: str
     where: str
     test: str
     result: str
-    alone: str
-    verdict: str
+    alone: str = NOT_RUN
+    verdict: str = NOT_RUN
 
 
 def read_claims() -> list[dict]:
@@ -157,12 +93,9 @@ def read_claims() -> list[dict]:
 
 
 def verdict(above: float, below: float, factor: float = 1.0) -> str:
-    """The rule: see the head of this module.
+    """The rule at the head of this module, on the two `chances` of a claim.
 
-    Args:
-        above: chance of the observed lead on the set where it is least sure.
-        below: likewise of the observed deficit.
-        factor: by which the correction for several claims raises them.
+    `factor` is what the correction for several claims raises them by.
     """
     if min(above, below) * factor > 0.025:
         return NOT_HERE
@@ -174,49 +107,49 @@ def chances(gaps: list[Difference], margin: float = 0.0) -> tuple[float, float]:
     return (max(gap.chance(above=margin) for gap in gaps), max((-gap).chance() for gap in gaps))
 
 
-def judged() -> list[Finding]:
-    """What the readings say to each claim of the file."""
+def claims() -> list[Finding]:
+    """What came out of each claim of the file, and of the paper's own cells."""
     found, family = [], {}
     for claim in read_claims():
+        if claim["by"] == "monitors":
+            found.append(_collapse(claim))
+            continue
         gaps = [compare(*(cell(claim[side], claim["by"], column) for side in ("better", "worse")))
                 for column in claim["on"]]
-        text = "; ".join(f"{column}: {gap or NOT_RUN}"
-                         for column, gap in zip(claim["on"], gaps, strict=True))
-        test = f"{claim['better']} − {claim['worse']}, {PROTOCOLS[claim['by']].lower()}"
         if None not in gaps:
             family[len(found)] = chances(gaps, claim["margin"])
-        found.append([claim["says"], claim["where"], test, text, NOT_RUN, NOT_RUN])
+        test = f"{claim['better']} − {claim['worse']}, {PROTOCOLS[claim['by']].lower()}"
+        text = "; ".join(f"{column}: {gap or NOT_RUN}"
+                         for column, gap in zip(claim["on"], gaps, strict=True))
+        found.append(Finding(claim["says"], claim["where"], test, text))
     corrected = holm([min(pair) for pair in family.values()])
     for (at, pair), raised in zip(family.items(), corrected, strict=True):
-        found[at][4:] = verdict(*pair), verdict(*pair, raised / min(pair) if min(pair) else 1.0)
-    return [Finding(*line) for line in found]
+        factor = raised / min(pair) if min(pair) else 1.0
+        found[at] = replace(found[at], alone=verdict(*pair), verdict=verdict(*pair, factor))
+    return [*found, *_cells()]
 
 
-def ema_finding() -> Finding:
-    """Whether the target collapses without EMA: read from the monitors, not from an accuracy."""
-    said, ends = {}, []
-    for name in ("no-ema", "latent-seed0"):
+def _collapse(claim: dict) -> Finding:
+    """Whether the worse run collapses and the better does not: read from the monitors."""
+    said, ends = [], []
+    for name in (claim["worse"], claim["better"]):
         if found := curve(f"open-{name}"):
             last = found["history"][-1]
-            said[name] = warnings(last, found["dim"])
+            said.append(warnings(last, found["dim"]))
             ending = ", ".join(f"{key.replace('_', ' ')} {last[key]:.3g}" for key in (
                 "entropy", "std_clips", "position_share", "rank") if key in last)
-            ends.append(f"{name}: {'; '.join(said[name]) or 'no warning'} ({ending})")
-    ruling = NOT_RUN
-    if len(said) == 2:
-        ruling = HOLDS if said["no-ema"] and not said["latent-seed0"] else NOT_HERE
-    return Finding("without EMA the target collapses", "table 5 (readers): collapse",
-                   "warnings of the collapse monitors at the end", "<br>".join(ends) or NOT_RUN,
-                   ruling, ruling)
+            ends.append(f"{name}: {'; '.join(said[-1]) or 'no warning'} ({ending})")
+    ruling = NOT_RUN if len(said) < 2 else HOLDS if said[0] and not said[1] else NOT_HERE
+    return Finding(claim["says"], claim["where"], "warnings of the collapse monitors at the end",
+                   "<br>".join(ends) or NOT_RUN, ruling, ruling)
 
 
-def ntu_findings() -> list[Finding]:
+def _cells() -> list[Finding]:
     """The paper's own cells, a line a protocol."""
     found = []
     for protocol, lines in itertools.groupby(cells(), key=lambda line: line[0]):
-        mine = list(lines)
-        near = [abs(reading["value"] - says) <= BAND for *_, says, reading in mine if reading]
-        _, label, says, _ = mine[0]
+        (_, label, says, _), *_ = mine = list(lines)
+        near = [abs(reading["value"] - paper) <= BAND for *_, paper, reading in mine if reading]
         more = f" and {len(mine) - 1} more" if len(mine) > 1 else ""
         ruling = (HOLDS if all(near) else NOT_HERE) if near else NEEDS_NTU
         found.append(Finding(
@@ -226,37 +159,8 @@ def ntu_findings() -> list[Finding]:
     return found
 
 
-def claims() -> list[Finding]:
-    """The claims: those of the file, with that of the EMA after the first two, and the cells."""
-    found = judged()
-    return [*found[:2], ema_finding(), *found[2:], *ntu_findings()]
-
-
 def claims_table(findings: list[Finding]) -> Table:
     """The findings as a table."""
     return Table(["claim", "where", "our test", "result, points", "by itself", "verdict"],
                  [[f.claim, f.where, f.test, f.result, f.alone, f"**{f.verdict}**"]
                   for f in findings])
-
-
-def surprises() -> list[str]:
-    """What did not come out as the paper has it, a sentence each.
-
-    Claims that were reversed, ablations that beat the whole method on both sets, orders of the
-    targets that do not start with latents.
-    """
-    said = [f"The reverse of “{f.claim}”: {f.result}." for f in claims() if f.verdict == REVERSE]
-    one, other = (effects("linear", column) for column in JUDGES)
-    sure = [set(beyond(gaps, corrected=True)) for gaps in (one, other)]
-    for name, changed in ablations().items():
-        if name in one and name in other and min(one[name].mean, other[name].mean) > 0:
-            how = "beyond" if name in sure[0] & sure[1] else "within"
-            said.append(f"*{name}* ({_changes(changed)}) read higher than the whole method "
-                        f"on both sets, {how} the spread of its seeds: {one[name]} and "
-                        f"{other[name]} points.")
-    for protocol in ("linear", "knn"):
-        for column in JUDGES:
-            order = ranking(protocol, column)
-            if order and order[0] != "latent":
-                said.append(f"{PROTOCOLS[protocol]}, {column}: {', then '.join(order)}.")
-    return said

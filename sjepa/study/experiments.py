@@ -3,18 +3,18 @@
 The file says how it is written. The Snakefile, the tables and the command lines ask here.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import yaml
 
-from sjepa.config import ROOT, PretrainConfig, make_config, setting
+from sjepa.checkpoint import what_counts
+from sjepa.config import ROOT, PretrainConfig, as_dict, make_config, setting
 from sjepa.datasets.build import PrepareRun
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS
@@ -39,15 +39,9 @@ STEPS = {"prepare": PrepareRun, "pretrain": PretrainConfig} | CONFIGS | {"report
 
 @dataclass(frozen=True)
 class Experiment:
-    """One full run.
+    """One full run: `params` are what differs from the defaults of its step, a key of `STEPS`.
 
-    Attributes:
-        name: its own, and its parameter file's.
-        step: a key of `STEPS`.
-        group: of the file; that of a store is the first that needs it.
-        params: what differs from the step's defaults.
-        after: names of the experiments whose output it reads; of an evaluation, its pretraining
-            comes first.
+    `after` names those whose output it reads: of an evaluation, its pretraining first.
     """
 
     name: str
@@ -79,12 +73,12 @@ class _Loader(yaml.SafeLoader):
     """YAML in which no key stands twice: the first would be lost without a word."""
 
     def compose_mapping_node(self, anchor):
-        node = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value]
+        node, seen = super().compose_mapping_node(anchor), set()
         for key, _ in node.value:
-            if keys.count(key.value) > 1:
+            if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice",
                                            problem_mark=key.start_mark)
+            seen.add(key.value)
         return node
 
 
@@ -114,44 +108,30 @@ def _combinations(variables: dict) -> Iterator[tuple[dict, dict]]:
     """Each combination of the variables of `for`: what templates call them, and settings."""
     options = []
     for name, several in variables.items():
-        if isinstance(several, dict):
-            options.append([(name, label, {name: label} | several[label]) for label in several])
-        else:
-            options.append([(name, item, item if isinstance(item, dict) else {name: item})
-                            for item in several])
+        named = several.items() if isinstance(several, dict) else ((it, it) for it in several)
+        options.append([({name: label}, {name: label} | (its if isinstance(its, dict) else {}))
+                        for label, its in named])
     for chosen in itertools.product(*options):
-        yield ({name: label for name, label, _ in chosen},
-               {key: value for *_, settings in chosen for key, value in settings.items()})
+        names = {name: label for each, _ in chosen for name, label in each.items()}
+        yield names, {key: value for _, its in chosen for key, value in its.items()}
 
 
 def _expand(entry: dict, given: dict, group: str) -> Iterator[Experiment]:
-    """The experiments of an entry, each before those of its `then`, still without `after`.
-
-    Args:
-        entry: as the file has it.
-        given: what templates know from the entry around it.
-        group: its group.
-    """
+    """An entry's experiments without `after`; `given` is what the one around it tells templates."""
     head = "pretrain" if "pretrain" in entry else "evaluate"
-    where, variables = f"{FILE}: {group}: {entry[head]}", entry.get("for", {})
+    where = f"{FILE}: {group}: {entry[head]}"
     plain = {key: value for key, value in entry.items() if key not in (head, "for", "then")}
-    for names, chosen in _combinations(variables):
+    usual = {"run": given.get("run", ""), "method": "sjepa", "split": given.get("split", "")}
+    for own, chosen in _combinations(entry.get("for", {})):
         settings = plain | chosen
         step = settings.pop("step", None) if head == "evaluate" else head
-        if step not in CONFIGS and step != head:
+        if step not in (head, *CONFIGS):
             raise _unknown("step", step, list(CONFIGS), where)
-        known = [field.name for field in fields(STEPS[step])]
-        for key in [key for key in settings if key not in known]:
-            # A variable may serve templates alone; one that lists values must change a setting.
-            filled = isinstance(variables.get(key), dict) or f"{{{key}}}" in str(plain)
-            if key not in names or not filled:
-                raise _unknown(f"setting of {step}", key, known, where)
-            del settings[key]
-        names = given | names | {"step": step}
-        settings = {key: _fill(value, names, where) for key, value in settings.items()}
-        if head == "evaluate":
-            settings = {"run": given.get("run", ""), "method": "sjepa",
-                        "split": given.get("split", "")} | settings
+        known, names = [field.name for field in fields(STEPS[step])], given | own | {"step": step}
+        for key in set(settings) - set(known) - set(own):
+            raise _unknown(f"setting of {step}", key, known, where)
+        settings = {key: _fill(value, names, where)
+                    for key, value in ((usual if head == "evaluate" else {}) | settings).items()}
         if "split" in known:
             if not settings.get("split"):
                 raise SjepaError(f"{where}: expected a split, as in split: nwucla/xview")
@@ -197,10 +177,7 @@ def _needed(names: list[str], every: dict[str, Experiment]) -> dict[str, Experim
 
 @functools.lru_cache(maxsize=2)
 def _every(text: str) -> tuple[dict[str, Experiment], dict[str, str]]:
-    """All experiments of the file, each after what it needs, and its groups' texts.
-
-    A group ends with its report.
-    """
+    """All experiments, each after what it needs, a report after each group; the groups' texts."""
     found, texts, group = {}, {}, ""
     try:
         parts = yaml.load(text, _Loader)
@@ -227,10 +204,7 @@ def groups() -> dict[str, str]:
 
 
 def experiments(chosen: str = "") -> dict[str, Experiment]:
-    """Some experiments by name, with all that they need, each after that.
-
-    Args:
-        chosen: groups and names with commas between them; everything if empty.
+    """Groups and experiments, named with commas between them, after all that they need; or all.
 
     Raises:
         SjepaError: one that is unknown, or a fault in the file, with its place.
@@ -245,11 +219,7 @@ def experiments(chosen: str = "") -> dict[str, Experiment]:
 
 
 def config_of(name: str):
-    """The checked configuration of an experiment.
-
-    Raises:
-        SjepaError: there is none of that name, or a setting of it is out of range.
-    """
+    """The configuration of an experiment; SjepaError: unknown, or a setting is out of range."""
     row = experiments(name)[name]
     try:
         return make_config(STEPS[row.step], row.params)
@@ -257,8 +227,16 @@ def config_of(name: str):
         raise SjepaError(f"{FILE}: {name}: {error}") from None
 
 
-def grid(variable: str) -> dict[str, dict] | list:
-    """The values of a variable of `for`, as the first entry that has it lists or names them."""
-    parts = yaml.safe_load(FILE.read_text())
-    return next(entry["for"][variable] for group in groups() for entry in parts[group]["rows"]
-                if variable in entry.get("for", {}))
+def other_settings(row: Experiment, result: dict) -> dict[str, tuple]:
+    """Settings that count in which a result differs from its experiment, as it ran and as planned.
+
+    Those of the pretraining behind it too. What is planned as `auto` may come out as anything.
+    """
+    planned, found = (json.loads(json.dumps(settings)) for settings in (
+        what_counts(as_dict(config_of(row.name))), result["settings"]))
+    other = {name: (found.get(name), value) for name, value in planned.items()
+             if value not in ("auto", found.get(name))}
+    if result.get("pretraining"):
+        behind = other_settings(experiments(row.name)[row.after[0]], result["pretraining"])
+        other |= {f"{name} of the pretraining": pair for name, pair in behind.items()}
+    return other

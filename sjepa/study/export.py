@@ -1,7 +1,5 @@
 """A finished run's encoder as one file that others can use, with a card of its data and terms."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -24,8 +22,8 @@ def make_card(settings: dict, name: str, sets: list[str] | None = None, licence:
         sets: the data sets that were trained on, `pool` for its members; None: as the run says.
         licence: of the weights; empty: that the terms of the data bind them.
     """
-    sets = sets or [settings["dataset"]]
-    sets = [each for one in sets for each in (MEMBERS if one == "pool" else [one])]
+    sets = [each for one in sets or [settings["dataset"]]
+            for each in (MEMBERS if one == "pool" else [one])]
     licence = licence or "bound by the terms of the data that the encoder was trained on"
     return {"name": name, "data": [_terms(each) for each in sets], "licence": licence,
             "recipe": what_counts(settings)}
@@ -46,15 +44,10 @@ def _terms(name: str) -> dict[str, str]:
 
 def export(run: str | Path, out: str | Path, sets: list[str] | None = None,
            licence: str = "") -> dict:
-    """Write a run's target encoder and its card into one file, in float32.
-
-    Args:
-        run: the folder of a finished pretraining.
-        out: the file, `NAME.safetensors`.
-        sets, licence: see `make_card`.
+    """Write a run's target encoder and its card into `out`, a `NAME.safetensors`, in float32.
 
     Returns:
-        The card.
+        The card; see `make_card` for what it is made of.
 
     Raises:
         SjepaError: no finished run, another suffix, or data whose terms are not known.

@@ -1,7 +1,5 @@
 """What pretraining costs: operations counted from the shapes, peaks of devices, hours of a run."""
 
-from __future__ import annotations
-
 import torch
 
 from sjepa.config import PretrainConfig
@@ -19,17 +17,17 @@ PEAKS = {
 def block_flops(tokens: int, dim: int) -> int:
     """Operations of one transformer block's forward pass on one row, two a multiply-add.
 
-    24 n d² in the linear layers (queries, keys and values 6, projection 2, network 16) and 4 n² d
-    in attention.
+    24 n d² in linear layers (queries, keys, values 6, projection 2, network 16), 4 n² d in
+    attention.
     """
     return 24 * tokens * dim**2 + 4 * tokens**2 * dim
 
 
 def row_flops(config: PretrainConfig, skeleton: Skeleton = NTU25) -> int:
-    """Operations of one training step for one body of a skeleton.
+    """Operations of one training step for one body of a skeleton: matrix products only.
 
-    Matrix products only. A backward pass counts twice its forward pass, whatever an implementation
-    computes anew; the target encoder has none, and neither have the coordinates.
+    A backward pass counts twice its forward pass, whatever an implementation computes anew; the
+    target encoder has none, and neither have the coordinates.
     """
     dim, tokens = config.dim, config.frames // config.segment * len(skeleton)
     seen = round(tokens * (1 - config.mask_ratio))

@@ -15,38 +15,30 @@ class Book:
     def __init__(self, folder):
         self.runs = folder / "runs"
 
-    def run(self, name, readings=(), **other):
-        """The folder of a finished run, its settings those of the experiment `name`.
+    def run(self, name, readings=(), settings=(), behind=(), clips=None):
+        """The folder of a finished run, but for what is given as the experiment `name`.
 
-        Args:
-            name: of the experiment, and so of the run.
-            readings: `(split, metric, value)`, or with low and high.
-            other: what differs: `settings`, `behind` (of the pretraining), `clips` or facts.
+        Readings are `(split, metric, value)`, or with low and high.
         """
-        every = experiments(name)
-        row = every[name]
-        before = every[row.after[0]] if row.step != "pretrain" else None
-        settings = as_dict(config_of(name)) | other.pop("settings", {})
-        facts = {"dataset": row.params["dataset"], "split": row.params["split"]}
-        if before:
-            run = before.name.removesuffix("-pretrain")
-            behind = as_dict(config_of(before.name)) | other.pop("behind", {})
-            facts |= {"method": row.params["method"], "preset": behind["preset"],
-                      "seed": behind["seed"], "pretraining": {
-                          "run": run, "settings": behind,
+        row, split = experiments(name)[name], experiments(name)[name].params["split"]
+        facts = {"dataset": row.params["dataset"], "split": split}
+        if row.step != "pretrain":
+            first = as_dict(config_of(row.after[0])) | dict(behind)
+            facts |= {"method": row.params["method"], "preset": first["preset"],
+                      "seed": first["seed"], "pretraining": {
+                          "run": row.after[0].removesuffix("-pretrain"), "settings": first,
                           "stage": {"seconds": 7200.0, "device": "GPU", "peak_bytes": 2**34}}}
-        official = SPLITS[row.params["split"]].counts or (400, 100)
-        facts["clips"] = dict(zip(("train", "test"), other.pop("clips", official), strict=True))
-        lines = [{"split": split, "metric": metric, "protocol": row.step, "value": value,
+        counts = clips or SPLITS[split].counts or (400, 100)
+        lines = [{"split": part, "metric": metric, "protocol": row.step, "value": value,
                   "low": ends[0] if ends else value - 2, "high": ends[1] if ends else value + 2,
                   "n": 100, "right": round(value),
                   **{key: facts.get(key) for key in ("method", "preset", "seed")}}
-                 for split, metric, value, *ends in readings]
-        stage = {"seconds": 90.0, "device": "CPU", "peak_bytes": 2**30}
-        write_result(self.runs / name.removesuffix("-pretrain"), row.step, settings,
-                     {"pretrain" if row.step == "pretrain" else "evaluate": stage}, lines,
-                     **(facts | other))
-        return self.runs / name.removesuffix("-pretrain")
+                 for part, metric, value, *ends in readings]
+        stage = {"pretrain" if row.step == "pretrain" else "evaluate":
+                 {"seconds": 90.0, "device": "CPU", "peak_bytes": 2**30}}
+        write_result(self.runs / row.run, row.step, as_dict(config_of(name)) | dict(settings),
+                     stage, lines, clips=dict(zip(("train", "test"), counts, strict=True)), **facts)
+        return self.runs / row.run
 
     def put(self, name, *readings, **other):
         """Make a run and collect it."""

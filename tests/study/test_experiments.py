@@ -13,10 +13,11 @@ import yaml
 
 from sjepa.config import ROOT, load_params, make_config
 from sjepa.datasets.splits import SPLITS
+from sjepa.encoders import load_pretrained
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS
 from sjepa.study import experiments as study
-from sjepa.study.experiments import FILE, PARAMS, STEPS, config_of, experiments, grid, groups
+from sjepa.study.experiments import FILE, PARAMS, STEPS, config_of, experiments, groups
 
 FULL = ROOT / "notebooks" / "full"
 
@@ -77,19 +78,18 @@ def test_matrices_become_runs_with_their_settings():
     assert {step: steps.count(step) for step in set(steps)} == {
         "prepare": 4, "pretrain": 53, "linear": 174, "knn": 149, "finetune": 36, "semi": 12,
         "report": 1}
-    assert grid("ablation")["no-ema"] == {"ema_start": 0.0, "ema_end": 0.0}
     assert experiments("quick")["quick-fuse"].after == ("quick-linear", "quick-bone-linear")
 
 
 @pytest.mark.parametrize("group", ["quick", "open", "paper"])
 def test_every_pretrained_encoder_has_its_baseline(group):
-    twin = {"linear": "random", "knn": "random", "retrieval": "random", "finetune": "scratch",
-            "semi": "scratch"}
+    twin = {"finetune": "scratch", "semi": "scratch", "linear": "random", "knn": "random",
+            "retrieval": "random"}
     found = experiments(group)
     for row in found.values():
-        if row.step in twin and "stream" not in found[row.after[0]].params:
-            plain = row.name.removesuffix("-random").removesuffix("-scratch")
-            assert f"{plain}-{twin[row.step]}" in found, row.name
+        if (row.step in twin and row.params["method"] == "sjepa"
+                and "stream" not in found[row.after[0]].params):
+            assert f"{row.name}-{twin[row.step]}" in found, row.name
 
 
 def test_the_example_at_the_head_of_the_file_works(written):
@@ -118,20 +118,14 @@ def test_the_example_of_the_page_works(written):
 
 @pytest.mark.parametrize("entries, said", [
     ([TRAIN | {"epoch": 3}], r"mine: a: unknown setting of pretrain 'epoch': did you mean epochs"),
-    ([TRAIN | {"for": {"sede": [0, 1]}}], "unknown setting of pretrain 'sede': did you mean seed"),
     ([TRAIN | {"for": {"part": {"b": {"los": "mse"}}}}], "'los': did you mean loss"),
     ([TRAIN | {"for": {"seed": [0, 1]}}], "a-pretrain stands twice: what differs belongs into"),
     ([TRAIN | {"pretrain": "a-{sead}", "for": {"seed": [0]}}], "'a-{sead}' does not fill in"),
-    ([TRAIN | {"pretrain": "a-{seed"}], "'a-{seed' does not fill in"),
     ([TRAIN, JUDGE | {"step": "linaer"}], "unknown step 'linaer': did you mean linear"),
-    ([TRAIN, JUDGE | {"step": "report"}], "unknown step 'report'"),
-    ([TRAIN, JUDGE | {"run": "b"}], "a-knn comes after runs/b, which nothing above it makes"),
     ([JUDGE, TRAIN], "a-knn comes after runs/a, which nothing above it makes"),
     ([{"pretrain": "a", "preset": "quick"}], "a: expected a split"),
     ([{"split": "synthetic/xsub"}], "mine: not written as its head describes: 'evaluate'"),
-    (["pretrain"], "mine: not written as its head describes"),
     ([TRAIN | {"for": ["seed"]}], "mine: not written as its head describes"),
-    ([TRAIN | {"then": {"evaluate": "b"}}], "mine: not written as its head describes"),
 ])
 def test_a_fault_of_the_file_is_one_sentence_with_its_place(written, entries, said):
     path = written(own(*entries))
@@ -160,9 +154,6 @@ def test_a_wrong_value_and_an_unknown_name_are_refused(written):
         experiments("min,mine")
 
 
-# ---------------------------------------------------------------- files that people open
-
-
 def test_parameter_files_are_those_of_the_experiments():
     kept = experiments("quick,open,paper")
     assert {path.stem for path in PARAMS.iterdir()} == set(kept) and len(kept) <= 120
@@ -171,13 +162,10 @@ def test_parameter_files_are_those_of_the_experiments():
             f"renew it: python -m sjepa.study expand {name} > notebooks/full/params/{name}.yaml")
 
 
-def test_the_file_lies_where_the_notebooks_are():
-    assert (FULL / "experiments.yaml").samefile(FILE)
-    assert not os.path.isabs(os.readlink(FULL / "experiments.yaml"))
-
-
 @pytest.mark.parametrize("step", ["prepare", "report"])
 def test_notebook_has_a_typed_parameter_for_each_setting(step):
+    assert (FULL / "experiments.yaml").samefile(FILE)
+    assert not os.path.isabs(os.readlink(FULL / "experiments.yaml"))
     cells = json.loads((FULL / f"{step}.ipynb").read_text())["cells"]
     (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
     given = {node.target.id: ast.literal_eval(node.value)
@@ -194,19 +182,20 @@ def test_prose_names_parameter_files_that_are_there():
             assert (PARAMS / f"{name}.yaml").is_file(), f"{page} names {name}.yaml"
 
 
-# ---------------------------------------------------------------- the command line
-
-
 def ask(*args, cwd):
     return subprocess.run([sys.executable, "-m", "sjepa.study", *args], cwd=cwd, text=True,
                           capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-def test_expand_prints_a_parameter_file(tmp_path):
+def test_commands_print_parameters_names_and_terms(tmp_path, pretrained):
     made = ask("expand", "open-mse-linear-nwucla", cwd=tmp_path)
     config = make_config(CONFIGS["linear"], yaml.safe_load(made.stdout))
     assert (config.run, config.passes, config.by_joint) == ("runs/open-mse", 5, True)
     assert "knn        quick-knn\n" in ask("list", "quick", cwd=tmp_path).stdout
+    made = ask("export", str(pretrained), "a.safetensors", "--data", "bandai", cwd=tmp_path)
+    assert made.stdout.startswith("a.safetensors: bound by the terms of the data"), made.stderr
+    assert made.stdout.endswith("; trained on bandai (CC BY-NC 4.0)\n")
+    assert load_pretrained(tmp_path / "a.safetensors")[1]["data"][0]["set"] == "bandai"
 
 
 @pytest.mark.parametrize("args, said", [
@@ -215,15 +204,9 @@ def test_expand_prints_a_parameter_file(tmp_path):
     (("report",), "no settings: give --params FILE"),
     (("report", "-o", "rows=fast"), "unknown experiment or group 'fast'"),
     (("collect", "nowhere"), "nowhere holds no finished run"),
+    (("export", "nowhere", "a.safetensors"), "nowhere holds no finished run"),
 ])
 def test_bad_input_is_one_sentence_and_status_2(tmp_path, args, said):
     made = ask(*args, cwd=tmp_path)
     assert made.returncode == 2 and made.stderr.startswith("error: ") and said in made.stderr
     assert made.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("args", [(), ("expand",), ("list",), ("report",), ("collect",)])
-def test_help_writes_nothing(tmp_path, args):
-    made = ask(*args, "--help", cwd=tmp_path)
-    assert made.returncode == 0 and "usage: python -m sjepa.study" in made.stdout
-    assert not list(tmp_path.iterdir())

@@ -1,6 +1,5 @@
 """Results: one truth for each number, merged whole or not at all, and never the wrong twin."""
 
-import csv
 import json
 import os
 
@@ -14,12 +13,16 @@ from sjepa.study.results import collect, curve, readings, result, runs, settings
 LINEAR = ("nwucla/xview", "top1", 61.0)
 
 
+def files():
+    return {path.name: path.read_bytes() for path in results.RESULTS.iterdir()}
+
+
 def test_a_run_comes_back_as_it_was_written(book):
     book.put("nwucla-small-linear", LINEAR, ("nwucla/xview-clean", "top1", 65.5, 60.1, 70.2))
     found = result(run="nwucla-small-linear", split="nwucla/xview-clean")
-    assert (found["value"], found["low"], found["high"]) == (65.5, 60.1, 70.2)
-    assert (found["n"], found["dataset"], found["protocol"], found["preset"], found["seed"]) == (
-        100, "nwucla", "linear", "small", 0)
+    assert [found[name] for name in (
+        "value", "low", "high", "n", "dataset", "protocol", "preset", "seed")] == [
+        65.5, 60.1, 70.2, 100, "nwucla", "linear", "small", 0]
     (run,) = runs(run="nwucla-small-linear")
     assert (run["group"], run["pretraining"], run["clips"]) == ("open", "nwucla-small", (1020, 464))
     # Hours of the pretraining and of the evaluation stay apart.
@@ -46,47 +49,42 @@ def test_two_answers_are_an_error_and_runs_tell_them_apart(book):
 def test_files_are_sorted_whatever_came_first(book):
     book.put("nwucla-small-linear", LINEAR, ("nwucla/xview-clean", "top1", 65.5))
     book.put("hdm05-small-linear", ("hdm05/xsub", "top1", 90.0))
-    first = {path.name: path.read_bytes() for path in results.RESULTS.iterdir()}
+    first = files()
     for path in results.RESULTS.iterdir():
         path.unlink()
     assert collect([book.runs]) == ["hdm05-small-linear", "nwucla-small-linear"]
-    assert {path.name: path.read_bytes() for path in results.RESULTS.iterdir()} == first
-    with (results.RESULTS / "readings.csv").open() as file:
-        assert tuple(next(csv.reader(file))) == results.READING_COLUMNS
-    lines = [json.loads(line) for line in
-             (results.RESULTS / "settings.jsonl").read_text().splitlines()]
-    assert [line["hash"] for line in lines] == sorted(line["hash"] for line in lines)
-    assert len(lines) == 4  # two evaluations, and the pretrainings behind them
+    assert files() == first and first["readings.csv"].startswith(
+        b"run,dataset,split,protocol,method,preset,seed,metric,value,low,high,n,right\nhdm05")
+    hashes = [json.loads(line)["hash"] for line in first["settings.jsonl"].splitlines()]
+    assert hashes == sorted(hashes) and len(hashes) == 4  # evaluations, pretrainings behind them
 
 
 def test_other_settings_under_a_known_name_need_replace(book):
     book.put("nwucla-small-linear", LINEAR)
-    before = (results.RESULTS / "readings.csv").read_bytes()
-    folder = book.run("nwucla-small-linear", [("nwucla/xview", "top1", 99.0)],
-                      settings={"lr": 0.7})
+    before = files()
+    folder = book.run("nwucla-small-linear", [(*LINEAR[:2], 99.0)], settings={"lr": 0.7})
     with pytest.raises(SjepaError, match="hold a run nwucla-small-linear with other settings"):
         collect([folder])
-    assert (results.RESULTS / "readings.csv").read_bytes() == before
+    assert files() == before
     collect([folder], replace=True)
     assert result(run="nwucla-small-linear")["value"] == 99.0
     assert settings_of("nwucla-small-linear")["lr"] == 0.7
     # Other weights under the same probe are another run, too.
-    folder = book.run("nwucla-small-linear", [LINEAR], settings={"lr": 0.7},
-                      behind={"mask_ratio": 0.8})
     with pytest.raises(SjepaError, match="with other settings"):
-        collect([folder])
+        book.put("nwucla-small-linear", LINEAR, settings={"lr": 0.7}, behind={"mask_ratio": 0.8})
 
 
 def test_nothing_is_merged_if_one_result_is_bad(book):
     good = book.run("nwucla-small-linear", [LINEAR])
-    twin = book.runs / "again" / "nwucla-small-linear"
+    twin, text = book.runs / "again" / "nwucla-small-linear", (good / "result.json").read_text()
     twin.mkdir(parents=True)
-    (twin / "result.json").write_text((good / "result.json").read_text())
+    (twin / "result.json").write_text(text)
     with pytest.raises(SjepaError, match="are both of the run nwucla-small-linear"):
         collect([book.runs])
-    for damage in ('{"run": 1', "[]", json.dumps(
-            json.loads((good / "result.json").read_text()) | {"readings": [{"value": 1.0}]})):
+    bad = json.dumps(json.loads(text) | {"readings": [{"value": 1.0}]})
+    for at, damage in enumerate(('{"run": 1', "[]", bad)):
         (twin / "result.json").write_text(damage)
+        os.utime(twin / "result.json", (at, at))
         with pytest.raises(SjepaError, match="again/nwucla-small-linear/result.json is damaged"):
             collect([twin, good])
     assert not results.RESULTS.exists()
@@ -96,8 +94,7 @@ def test_nothing_is_merged_if_one_result_is_bad(book):
 
 def test_a_failing_write_leaves_every_file_as_it_was(book, monkeypatch):
     book.put("nwucla-small-linear", LINEAR)
-    before = {path.name: path.read_bytes() for path in results.RESULTS.iterdir()}
-    write = results._write_csv
+    before, write = files(), results._write_csv
 
     def full_disk(path, columns, rows):
         if "curves" in path.name:
@@ -107,41 +104,37 @@ def test_a_failing_write_leaves_every_file_as_it_was(book, monkeypatch):
     monkeypatch.setattr(results, "_write_csv", full_disk)
     with pytest.raises(OSError, match="no space"):
         book.put("hdm05-small-linear", ("hdm05/xsub", "top1", 90.0))
-    assert {path.name: path.read_bytes() for path in results.RESULTS.iterdir()} == before
+    assert files() == before
 
 
 def test_quick_runs_are_seen_and_never_collected(book):
     book.put("nwucla-small-linear", LINEAR)
-    book.run("quick-linear", [("synthetic/xsub", "top1", 40.0)])
-    assert result(run="quick-linear")["value"] == 40.0
+    for at, value in enumerate((40.0, 50.0)):  # a run that is made again is read again
+        folder = book.run("quick-linear", [("synthetic/xsub", "top1", value)])
+        os.utime(folder / "result.json", (at, at))
+        assert result(run="quick-linear")["value"] == value
     assert settings_of("quick-linear")["pretraining"]["preset"] == "quick"
     assert collect([book.runs]) == ["nwucla-small-linear"]
     with pytest.raises(SjepaError, match="perhaps quick ones"):
-        collect([book.runs / "quick-linear"])
-    # A run that is made again is read again.
-    path = book.run("quick-linear", [("synthetic/xsub", "top1", 50.0)]) / "result.json"
-    os.utime(path, ns=(1, path.stat().st_mtime_ns + 10))
-    assert result(run="quick-linear")["value"] == 50.0
+        collect([folder])
 
 
 def test_a_pretrainings_monitors_are_kept_to_four_digits(book):
     folder = book.run("open-mse-pretrain")
     (folder / "history.csv").write_text("epoch,loss,rank,lr\n1,1.234567,30.0,0.1\n2,0.5,,0.1\n")
     collect([folder])
-    found = curve("open-mse")
-    assert found["history"] == [{"epoch": 1, "loss": 1.235, "rank": 30.0},
-                                {"epoch": 2, "loss": 0.5}]
-    assert (found["dim"], found["device"], found["seconds"]) == (128, "CPU", 90.0)
+    assert curve("open-mse") == {"run": "open-mse", "dim": 128, "device": "CPU", "seconds": 90.0,
+                                 "history": [{"epoch": 1, "loss": 1.235, "rank": 30.0},
+                                             {"epoch": 2, "loss": 0.5}]}
     assert curve("open-no-ema") is None
 
 
 def test_what_is_committed_is_whole_and_in_few_files():
     assert sum(path.is_file() for path in results.RESULTS.rglob("*")) <= 60
-    every = readings()
+    every, known = readings(), {run["run"]: run for run in runs()}
     for reading in every:
         assert 0 <= reading["low"] <= reading["value"] <= reading["high"] <= 100
         assert abs(100 * reading["right"] / reading["n"] - reading["value"]) < 0.0051, reading
-    known = {run["run"]: run for run in runs()}
     assert len(known) == len(runs()) and {reading["run"] for reading in every} <= set(known)
     assert len({(r["run"], r["split"], r["metric"]) for r in every}) == len(every)
     for name, run in known.items():

@@ -12,8 +12,7 @@ import yaml
 
 from sjepa.checkpoint import read_result
 from sjepa.config import ROOT
-from sjepa.study.experiments import PARAMS, experiments
-from sjepa.study.identity import other_settings
+from sjepa.study.experiments import PARAMS, experiments, other_settings
 
 pytest.importorskip("snakemake", reason="the batch needs the extra `batch`")
 TINY = dict(preset="quick", dim=16, depth=1, heads=2, frames=16, segment=8, predictor_depth=1,
@@ -37,14 +36,18 @@ def batch(tmp_path):
     return start
 
 
-def test_the_plan_has_every_cell_of_the_paper_and_needs_no_data(batch, tmp_path):
-    run = batch("-n")
+def test_the_plan_has_every_cell_of_the_paper_and_several_gpus_share_a_pretraining(
+        batch, tmp_path):
+    run = batch("-np", "--resources", "gpu=4", gpus=4)
     text = run.communicate(timeout=120)[0]
-    assert run.returncode == 0, text
+    assert run.returncode == 0 and not (tmp_path / "done").exists(), text
     counts = dict(re.findall(r"^(\w+) +(\d+)$", text, re.M))
     wanted = [row.step for row in experiments("paper").values()]
     assert {step: int(counts[step]) for step in set(wanted)} == {s: wanted.count(s) for s in wanted}
-    assert not (tmp_path / "done").exists()
+    lines = [line for line in text.splitlines() if "exec " in line]
+    together = [line for line in lines if "torch.distributed.run" in line]
+    assert len(together) == wanted.count("pretrain") and len(lines) > len(together)
+    assert all("--nproc_per_node=4 -m sjepa.pretrain --params" in line for line in together)
 
 
 @pytest.mark.parametrize("change, config, said", [
@@ -63,17 +66,6 @@ def test_what_is_misspelt_is_refused_before_anything_runs(batch, tmp_path, chang
     text = run.communicate(timeout=120)[0]
     assert run.returncode == 1 and said in text, text
     assert "Traceback" not in text and not (tmp_path / "done").exists()
-
-
-def test_several_gpus_share_a_pretraining_and_nothing_else(batch, tmp_path):
-    run = batch("-np", "--resources", "gpu=4", gpus=4)
-    text = run.communicate(timeout=120)[0]
-    assert run.returncode == 0, text
-    lines = [line for line in text.splitlines() if "exec " in line]
-    together = [line for line in lines if "torch.distributed.run" in line]
-    wanted = [row.step for row in experiments("paper").values()].count("pretrain")
-    assert len(together) == wanted and len(lines) > wanted
-    assert all("--nproc_per_node=4 -m sjepa.pretrain --params" in line for line in together)
 
 
 def test_rows_without_a_file_get_one_where_its_text_changed(batch):

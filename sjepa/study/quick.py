@@ -1,0 +1,104 @@
+"""The quick reproduction: `python -m sjepa.reproduce quick`, minutes on two CPU cores.
+
+The group `quick` of `experiments.yaml`: pretrains on the built-in data, and judges the encoder and
+its untrained twin by every protocol, each run in its own folder `runs/NAME`. A run of the planned
+settings and of today's code stays; what else lies there goes to `runs/old`.
+"""
+
+import argparse
+import contextlib
+import functools
+import hashlib
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from sjepa.checkpoint import read_result
+from sjepa.config import RUNS
+from sjepa.datasets.prepare import prepare
+from sjepa.errors import SjepaError
+from sjepa.pretrain import pretrain
+from sjepa.protocols.run import evaluate
+from sjepa.study.experiments import Experiment, config_of, experiments, other_settings
+from sjepa.study.tables import write_report
+
+#: Parts of the package that no number of a quick run comes from.
+APART = ("study", "show", "datasets/sources", "datasets/formats")
+
+
+@functools.cache
+def code_behind(package: Path = Path(__file__).parents[1]) -> tuple[str, float]:
+    """A hash of the code that quick runs come from, and when it was last changed."""
+    files = [path for path in sorted(package.rglob("*.py"))
+             if not path.relative_to(package).as_posix().startswith(APART)]
+    code = b"\n".join(path.read_bytes() for path in files)
+    return hashlib.sha256(code).hexdigest(), max(path.stat().st_mtime for path in files)
+
+
+def current(row: Experiment) -> bool:
+    """Whether a finished run has the experiment's settings and is of today's code."""
+    folder, (code, changed) = RUNS / row.run, code_behind()
+    try:
+        if other_settings(row, read_result(folder)):
+            return False
+    except SjepaError:
+        return False
+    if (folder / "code").is_file():
+        return (folder / "code").read_text() == code
+    # Other runners leave no mark: their runs are of this code if they are younger.
+    return (folder / "result.json").stat().st_mtime > changed
+
+
+def run(row: Experiment) -> None:
+    """Run an experiment by the function that its command line calls; an old run moves away."""
+    config, folder = config_of(row.name), RUNS / row.run
+    if folder.is_dir():
+        old = RUNS / "old" / row.run
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.move(folder, old)
+        print(f"{folder} was unfinished, or of other code or settings: now {old}", flush=True)
+    if row.step == "pretrain":
+        pretrain(config)
+    else:
+        evaluate(row.step, config, row.command())
+    (folder / "code").write_text(code_behind()[0])
+
+
+def quick() -> Path:
+    """Run the quick experiments that are not up to date, and what reads them.
+
+    Returns:
+        The folder of the pretraining, which chapters load.
+
+    Raises:
+        SjepaError: something has to run, and the folder of runs cannot be written.
+    """
+    rows = experiments("quick")
+    runs = [row for row in rows.values() if row.step not in ("prepare", "report")]
+    if all(current(row) for row in runs):
+        return RUNS / "quick"
+    try:
+        (RUNS / "old").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(RUNS / ".quick.lock").acquire()  # another process may be at it
+    except OSError as error:
+        raise SjepaError(f"quick runs have to be made, and {RUNS} cannot be written "
+                         f"({error.strerror}): work in a copy that can") from error
+    with lock, contextlib.chdir(RUNS.parent):  # parameters name folders as seen from there
+        fresh = set()
+        for row in rows.values():
+            if row.step == "prepare":
+                prepare(config_of(row.name))
+            elif row in runs and (fresh & set(row.after) or not current(row)):
+                run(row)
+                fresh.add(row.name)
+        write_report(config_of("quick-report"))
+    return RUNS / "quick"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m sjepa.reproduce", description=__doc__)
+    parser.add_argument("what", choices=["quick"])
+    parser.parse_args(argv)
+    print(quick())

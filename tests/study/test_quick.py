@@ -1,0 +1,115 @@
+"""The quick reproduction: what of other settings or code goes, what stays, who may train."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sjepa.checkpoint import read_result, write_result
+from sjepa.config import as_dict
+from sjepa.errors import SjepaError
+from sjepa.study import quick as study
+from sjepa.study.experiments import config_of, experiments, other_settings
+from sjepa.study.quick import code_behind
+
+RUNS = [row.run for row in experiments("quick").values() if row.step not in ("prepare", "report")]
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """Quick runs that take no time: `house.ran` names them, `house.code` is hash and time."""
+    made = type("House", (), {"ran": [], "runs": tmp_path / "runs", "code": ("one", 1000)})
+
+    def train(step, config):
+        time.sleep(0.02)
+        made.ran.append(Path(config.out).name)
+        behind = {"pretraining": {"settings": read_result(config.run)["settings"]}
+                  } if getattr(config, "run", "") else {}
+        write_result(tmp_path / config.out, step, as_dict(config), {}, **behind)
+
+    monkeypatch.setattr("sjepa.checkpoint.commit", lambda: ("abc", False))
+    monkeypatch.setattr(study, "RUNS", made.runs)
+    monkeypatch.setattr(study, "code_behind", lambda: made.code)
+    monkeypatch.setattr(study, "pretrain", lambda config: train("pretrain", config))
+    monkeypatch.setattr(study, "evaluate", lambda step, config, command: train(step, config))
+    for nothing in ("prepare", "write_report"):
+        monkeypatch.setattr(study, nothing, lambda config: None)
+    return made
+
+
+def quick(house):
+    """Names of the runs that the quick reproduction made now."""
+    house.ran.clear()
+    assert study.quick() == house.runs / "quick"
+    return list(house.ran)
+
+
+def test_what_is_up_to_date_stays_and_what_reads_a_new_run_is_made_anew(house):
+    assert quick(house) == RUNS and quick(house) == []
+    (house.runs / "quick-knn" / "result.json").unlink()
+    assert quick(house) == ["quick-knn"]
+    (house.runs / "quick-bone-linear" / "result.json").unlink()
+    assert quick(house) == ["quick-bone-linear", "quick-fuse"]
+
+
+def test_other_code_makes_all_anew_and_keeps_the_old(house):
+    quick(house)
+    first = read_result(house.runs / "quick")
+    (house.runs / "nwucla-small").mkdir()
+    house.code = "two", 1000
+    assert quick(house) == RUNS
+    assert read_result(house.runs / "old" / "quick") == first
+    assert (house.runs / "nwucla-small").is_dir() and quick(house) == []
+
+
+def test_a_run_of_other_settings_is_not_the_experiment(house):
+    quick(house)
+    rows, settings = experiments("quick"), as_dict(config_of("quick-bone-pretrain"))
+    old = read_result(house.runs / "quick-knn")["settings"]
+    shorter = settings | {"epochs": 3, "precision": "bf16"}
+    write_result(house.runs / "quick-bone", "pretrain", shorter, {})
+    write_result(house.runs / "quick-knn", "knn", old, {}, pretraining={
+        "settings": as_dict(config_of("quick-pretrain")) | {"depth": 1}})
+    assert [other_settings(rows[name], read_result(house.runs / rows[name].run))
+            for name in ("quick-bone-pretrain", "quick-knn", "quick-linear")] == [
+        {"epochs": (3, settings["epochs"])}, {"depth of the pretraining": (1, 3)}, {}]
+    assert quick(house) == ["quick-knn", "quick-bone", "quick-bone-linear", "quick-fuse"]
+    assert read_result(house.runs / "old" / "quick-bone")["settings"]["epochs"] == 3
+
+
+def test_runs_of_another_runner_stay_if_they_are_younger_than_the_code(house):
+    quick(house)
+    for folder in RUNS:
+        (house.runs / folder / "code").unlink()
+    assert quick(house) == []
+    os.utime(house.runs / "quick-fuse" / "result.json", (500, 500))
+    assert quick(house) == ["quick-fuse"]
+
+
+def test_two_processes_never_train_at_once(house):
+    workers = [threading.Thread(target=study.quick) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(house.ran) == sorted(RUNS)
+
+
+def test_a_folder_that_cannot_be_written_is_said(house):
+    house.runs.write_text("a file")
+    with pytest.raises(SjepaError, match="quick runs have to be made, and .*runs cannot be"):
+        study.quick()
+
+
+def test_code_is_the_method_and_no_reader_or_page(tmp_path):
+    hashes = []
+    for name in ("encoder.py", "study/a.py", "datasets/sources/b.py", "protocols/c.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1")
+        code_behind.cache_clear()
+        hashes.append(code_behind(tmp_path)[0])
+    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
+    assert code_behind(tmp_path)[1] == (tmp_path / "protocols/c.py").stat().st_mtime
