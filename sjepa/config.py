@@ -74,7 +74,8 @@ class PretrainConfig:
     )
     device: str = setting("auto", "ours", "auto, cpu, cuda", choices=DEVICES)
     precision: str = setting(
-        "auto", "guess", "bf16 where the hardware has it; the paper is silent", choices=PRECISIONS
+        "auto", "guess", "bf16 on a GPU that has it, fp32 on a CPU; the paper is silent",
+        choices=PRECISIONS
     )
     compile: str = setting(
         "auto", "ours", "torch.compile: auto (on a GPU), none, or its mode", choices=COMPILE
