@@ -114,8 +114,7 @@ def write_result(folder: Path, step: str, settings: dict, stages: dict[str, dict
 
     Args:
         folder: of the run; its last part is the run's name.
-        step: `pretrain`, or a protocol.
-        settings: every setting, resolved: the device's precision and not `auto`.
+        step, settings: `pretrain` or a protocol; every setting, resolved.
         stages: `pretrain` and `evaluate` apart, each with `seconds`, `device`, `peak_bytes`.
         readings: one mapping a number: `split`, `protocol`, `method`, `metric`, `value`, `low`,
             `high`, `n`, `right`.
@@ -203,8 +202,7 @@ def same_settings(old: dict, config, out: Path, ignore: tuple[str, ...] = ()) ->
 
     Args:
         old: the checkpoint's settings; one that it does not name had its default.
-        config: the settings to go on with.
-        out: the folder.
+        config, out: the settings to go on with, and the folder.
         ignore: names that may differ, besides those of place and pace.
 
     Raises:

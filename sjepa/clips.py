@@ -42,8 +42,7 @@ def crop_resize(store: DeviceStore, index: torch.Tensor, begin: torch.Tensor, sp
     which is what the lineage's feeder does, but for ragged clips in one gather.
 
     Args:
-        store: the clips.
-        index: `[B]` clip indices.
+        store: the clips, of which `index` `[B]` are taken.
         begin, span: `[B]` first frame and number of frames of each crop.
         frames: T, the length after resizing.
 

@@ -69,8 +69,7 @@ def load_encoder(run: str | Path) -> tuple[torch.nn.Module, dict]:
     """The target encoder of a finished pretraining, and the run's result.
 
     Raises:
-        SjepaError: the folder holds no finished run, weights of another architecture, or weights
-            of another shape than they say.
+        SjepaError: the folder holds no finished pretraining, or as `read_encoder`.
     """
     path = Path(run) / "target.safetensors"
     result = read_result(run)
@@ -84,8 +83,7 @@ def read_encoder(path: str | Path) -> tuple[torch.nn.Module, dict[str, str]]:
     """The frozen encoder in a safetensors file, and all that the file states of it.
 
     Raises:
-        SjepaError: the file is damaged, or holds weights of another architecture, or of another
-            shape than it says.
+        SjepaError: a damaged file, another architecture, or another shape than the file says.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -126,12 +124,8 @@ def encoder_from_mamp(state_dict: Mapping[str, torch.Tensor], heads: int = 8) ->
     a linear layer on frame-major tokens, the same map with its input axes in another order. The
     decoder's weights are left out.
 
-    Args:
-        state_dict: the checkpoint's model weights; `module.` before the names is dropped.
-        heads: attention heads, which weights do not tell; 8 in every published configuration.
-
-    Returns:
-        An encoder in evaluation mode whose output equals the original's, final LayerNorm included.
+    In evaluation mode, its output equals the original's, final LayerNorm included. `heads` are told
+    by no weight; every published configuration has 8.
 
     Raises:
         SjepaError: a weight is missing, or of a shape that does not fit the others.

@@ -57,8 +57,8 @@ def body_rows(present: torch.Tensor,
 
     Args:
         present: `[B, M]` bool on the host, the bodies that are there.
-        empty: what becomes of absent bodies. `all` keeps a row for each, as the lineage does;
-            `weighted` lets one row of zeros stand for all of them; `drop` leaves them out.
+        empty: `all` keeps a row for each absent body, as the lineage does; `weighted` lets one row
+            of zeros stand for all of them; `drop` leaves them out.
 
     Returns:
         `[R]` indices into the flattened slots, and their weights `[R]` (None: one each).
@@ -110,15 +110,8 @@ def draw(x: torch.Tensor, config: PretrainConfig, generator,
 def pad_rows(rows: tuple, weight: torch.Tensor | None, multiple: int) -> tuple[list, torch.Tensor]:
     """Bring the rows of a batch up to a `multiple`, so that few different shapes occur.
 
-    Rows are repeated with weight 0: no weighted sum notices them.
-
-    Args:
-        rows: tensors of `[R, ...]` each.
-        weight: `[R]` how many rows each stands for; None: one each.
-        multiple: of this many rows.
-
-    Returns:
-        The tensors, and the weights `[R']`.
+    Rows of each tensor `[R, ...]` are repeated with weight 0: no weighted sum notices them. Returns
+    the tensors, and the weights `[R']`.
     """
     count, at = len(rows[0]), rows[0].device
     padded = torch.arange(count + -count % multiple, device=at)

@@ -14,11 +14,8 @@ from sjepa.errors import SjepaError
 def motion_intensity(tokens: torch.Tensor) -> torch.Tensor:
     """Mean absolute change of each token against the same joint one segment before.
 
-    Args:
-        tokens: `[B, S, V, F]` raw coordinates of each segment and joint.
-
-    Returns:
-        `[B, S * V]`; the first segment copies the second. A single segment has no motion: zeros.
+    Of raw coordinates `[B, S, V, F]`: `[B, S * V]`. The first segment copies the second; a single
+    segment has no motion: zeros.
     """
     if tokens.shape[1] == 1:
         return tokens.new_zeros(tokens.shape[0], tokens.shape[2])

@@ -52,10 +52,8 @@ class TargetEncoder(nn.Module):
                       share: torch.Tensor | None = None) -> None:
         """`center <- beta * center + (1 - beta) * mean(target)` over clips and masked tokens.
 
-        Args:
-            target: `[B, M, dim]` raw target latents.
-            weight: `[B]` how many equal rows each row stands for; None: one each.
-            share: of these clips in a batch that several processes share; None: all of it.
+        Of raw latents `[B, M, dim]`, with `weight` `[B]` as in the loss; `share` is that of these
+        clips in a batch that several processes share.
         """
         mean = target.float().mean(1)
         mean = mean.mean(0) if weight is None else (weight @ mean) / weight.sum()
