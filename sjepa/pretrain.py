@@ -261,7 +261,8 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
     """Pretrain, or continue where the folder's checkpoint stands, or return if it is finished.
 
     Returns:
-        The folder (`out`, or else `run_folder(config)`) with `target.safetensors`, `result.json`, `history.csv` and `last.pt`.
+        The folder (`out`, or else `run_folder(config)`), with `target.safetensors`,
+        `result.json`, `history.csv` and `last.pt`.
 
     Raises:
         SjepaError: the folder cannot be written, or holds a run with other settings or data.
