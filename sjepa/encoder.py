@@ -143,14 +143,10 @@ class Encoder(nn.Module):
             block.drop_path = own.item()
 
     def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
-        """Encode clips.
+        """Encode clips `x` `[B, T, V, 3]`, in metres.
 
-        Args:
-            x: `[B, T, V, 3]` metres.
-            keep: `[B, K]` token indices; only these enter the blocks. None: all N.
-
-        Returns:
-            `[B, K or N, dim]` after the final LayerNorm.
+        Only the tokens `keep` `[B, K]` enter the blocks; None: all N. Returns `[B, K or N, dim]`,
+        after the final LayerNorm.
 
         Raises:
             SjepaError: the clip has other frames or joints than the encoder.

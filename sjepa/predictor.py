@@ -37,15 +37,10 @@ class Predictor(nn.Module):
         nn.init.trunc_normal_(self.exit.weight, std=0.02)
 
     def forward(self, visible: torch.Tensor, keep: torch.Tensor, masked: torch.Tensor):
-        """Predict the masked latents.
+        """Predict the latents of the tokens `masked` `[B, M]` from features of the tokens `keep`.
 
-        Args:
-            visible: `[B, K, D]` features of the visible tokens.
-            keep: `[B, K]` their token indices.
-            masked: `[B, M]` token indices to predict.
-
-        Returns:
-            `[B, M, out]`, in the order of `masked`. Only these rows go through the exit.
+        `visible` is `[B, K, D]`, `keep` `[B, K]`. Returns `[B, M, out]`, in the order of `masked`;
+        only these rows go through the exit.
         """
         batch, _, dim = visible.shape
         count = self.positions.time.shape[1] * self.positions.joint.shape[2]
