@@ -4,7 +4,7 @@ from importlib import import_module
 
 _HOME = {
     "load_store": "catalogue", "prepare_store": "catalogue", "open_store": "store",
-    "write_store": "writer", "split": "splits", "spec": "specs", "known": "specs",
+    "write_store": "store", "split": "splits", "spec": "specs", "known": "specs",
     "names": "specs", "titles": "specs",
 }
 __all__ = list(_HOME)

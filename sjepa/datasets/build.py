@@ -1,27 +1,23 @@
-"""From the owners' files to a store: what readers hand over, and reading in several processes."""
+"""From the owners' files to a store: choices, and reading in several processes."""
 
 from __future__ import annotations
 
 import gc
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from sjepa.config import setting
+from sjepa.datasets.store import Clip, LeftOut, StoreWriter
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU25, Skeleton
-
-if TYPE_CHECKING:
-    from sjepa.datasets.writer import StoreWriter
 
 _CHUNK = 16  # files that travel to a process together
 _AHEAD = 4  # chunks a process that are read before they are needed: bounds the memory
@@ -34,23 +30,19 @@ class PrepareConfig:
 
     dtype: str = setting(
         "float32", "ours", "int16 halves a store; each position then errs by at most half a step",
-        choices=("float32", "int16")
-    )
+        choices=("float32", "int16"))
     second_body: str = setting(
         "lineage", "lineage",
         "of NTU clips with one person: lineage leaves it absent on NTU60 and copies the first body "
         "on NTU120, as MAMP and CTR-GCN do; absent or copied do the same on both",
-        choices=("lineage", "absent", "copied")
-    )
+        choices=("lineage", "absent", "copied"))
     pku_slice: str = setting(
         "exclusive", "lineage", "MAMP takes PKU-MMD's rows [start, end); inclusive adds row end",
-        choices=("exclusive", "inclusive")
-    )
+        choices=("exclusive", "inclusive"))
     pku2_labels: str = setting(
         "original", "lineage",
         "MAMP keeps the 51 class ids in phase II, ten of them empty; dense renumbers the 41",
-        choices=("original", "dense")
-    )
+        choices=("original", "dense"))
 
 
 @dataclass(frozen=True)
@@ -60,48 +52,14 @@ class PrepareRun(PrepareConfig):
     name: str = setting("synthetic", "ours", "a data set")
     raw: str = setting(
         ".", "ours", "folder of the owners' files, or one file: a conversion, an npz of the "
-        "N x 300 x 150 layout, a pyskl pickle"
-    )
+        "N x 300 x 150 layout, a pyskl pickle")
     out: str = setting(
         "", "ours", "folder of stores; empty: take the store that is there, or make one of what "
-        "lies in $SJEPA_DATA"
-    )
+        "lies in $SJEPA_DATA")
     allow_partial: bool = setting(
-        False, "ours", "accept a store whose clips are not those that the owners count"
-    )
+        False, "ours", "accept a store whose clips are not those that the owners count")
     workers: int | None = setting(
-        None, "ours", "processes that read; empty: one a core", "[1, inf)"
-    )
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clip and what its owners say about it.
-
-    Attributes:
-        positions: `[T, M, V, 3]` float32, metres; M bodies, absent ones zero.
-        label: class, from 0.
-        name: the owners' name of the clip, unique in its set.
-        subject, view, rep, setup: as the owners number them; -1 where unknown, 0 where single.
-        sides: of each split that the files themselves tell: `train` or `test`.
-    """
-
-    positions: np.ndarray
-    label: int
-    name: str
-    subject: int = -1
-    view: int = 0
-    rep: int = 0
-    setup: int = 0
-    sides: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A clip that the published pipeline has no place for: counted and listed, not an error."""
-
-    name: str
-    why: str
+        None, "ours", "processes that read; empty: one a core", "[1, inf)")
 
 
 @dataclass(frozen=True)
@@ -123,7 +81,7 @@ class Source:
     parallel: bool = True
 
 
-def _read(read: Callable, units: list) -> list[list[Clip | LeftOut] | SjepaError]:
+def _read(read: Callable, units: Iterable) -> list[list[Clip | LeftOut] | SjepaError]:
     """The clips of each unit, or what is wrong with it."""
     results = []
     for unit in units:
@@ -136,51 +94,44 @@ def _read(read: Callable, units: list) -> list[list[Clip | LeftOut] | SjepaError
     return results
 
 
-def _read_in_order(source: Source, workers: int) -> Iterator:
+def _read_in_order(source: Source, workers: int) -> Iterator[list[Clip | LeftOut] | SjepaError]:
     """The results of `_read`, in the order of the units, from `workers` processes."""
     if workers == 1 or len(source.units) <= _CHUNK or not source.parallel:
         for unit in source.units:
             yield from _read(source.read, [unit])
         return
-    read, rest, waiting = partial(_read, source.read), iter(source.units), deque()
+    read, waiting = partial(_read, source.read), deque()
     # New processes and no copies of this one, in which torch's and Jupyter's threads may run.
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     # Frozen, the libraries' objects are no work for the garbage collector of a process that makes
     # many of its own: it reads twice as fast.
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=gc.freeze) as pool:
-        try:
-            while chunk := list(islice(rest, _CHUNK)):
-                waiting.append(pool.submit(read, chunk))
-                if len(waiting) > _AHEAD * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=gc.freeze)
+    try:
+        for at in range(0, len(source.units), _CHUNK):
+            waiting.append(pool.submit(read, source.units[at : at + _CHUNK]))
+            if len(waiting) > _AHEAD * workers:
                 yield from waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise SjepaError("a reading process died, for want of memory perhaps: try again with "
-                             "fewer workers (1 reads in this process)") from error
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise SjepaError("a reading process died, for want of memory perhaps: try again with "
+                         "fewer workers (1 reads in this process)") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def build(writer: StoreWriter, source: Source, workers: int) -> None:
-    """Read everything and write the clips in the order of the source.
+    """Read everything, in `workers` processes, and write the clips in the order of the source.
 
     A bad file does not hide the ones behind it: reading goes on, and the error names them.
-
-    Args:
-        writer: the open store.
-        source: what to read.
-        workers: processes that read.
 
     Raises:
         SjepaError: files off their grammar, or clips of one name.
     """
     faults: list[SjepaError] = []
-    bar = tqdm(_read_in_order(source, workers), writer.name, len(source.units), unit="file",
-               mininterval=0.5)
-    for found in bar:
+    for found in tqdm(_read_in_order(source, workers), total=len(source.units), unit="file",
+                      mininterval=0.5):
         if isinstance(found, SjepaError):
             faults.append(found)
             if len(faults) == _FAULTS:

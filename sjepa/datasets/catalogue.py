@@ -11,8 +11,9 @@ from pathlib import Path
 
 from sjepa.config import ROOT, data_dir, make_config
 from sjepa.datasets import specs
-from sjepa.datasets.specs import DatasetSpec, names, spec
-from sjepa.datasets.store import OldStore, Store, open_store
+from sjepa.datasets.build import PrepareConfig, Source, build
+from sjepa.datasets.specs import DatasetSpec, names
+from sjepa.datasets.store import OldStore, Store, alone, new_store, open_store
 from sjepa.errors import SjepaError
 
 PICKLES = (".pkl", ".pickle")
@@ -24,10 +25,9 @@ def _found(known: DatasetSpec, raw: Path) -> list:
     return [converted] if known.converted and converted.is_file() else known.files(raw)
 
 
-def _source(name: str, raw: Path, options):
-    """What a store of `name` is made from, as `sjepa.datasets.build.Source`."""
-    from sjepa.datasets.build import Source
-    from sjepa.datasets.formats import npz, pyskl
+def _source(name: str, raw: Path, options: PrepareConfig) -> Source:
+    """What a store of `name` is made from."""
+    from sjepa.datasets.formats import npz, pyskl  # here: pretraining knows no formats
 
     known = specs.known(name)
     if raw.suffix in PICKLES and raw.is_file():
@@ -48,8 +48,8 @@ def _source(name: str, raw: Path, options):
     return Source(units, partial(known.read, options=options), classes, known.skeleton)
 
 
-def prepare_store(name: str, raw: str | Path, out: str | Path, options=None,
-                  workers: int | None = None) -> Path:
+def prepare_store(name: str, raw: str | Path, out: str | Path,
+                  options: PrepareConfig | None = None, workers: int | None = None) -> Path:
     """Make the store of data set `name` from the files in `raw`, at `out/name`.
 
     Args:
@@ -57,44 +57,49 @@ def prepare_store(name: str, raw: str | Path, out: str | Path, options=None,
         raw: folder of the owners' files, or one file: a conversion, an npz of the
             N x 300 x 150 layout, or a pyskl pickle.
         out: folder of stores.
-        options: a `sjepa.datasets.build.PrepareConfig`; None: its defaults.
+        options: None: the defaults.
         workers: processes that read; None: one a core.
 
     Raises:
         SjepaError: unknown data set or choice, `raw` lacks its files, or one of them is off its
             grammar.
     """
-    from sjepa.datasets.build import PrepareConfig, build
-    from sjepa.datasets.writer import StoreWriter
-
     if not name or name.startswith(".") or Path(name).name != name:
         raise SjepaError(f"{name!r} is no name of a data set: expected one such as my-set")
     raw, path = Path(raw).expanduser(), Path(out).expanduser() / name
     options = make_config(PrepareConfig, asdict(options or PrepareConfig()))
-    source = _source(name, raw, options)
-    known = specs.known(name)
+    source, known = _source(name, raw, options), specs.known(name)
     about = {"note": known.note, "recipe": known.recipe} if known else {}
-    with StoreWriter(path, name, source.classes, options.dtype, source.skeleton,
-                     options=asdict(options), **about) as writer:
+    with new_store(path, name, source.classes, options.dtype, source.skeleton,
+                   options=asdict(options), **about) as writer:
         build(writer, source, workers or min(os.cpu_count() or 1, 61))
     return path
 
 
-def _there(name: str, folders: list[Path]) -> tuple[Store | None, OldStore | None]:
-    """The up-to-date store of `name` in one of the folders, or the complaint about an old one."""
-    old = None
-    for path in (folder / name for folder in folders):
+def _there(name: str) -> Store:
+    """The up-to-date store of `name`.
+
+    Raises:
+        OldStore: there is none, or only one to be made again.
+    """
+    home = data_dir()
+    made = (f"`python -m sjepa.prepare {name} --raw DIR --out {home}`" if name in names() else
+            f"sjepa.datasets.write_store or sjepa.prepare; known without one are "
+            f"{', '.join(names())}")
+    fault = OldStore(f"no store of {name} in {home}: set SJEPA_DATA to the folder that holds it, "
+                     f"or make it with {made}")
+    for path in (home / name, ROOT / "data" / name):
         if (path / "store.json").is_file():
             try:
                 store = open_store(path)
             except OldStore as error:
-                old = error
+                fault = error
                 continue
             # Only a set that is made here can be out of date; no other's module is loaded for it.
             recipe = store.meta["recipe"]
-            if not recipe or recipe == spec(name).recipe:
-                return store, None
-    return None, old
+            if not recipe or recipe == specs.spec(name).recipe:
+                return store
+    raise fault
 
 
 def _workshop() -> Path:
@@ -125,31 +130,17 @@ def load_store(name: str) -> Store:
     Raises:
         SjepaError: there is neither a store nor files to make one from.
     """
-    home = data_dir()
-    folders = [home, ROOT / "data"]
-    store, old = _there(name, folders)
-    if store is not None:
-        return store
-    known = specs.known(name)
-    if known is None or not _found(known, home):
-        if old is not None:
-            raise old
-        made = (f"`python -m sjepa.prepare {name} --raw DIR --out {home}`" if known else
-                "sjepa.datasets.write_store or sjepa.prepare; known without one are "
-                f"{', '.join(names())}")
-        raise SjepaError(f"no store of {name} in {home}: set SJEPA_DATA to the folder that "
-                         f"holds it, or make it with {made}")
-    return _make(known, home, folders)
-
-
-def _make(known: DatasetSpec, home: Path, folders: list[Path]) -> Store:
-    from sjepa.datasets.writer import alone
-
+    try:
+        return _there(name)
+    except OldStore:
+        known = specs.known(name)
+        if known is None or not _found(known, data_dir()):
+            raise
     workshop = _workshop()
-    with alone(workshop / known.name):  # whoever waited here finds it made
-        store, _ = _there(known.name, folders)
-        if store is None:
+    with alone(workshop / name):
+        try:
+            return _there(name)  # whoever waited for the lock finds it made
+        except OldStore:
             # On stderr, because the book shows what a chapter prints: no path is worth showing.
-            print(f"making the store of {known.name} in {workshop}", file=sys.stderr, flush=True)
-            store = open_store(prepare_store(known.name, home, workshop))
-    return store
+            print(f"making the store of {name} in {workshop}", file=sys.stderr, flush=True)
+            return open_store(prepare_store(name, data_dir(), workshop))

@@ -1,8 +1,8 @@
 """An open data set from its owners: `python -m sjepa.download NAME --out DIR`.
 
-The archive comes to `DIR/NAME`, its data files to `DIR/NAME/raw`; nothing of it is run. Where no
-checksum is known, that of the first download is noted in `DIR/NAME/SHA256SUMS`, and every later one
-is compared with it.
+The archive comes to `DIR/NAME`, its data files to `DIR/NAME/raw`; nothing of it is run. The
+checksum of the first download is noted in `DIR/NAME/SHA256SUMS`, and every later one is compared
+with it: nobody publishes checksums of these archives.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import os
 import re
 import shutil
-import stat
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -25,38 +24,27 @@ _ROOM = 3  # times the expected bytes an archive may unpack to
 _ABOUT = re.compile(r"(licen[cs]e|copying|read.?me).*", re.IGNORECASE)
 
 
-# --- unpacking ----------------------------------------------------------------------------------
-
-
 def _wanted(archive: zipfile.ZipFile, suffixes: tuple[str, ...], limit: int) -> list:
-    """The data files, licences and read-mes of an archive, which is not trusted.
-
-    Raises:
-        SjepaError: a name that leaves the folder, a link, a file that is there twice, more bytes
-            than `limit`, or nothing to unpack.
-    """
-    wanted: dict[str, zipfile.ZipInfo] = {}
+    """The data files, licences and read-mes of an archive, which is not trusted."""
+    wanted = []
     for info in archive.infolist():
-        path, kind = PurePosixPath(info.filename), stat.S_IFMT(info.external_attr >> 16)
+        path = PurePosixPath(info.filename)
         # A backslash or a drive letter means nothing here and a place elsewhere on Windows.
-        if (re.match(r"/|[A-Za-z]:", info.filename) or "\\" in info.filename or ".." in path.parts
-                or kind not in (0, stat.S_IFREG, stat.S_IFDIR)):
-            raise SjepaError(f"{archive.filename} is refused whole: {info.filename!r} in it is a "
-                             "link or leads out of the folder")
-        if info.is_dir() or any(part.startswith((".", "__MACOSX")) for part in path.parts):
-            continue
-        if path.suffix.lower() in suffixes or _ABOUT.fullmatch(path.name):
-            if wanted.setdefault(info.filename.casefold(), info) is not info:
-                raise SjepaError(f"{archive.filename} is refused whole: {info.filename!r} is in "
-                                 "it twice")
-    if not any(name.endswith(suffixes) for name in wanted):
+        if path.is_absolute() or ".." in path.parts or re.search(r"[\\:]", info.filename):
+            raise SjepaError(f"{archive.filename} is refused whole: {info.filename!r} in it leads "
+                             "out of the folder")
+        hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+        named = path.suffix.lower() in suffixes or _ABOUT.fullmatch(path.name)
+        if named and not hidden and not info.is_dir():
+            wanted.append(info)
+    if not any(info.filename.lower().endswith(suffixes) for info in wanted):
         raise SjepaError(f"{archive.filename} holds no {' or '.join(suffixes)} file: it is "
                          "another archive")
-    size = sum(info.file_size for info in wanted.values())
+    size = sum(info.file_size for info in wanted)
     if size > limit:
         raise SjepaError(f"{archive.filename} would unpack to {size:,} bytes, expected at most "
                          f"{limit:,}: nothing was unpacked")
-    return list(wanted.values())
+    return wanted
 
 
 def unpack(archive: Path, folder: Path, suffixes: tuple[str, ...], limit: int) -> int:
@@ -73,7 +61,7 @@ def unpack(archive: Path, folder: Path, suffixes: tuple[str, ...], limit: int) -
         The number of files.
 
     Raises:
-        SjepaError: the archive is damaged or unsafe, or the disk is full.
+        SjepaError: the archive is damaged or unsafe.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -87,50 +75,30 @@ def unpack(archive: Path, folder: Path, suffixes: tuple[str, ...], limit: int) -
             NotImplementedError) as error:
         raise SjepaError(f"{archive} is no whole, plain zip file ({error}): delete it and "
                          "download it again") from error
-    except OSError as error:
-        where = error.filename or partial
-        raise SjepaError(f"cannot unpack {archive} to {where}: {error.strerror}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return len(wanted)
 
 
-# --- fetching -----------------------------------------------------------------------------------
-
-
-def read_sums(path: Path) -> dict[str, str]:
-    """`{file: SHA-256}` of a file as `sha256sum` writes it; empty if there is none."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    rows = [line.split(maxsplit=1) for line in lines if line.strip()]
-    if any(len(row) != 2 or len(row[0]) != 64 for row in rows):
-        raise SjepaError(f"{path} is no list of SHA-256 sums: delete it, and the checksum of what "
-                         "is there is noted anew")
-    return {name.lstrip("*"): digest.lower() for digest, name in rows}
-
-
 def _fetch(archive: Archive, origin: Origin, file: Path, sums: Path) -> None:
-    """See to it that `file` is the archive, as far as checksums tell."""
+    """See to it that `file` is the archive, as far as the checksum of an earlier one tells."""
     try:
         import pooch
     except ImportError as error:
         raise SjepaError("downloads need the package pooch: pip install 'sjepa[download]', or "
                          f"get {archive.url} with a browser and put it at {file}") from error
-    known = archive.sha256 or read_sums(sums).get(archive.file)
-    there = file.exists()
-    if there and known and file_hash(file) != known:
-        raise SjepaError(f"{file} has another SHA-256 than {known}. Move it away, and it is "
-                         "fetched anew; if the owners packed it anew, as GitHub may, delete its "
-                         f"line in {sums}: the content is checked when the store is made")
-    if there:
-        return
+    known = sums.read_text(errors="replace").split()[:1] if sums.exists() else [None]
+    if not known or known[0] and not re.fullmatch("[0-9a-f]{64}", known[0]):
+        raise SjepaError(f"{sums} is no list of SHA-256 sums: delete it, and the checksum of what "
+                         "is there is noted anew")
     try:
-        # Written beside the file, compared, and moved to its place whole.
-        pooch.retrieve(archive.url, known and f"sha256:{known}", file.name, file.parent,
+        # Fetched beside the file where there is none of that checksum, compared, then moved.
+        pooch.retrieve(archive.url, known[0], file.name, file.parent,
                        downloader=pooch.HTTPDownloader(progressbar=True, timeout=60))
     except ValueError as error:  # the checksum
-        raise SjepaError(f"what {archive.url} sent has another SHA-256 than {known}. It was "
-                         f"removed; if the owners packed it anew, as GitHub may, delete its line "
-                         f"in {sums}: the content is checked when the store is made") from error
+        raise SjepaError(f"what {archive.url} sent has another SHA-256 than {known[0]}. It was "
+                         f"removed; if the owners packed it anew, as GitHub may, delete {sums}: "
+                         "the content is checked when the store is made") from error
     except OSError as error:  # also every fault of the connection
         raise SjepaError(f"{archive.url}: {error}. Run the command again later, or get the file "
                          f"with a browser, see {origin.page}, put it at {file} and run the "
@@ -138,11 +106,7 @@ def _fetch(archive: Archive, origin: Origin, file: Path, sums: Path) -> None:
 
 
 def download(name: str, out: str | Path) -> Path:
-    """Fetch the archive of an open set, check it, and unpack its data files.
-
-    Args:
-        name: a data set.
-        out: the set gets the folder `out/name`.
+    """Fetch the archive of the open set `name`, check it, and unpack its data files.
 
     Returns:
         The folder of the owners' files, `out/name/raw`.
@@ -151,7 +115,7 @@ def download(name: str, out: str | Path) -> Path:
         SjepaError: the set is licensed to persons or made here, the download failed, the archive
             is not the one expected, or it is unsafe.
     """
-    known, origin = spec(name), spec(name).origin
+    origin = spec(name).origin
     if origin is None:
         raise SjepaError(f"{name} is made here, there is nothing to download: "
                          f"python -m sjepa.prepare {name} --out data")
@@ -159,7 +123,7 @@ def download(name: str, out: str | Path) -> Path:
     if archive is None:
         raise SjepaError(f"{origin.title} is not to be downloaded from here, it is {origin.terms}: "
                          f"{origin.ask}; then unpack that and run python -m sjepa.prepare "
-                         f"{known.name} --raw DIR --out data")
+                         f"{name} --raw DIR --out data")
     folder = Path(out).expanduser() / name
     file, raw, sums = folder / archive.file, folder / "raw", folder / "SHA256SUMS"
     try:
@@ -169,10 +133,9 @@ def download(name: str, out: str | Path) -> Path:
             count = unpack(file, raw, archive.suffixes, _ROOM * archive.unpacked)
             print(f"{raw}: {count:,} files", flush=True)
         # Only now, when it has proved to be a whole archive: the next is held to it.
-        noted = read_sums(sums) | {file.name: file_hash(file)}
-        sums.write_text("".join(f"{digest}  {each}\n" for each, digest in sorted(noted.items())))
-        print(f"SHA-256 {noted[file.name]}" + ("" if archive.sha256 else (
-            f", to be compared with at the next download; it is in {sums}")))
+        digest = file_hash(file)
+        sums.write_text(f"{digest}  {file.name}\n")
+        print(f"SHA-256 {digest}, to be compared with at the next download; it is in {sums}")
     except OSError as error:
         raise SjepaError(f"cannot write {error.filename or folder}: {error.strerror}") from error
     return raw

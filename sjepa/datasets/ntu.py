@@ -31,6 +31,9 @@ MAX_BODIES = 6  # what a Kinect v2 tracks at most
 MAX_FRAMES = 100_000  # an hour at 30 Hz; the longest NTU clip has 300 frames
 MAX_METRES = 1000.0  # a Kinect sees 8 m; a kilometre is a broken number and overflows later
 MAX_BYTES = 1 << 26  # 64 MiB, ten times a clip of 300 frames with six bodies
+_HEAD, _FIELDS = 10, 12  # of a body and of a joint
+_SIZE = _HEAD + 1 + _FIELDS * JOINTS  # fields of a body in a frame, and what is between them:
+_BLANKS = b"\n" + b" " * (_HEAD - 1) + b"\n" + (b"\n" + b" " * (_FIELDS - 1)) * JOINTS
 _ID_DIGITS = 20  # 64 bits
 _TEXT = bytes(range(32, 127)) + b"\t\n"
 _NUMBERS = b"0123456789+-.eEnaNinfINFty"  # NaN and infinity too
@@ -52,10 +55,8 @@ class ClipName:
     action: int
 
     def __str__(self) -> str:
-        return (
-            f"S{self.setup:03d}C{self.camera:03d}P{self.performer:03d}"
-            f"R{self.replication:03d}A{self.action:03d}"
-        )
+        return (f"S{self.setup:03d}C{self.camera:03d}P{self.performer:03d}"
+                f"R{self.replication:03d}A{self.action:03d}")
 
 
 def parse_name(path: str | os.PathLike) -> ClipName:
@@ -67,10 +68,8 @@ def parse_name(path: str | os.PathLike) -> ClipName:
     found = _NAME.fullmatch(Path(path).name)
     numbers = [int(part) for part in found.groups()] if found else [0]
     if 0 in numbers:
-        raise SjepaError(
-            f"{Path(path).name!r} is not an NTU clip name: expected one like "
-            "S001C002P003R001A013.skeleton, every number from 001"
-        )
+        raise SjepaError(f"{Path(path).name!r} is not an NTU clip name: expected one like "
+                         "S001C002P003R001A013.skeleton, every number from 001")
     return ClipName(*numbers)
 
 
@@ -107,13 +106,15 @@ class SkeletonClip:
 
 
 class Rows(NamedTuple):
-    """What a file says, in its order: K body ids, their frames, bodies a frame, K x 25 joints."""
+    """What a file says, in its order: bodies a frame, and K body ids with 25 joints each."""
 
-    ids: list[bytes]
-    frames: list[int]
     per_frame: list[int]
-    joints: np.ndarray  # [K * 25, 3] float64
+    ids: list[int]
+    xyz: np.ndarray  # [K * 25, 3] float64
     states: list[bytes]  # K * 25
+
+
+# --- reading ------------------------------------------------------------------------------------
 
 
 def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
@@ -123,9 +124,6 @@ def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
     orientations, hand states) only have to be there, in the characters of numbers: users report
     NaN in the owners' files. CRLF, tabs, blank lines at the end and a missing last line end are
     accepted.
-
-    Args:
-        path: the file.
 
     Returns:
         The clip; coordinates are the nearest float32 of the double that `float()` reads.
@@ -140,186 +138,171 @@ def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
             limit = f"a file of at most {MAX_BYTES >> 20} MiB"
             raise SkeletonFormatError(os.fspath(path), 1, limit, f"{size} bytes")
         raw = file.read().replace(b"\r\n", b"\n")
-    rows = read_at_once(raw)
-    if rows is None:
-        rows = read_by_line(os.fspath(path), raw)
-    ids, frames = np.array(rows.ids), np.array(rows.frames, np.int64)
-    xyz = rows.joints.reshape(-1, JOINTS, 3).astype(np.float32)
-    states = np.array([b"012".index(state) for state in rows.states], np.int8).reshape(-1, JOINTS)
-    bodies = {int(body): BodyTrack(frames[ids == body], xyz[ids == body], states[ids == body])
+    rows = read_at_once(raw) or _Lines(os.fspath(path), raw).read()
+    per_frame, ids = np.array(rows.per_frame, np.int64), np.array(rows.ids, object)
+    frames = np.repeat(np.arange(len(per_frame)), per_frame)
+    xyz = rows.xyz.reshape(-1, JOINTS, 3).astype(np.float32)
+    states = np.frombuffer(b"".join(rows.states), np.int8).reshape(-1, JOINTS) - ord("0")
+    bodies = {body: BodyTrack(frames[ids == body], xyz[ids == body], states[ids == body])
               for body in dict.fromkeys(rows.ids)}
-    return SkeletonClip(Path(path).name.removesuffix(".skeleton"), len(rows.per_frame), bodies,
-                        np.array(rows.per_frame, np.int64))
-
-
-# --- reading ------------------------------------------------------------------------------------
+    return SkeletonClip(Path(path).name.removesuffix(".skeleton"), len(per_frame), bodies,
+                        per_frame)
 
 
 def read_at_once(raw: bytes) -> Rows | None:
     """Reads a file without any fault; None for any other, and for a few odd ones."""
-    if raw.translate(None, _NUMBERS + b" \t\n"):
+    raw = raw.rstrip(b" \t\n")
+    blanks = raw.translate(None, _NUMBERS)
+    # More lines than bodies have would fill the memory.
+    if blanks.translate(None, b" \n") or raw.count(b"\n") > MAX_FRAMES + len(raw) // 20:
         return None
-    if raw.count(b"\n") > MAX_FRAMES + len(raw) // 20:  # more than bodies have would fill memory
-        return None
-    lines = [line.split() for line in raw.rstrip().split(b"\n")]
-    ids, heads, joints, frames, per_frame = [], [], [], [], []
-    at = 1
+    tokens = raw.split()
     try:
-        ((declared,),) = lines[:1]
-        while at < len(lines):
-            (count,) = lines[at]
-            at += 1
-            if not (count.isdigit() and len(count) == 1 and int(count) <= MAX_BODIES):
-                return None
-            for _ in range(int(count)):
-                if lines[at + 1] != [b"25"]:
-                    return None
-                heads.append(lines[at])
-                joints += lines[at + 2 : at + 2 + JOINTS]
-                ids.append(lines[at][0])
-                at += 2 + JOINTS
-            frames += [len(per_frame)] * int(count)
-            per_frame.append(int(count))
-            if len(set(ids[len(ids) - int(count) :])) < int(count):
-                return None
-        xyz = np.array([line[:3] for line in joints], np.float64).reshape(-1, 3)
-    except (ValueError, IndexError):  # lines are not where the counts say, or no numbers
+        per_frame, heads, joints = _walk(tokens)
+        xyz = np.array([joints[axis::_FIELDS] for axis in range(3)], np.float64).T
+    except (ValueError, IndexError):  # a count off the grammar, too few tokens, no number
         return None
-    whole = (declared.isdigit() and len(declared) < 7 and int(declared) == len(per_frame)
-             and len(per_frame) <= MAX_FRAMES and at == len(lines)
-             and len(joints) == JOINTS * len(ids) and set(map(len, heads)) <= {10}
-             and set(map(len, joints)) <= {12}
-             and all(body.isdigit() and len(body) <= _ID_DIGITS for body in set(ids))
-             and len({int(body) for body in set(ids)}) == len(set(ids))
-             and (np.abs(xyz) < MAX_METRES).all())
-    states = [line[11] for line in joints] if whole else []
-    whole = whole and set(states) <= {b"0", b"1", b"2"}
-    return Rows(ids, frames, per_frame, xyz, states) if whole else None
+    ids, states = [int(head) for head in heads if _is_id(head)], joints[_FIELDS - 1 :: _FIELDS]
+    # One blank between any two fields of a line, and as many fields in all: each line has its own.
+    whole = (blanks == b"".join(b"\n" + _BLANKS * count for count in per_frame)
+             and len(tokens) == 1 + len(per_frame) + _SIZE * len(heads) and len(ids) == len(heads)
+             and (np.abs(xyz) < MAX_METRES).all() and set(states) <= {b"0", b"1", b"2"})
+    return Rows(per_frame, ids, np.ascontiguousarray(xyz), states) if whole else None
 
 
-def read_by_line(path: str, raw: bytes) -> Rows:
-    """Reads line by line and stops at the first fault. Nothing is sized by a declared count.
+def _walk(tokens: list[bytes]) -> tuple[list[int], list[bytes], list[bytes]]:
+    """Bodies a frame, the id of each body, and the fields of its joints, one after the other.
 
     Raises:
-        SkeletonFormatError: the first line that is off the grammar.
+        ValueError: a count off the grammar, or a body twice in a frame.
     """
-    lines = _Lines(path, raw)
-    ids, at, per_frame, joints = [], [], [], []
-    frames = lines.integer(f"the number of frames, 0 to {MAX_FRAMES}", 0, MAX_FRAMES)
-    for frame in range(frames):
-        where = f"frame {frame + 1} of {frames}"
-        count = lines.integer(f"the number of bodies, 0 to {MAX_BODIES}, in {where}", 0, MAX_BODIES)
-        seen: set[int] = set()
-        for _ in range(count):
-            token = lines.fields(f"the 10 numbers of a body in {where}", 10)[0]
-            if not (token.isdigit() and len(token) <= _ID_DIGITS):
-                lines.fail(f"a body id in {where}", _quote(token))
-            if int(token) in seen:
-                lines.fail(f"every body once in {where}", f"{_quote(token)} again")
-            lines.integer(f"the number of joints, {JOINTS}, in {where}", JOINTS, JOINTS)
-            joints += [_joint(lines, k, where) for k in range(JOINTS)]
-            seen.add(int(token))
-            ids.append(b"%d" % int(token))
-            at.append(frame)
+    per_frame, heads, joints, at = [], [], [], 1
+    for _ in range(_count(tokens[0], MAX_FRAMES)):
+        count = _count(tokens[at], MAX_BODIES)
+        starts = range(at + 1, at + 1 + _SIZE * count, _SIZE)
+        for start in starts:
+            _count(tokens[start + _HEAD], JOINTS, JOINTS)
+            joints += tokens[start + _HEAD + 1 : start + _SIZE]
+        heads += [tokens[start] for start in starts]
+        if len({int(tokens[start]) for start in starts}) < count:
+            raise ValueError
         per_frame.append(count)
-    lines.end("the end of the file after the last frame")
-    xyz = np.array([line[:3] for line in joints], np.float64).reshape(-1, 3)
-    return Rows(ids, at, per_frame, xyz, [line[3] for line in joints])
+        at += 1 + _SIZE * count
+    return per_frame, heads, joints
 
 
-def _joint(lines: _Lines, joint: int, where: str) -> tuple[float, float, float, bytes]:
-    """x, y, z and the tracking state of one joint line."""
-    expected = f"the 12 numbers of joint {joint + 1} in {where}"
-    tokens = lines.fields(expected, 12)
-    xyz = []
-    for token in tokens[:3]:
-        try:
-            xyz.append(float(token))
-        except ValueError:
-            lines.fail(expected, _quote(token))
-        if not abs(xyz[-1]) < MAX_METRES:  # false for NaN too
-            lines.fail(f"finite metres of joint {joint + 1} in {where}", _quote(token))
-    if tokens[11] not in (b"0", b"1", b"2"):
-        lines.fail(f"tracking state 0, 1 or 2 of joint {joint + 1} in {where}", _quote(tokens[11]))
-    return (*xyz, tokens[11])
+def _count(token: bytes, high: int, low: int = 0) -> int:
+    """An integer in low..high, of at most nine digits and nothing else, or a ValueError."""
+    if not (token.isdigit() and len(token) <= 9) or not low <= int(token) <= high:
+        raise ValueError
+    return int(token)
+
+
+def _is_id(token: bytes) -> bool:
+    return token.isdigit() and len(token) <= _ID_DIGITS
 
 
 class _Lines:
-    """The lines of a file one at a time; knows where it is and how to say what is wrong there."""
+    """A file line by line, up to its first fault. Nothing is sized by a declared count."""
 
     def __init__(self, path: str, raw: bytes) -> None:
-        self.path, self.line = path, 0
-        self._rows = (row.removesuffix(b"\n") for row in io.BytesIO(raw))
+        self.path, self.line, self.rows = path, 0, io.BytesIO(raw)
 
-    def fail(self, expected: str, found: str) -> NoReturn:
+    def fail(self, expected: str, found: str | bytes) -> NoReturn:
+        if isinstance(found, bytes):
+            text = found.decode("ascii", "backslashreplace")
+            found = repr(text if len(text) <= 40 else text[:37] + "...")
         raise SkeletonFormatError(self.path, self.line, expected, found)
 
-    def next(self, expected: str, width: int) -> list[bytes]:
-        """The `width` fields of the next line; `expected` is for the message."""
+    def fields(self, expected: str, width: int) -> list[bytes]:
+        """The `width` fields of the next line, in the characters of numbers."""
         self.line += 1
-        row = next(self._rows, None)
-        if row is None:
+        row = self.rows.readline()
+        if not row:
             self.fail(expected, "the end of the file")
         if strange := row.translate(None, _TEXT):
             self.fail(expected, f"byte 0x{strange[0]:02x}, which is not text")
         tokens = row.split()
         if len(tokens) != width:
             self.fail(expected, f"{len(tokens)} fields")
-        return tokens
-
-    def fields(self, expected: str, width: int) -> list[bytes]:
-        """The next line, which must have `width` fields in the characters of numbers."""
-        tokens = self.next(expected, width)
         for token in tokens:
             if token.translate(None, _NUMBERS):
-                self.fail(expected, _quote(token))
+                self.fail(expected, token)
         return tokens
 
-    def integer(self, expected: str, low: int, high: int) -> int:
+    def integer(self, what: str, high: int, low: int = 0) -> int:
         """The next line, which must be one integer in low..high."""
-        (token,) = self.next(expected, 1)
-        if not (token.isdigit() and len(token) <= 9) or not low <= int(token) <= high:
-            self.fail(expected, _quote(token))
-        return int(token)
+        (token,) = self.fields(what, 1)
+        try:
+            return _count(token, high, low)
+        except ValueError:
+            self.fail(what, token)
 
-    def end(self, expected: str) -> None:
-        """Only blank lines may follow."""
-        for row in self._rows:
+    def joint(self, joint: int, where: str) -> tuple[list[float], bytes]:
+        """x, y, z and the tracking state of one joint line."""
+        expected, xyz = f"the {_FIELDS} numbers of joint {joint} in {where}", []
+        tokens = self.fields(expected, _FIELDS)
+        for token in tokens[:3]:
+            try:
+                xyz.append(float(token))
+            except ValueError:
+                self.fail(expected, token)
+            if not abs(xyz[-1]) < MAX_METRES:  # false for NaN too
+                self.fail(f"finite metres of joint {joint} in {where}", token)
+        if tokens[-1] not in (b"0", b"1", b"2"):
+            self.fail(f"tracking state 0, 1 or 2 of joint {joint} in {where}", tokens[-1])
+        return xyz, tokens[-1]
+
+    def read(self) -> Rows:
+        """The whole file.
+
+        Raises:
+            SkeletonFormatError: the first line that is off the grammar.
+        """
+        per_frame, ids, joints = [], [], []
+        frames = self.integer(f"the number of frames, 0 to {MAX_FRAMES}", MAX_FRAMES)
+        for frame in range(frames):
+            where = f"frame {frame + 1} of {frames}"
+            count = self.integer(f"the number of bodies, 0 to {MAX_BODIES}, in {where}", MAX_BODIES)
+            for k in range(count):
+                head = self.fields(f"the {_HEAD} numbers of a body in {where}", _HEAD)[0]
+                if not _is_id(head):
+                    self.fail(f"a body id in {where}", head)
+                if int(head) in ids[len(ids) - k :]:
+                    self.fail(f"every body once in {where}", f"{head.decode()} again")
+                self.integer(f"the number of joints, {JOINTS}, in {where}", JOINTS, JOINTS)
+                joints += [self.joint(joint, where) for joint in range(1, JOINTS + 1)]
+                ids.append(int(head))
+            per_frame.append(count)
+        for row in self.rows:
             self.line += 1
             if row.strip():
-                self.fail(expected, _quote(row.split()[0]))
-
-
-def _quote(token: bytes) -> str:
-    text = token.decode("ascii", "backslashreplace")
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+                self.fail("the end of the file after the last frame", row.split()[0])
+        xyz = np.array([each[0] for each in joints], np.float64)
+        return Rows(per_frame, ids, xyz, [each[1] for each in joints])
 
 
 # --- writing ------------------------------------------------------------------------------------
 
 
-def write_skeleton(
-    path: str | os.PathLike,
-    bodies: np.ndarray,
-    *,
-    ids: np.ndarray | None = None,
-    tracking: int = 2,
-) -> None:
+def write_skeleton(path: str | os.PathLike, bodies: np.ndarray,
+                   ids: np.ndarray | None = None) -> None:
     """Writes a genuine `.skeleton` file: LF line ends, replaced in one step or not at all.
 
     Numbers have nine significant digits, which name every float32 without a tie: `read_skeleton`
     gives the same bits back. Pixels are those of a pinhole camera with a Kinect v2's focal lengths;
-    hand states, lean and orientations are 0.
+    joints are tracked; hand states, lean and orientations are 0.
 
     Args:
         path: the file; its folder must exist.
         bodies: `[T, M, 25, 3]` float, metres; a body of zeros is not listed in that frame.
         ids: body ids, integers that broadcast to `[T, M]`; by default one id a slot.
-        tracking: the tracking state of every joint.
 
     Raises:
         SjepaError: wrong shape, a coordinate that is not finite, more than six bodies.
     """
+    from sjepa.checkpoint import save_atomically  # loads torch, for which readers have no use
+
     x = np.asarray(bodies, np.float32)
     if x.ndim != 4 or x.shape[1] > MAX_BODIES or x.shape[2:] != (JOINTS, 3):
         raise SjepaError(f"bodies must be [T, M <= {MAX_BODIES}, {JOINTS}, 3], not {list(x.shape)}")
@@ -327,24 +310,14 @@ def write_skeleton(
         raise SjepaError(f"bodies must be finite metres in at most {MAX_FRAMES} frames")
     ids = 72057594037931101 + np.arange(x.shape[1]) if ids is None else np.asarray(ids)
     ids = np.broadcast_to(ids, x.shape[:2])
-    joint = "%.9g %.9g %.9g %.7g %.7g %.7g %.7g 0 0 0 0 " + f"{tracking:d}\n"
-    rows = np.concatenate([x, _pixels(x)], axis=-1).reshape(*x.shape[:2], 7 * JOINTS)
-    listed = (x != 0).any(axis=(2, 3))
+    joint = "%.9g %.9g %.9g %.7g %.7g %.7g %.7g 0 0 0 0 2\n"
+    slope = x[..., :2] / np.maximum(x[..., 2:], 0.1) * (1, -1)  # pixel rows count downwards
+    depth, colour = 365 * slope + (256, 212), 1060 * slope + (960, 540)  # 512 x 424, 1920 x 1080
+    rows = np.concatenate([x, depth, colour], axis=-1).reshape(*x.shape[:2], 7 * JOINTS)
     parts = [f"{len(x)}\n"]
-    for frame, present in enumerate(listed):
+    for frame, present in enumerate((x != 0).any(axis=(2, 3))):
         parts.append(f"{present.sum()}\n")
         for slot in np.flatnonzero(present):
             parts.append(f"{ids[frame, slot]} 0 0 0 0 0 0 0 0 2\n{JOINTS}\n")
             parts.append(joint * JOINTS % tuple(rows[frame, slot].tolist()))
-    part = Path(path).with_name(f"{Path(path).name}.{os.getpid()}.part")
-    try:
-        part.write_bytes("".join(parts).encode("ascii"))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _pixels(x: np.ndarray) -> np.ndarray:
-    """Depth (512 x 424) and colour (1920 x 1080) pixels `[..., 4]` of points `[..., 3]`."""
-    slope = x[..., :2] / np.maximum(x[..., 2:], 0.1) * (1, -1)  # pixel rows count downwards
-    return np.concatenate([365 * slope + (256, 212), 1060 * slope + (960, 540)], axis=-1)
+    save_atomically(lambda part: part.write_bytes("".join(parts).encode("ascii")), Path(path))

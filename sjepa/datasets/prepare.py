@@ -8,9 +8,11 @@ your own that makes a data set of your own.
 
 from __future__ import annotations
 
-import argparse
+import hashlib
 import json
 import shutil
+from argparse import SUPPRESS
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,27 +20,93 @@ from sjepa.checkpoint import save_atomically
 from sjepa.config import command_line, command_params, make_config
 from sjepa.datasets import load_store, names, open_store, prepare_store
 from sjepa.datasets.build import PrepareConfig, PrepareRun
-from sjepa.datasets.counts import count_report
+from sjepa.datasets.specs import Content
+from sjepa.datasets.specs import known as known_set
+from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 from sjepa.errors import SjepaError, main_with_errors
 
+# --- counts -------------------------------------------------------------------------------------
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The command line's arguments; what is not given is missing."""
-    parser = command_line("python -m sjepa.prepare", __doc__, PrepareRun)
-    parser.add_argument("name", metavar="NAME", nargs="?", default=argparse.SUPPRESS,
-                        help=f"{', '.join(names())}, or a name of your own")
-    for flag, about in (("--raw", "folder of the owners' files, or one file"),
-                        ("--out", "folder of stores; the set gets OUT/NAME")):
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=about)
-    parser.add_argument("--workers", type=int, default=argparse.SUPPRESS,
-                        help="processes that read; one a core if not given")
-    parser.add_argument("--allow-partial", action="store_true", default=argparse.SUPPRESS,
-                        help="accept clips that are not those that the owners count")
-    parser.add_argument("--verify", action="store_true", help="check the store that is there")
-    parser.add_argument("--export-npz", action="store_true",
-                        help="also write NAME_SPLIT.npz of each protocol into OUT")
-    return parser.parse_args(argv)
+
+def content_rows(store: Store) -> list[str]:
+    """A line a clip: its class, subject, view, setup and length in frames; sorted."""
+    columns = (store.labels, store.subjects, store.views, store.setups, store.lengths)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return sorted(" ".join(map(str, row)) for row in rows)
+
+
+def content_fingerprint(store: Store) -> Content:
+    """Clips, frames, and a hash of `content_rows`.
+
+    It is the same for a store of the owners' files and one of their conversion, in float32 and in
+    int16: neither the order of the clips, nor their names, nor the rounding of positions is in it.
+    """
+    digest = hashlib.sha256("\n".join(content_rows(store)).encode()).hexdigest()
+    return Content(len(store), int(store.lengths.sum()), digest)
+
+
+def count_report(store: Store) -> dict:
+    """What the store holds, protocol by protocol.
+
+    Returns:
+        A dict with `clips` and `official` (None where nobody counts); `splits`, for each protocol
+        what was `found` (None where the clips do not make it, `why` then says so) and what is
+        `official`; `left_out`, a count a reason; `words`, the same as sentences; and `faults`,
+        what differs from the official counts and content, empty where nothing does.
+    """
+    name = store.meta["name"]
+    known = known_set(name)
+    official = known.clips if known else None
+    # Behind the clip's own name, if the reason begins with it.
+    reasons = Counter(why.split(": ", 1)[-1] for _, why in store.meta["left_out"])
+    also = f" (official: {official:,} clips)" if official else ""
+    words = [f"{name}: {len(store):,} clips, {len(store.frames):,} frames, "
+             f"{len(store.classes)} classes{also}"]
+    words += [f"left out {count:,}: {why}" for why, count in sorted(reasons.items())]
+    faults = []
+    if official not in (None, len(store)):
+        faults.append(f"{len(store):,} clips and not {official:,}")
+    found = {}
+    for protocol, counts in _protocols(store).items():
+        each = f"{name}/{protocol}"
+        found[each], said, fault = _count_sides(each, store, counts)
+        words.append(said)
+        faults += [fault] if fault else []
+    if known and not store.sides:  # an npz has no names, and is perhaps of one protocol
+        words += known.lacks(store.names.tolist()) if known.lacks else []
+        if known.content:
+            same = content_fingerprint(store) == known.content
+            words.append("content: clip for clip that of the conversion this project measured on"
+                         if same else "content: NOT that of the conversion this project measured "
+                         "on (other clips, labels or lengths)")
+            faults += [] if same else ["other content"]
+    return {"clips": len(store), "official": official, "splits": found, "left_out": dict(reasons),
+            "words": words, "faults": faults}
+
+
+def _protocols(store: Store) -> dict[str, tuple[int, int] | None]:
+    """The official counts of each protocol that is to be expected of a store."""
+    rules = getattr(known_set(store.meta["name"]), "splits", {})
+    counts = {protocol: rule.counts for protocol, rule in rules.items()}
+    return {protocol: counts.get(protocol) for protocol in store.sides or counts}
+
+
+def _count_sides(name: str, store: Store, counts: tuple[int, int] | None) -> tuple[dict, str, str]:
+    """The entry of one protocol, the same in words, and what is wrong, if anything is."""
+    try:
+        sides = tuple(map(len, split(name, store)))
+    except SjepaError as error:  # a part of the set is a store too, but not a protocol
+        return ({"found": None, "official": counts, "why": str(error)},
+                f"{name}: not to be had, {error}", f"no {name}")
+    says = "as expected" if sides == counts else (
+        f"expected are {counts[0]:,} and {counts[1]:,}" if counts else "nobody counts them")
+    return ({"found": sides, "official": counts},
+            f"{name}: {sides[0]:,} training and {sides[1]:,} test clips, {says}",
+            "" if counts in (None, sides) else f"other counts in {name}")
+
+
+# --- the command --------------------------------------------------------------------------------
 
 
 def export_all(store: Store, out: Path) -> None:
@@ -60,11 +128,7 @@ def export_all(store: Store, out: Path) -> None:
 
 
 def prepare(config: PrepareRun, verify: bool = False) -> tuple[Store, dict]:
-    """Make the store of a set, or take the one that is there, and check and count it.
-
-    Args:
-        config: which set, from where, to where.
-        verify: True makes nothing.
+    """Make the store of a set, or take the one that is there (`verify`), and check and count it.
 
     Returns:
         The store, and what `count_report` says of it, which then lies beside it.
@@ -99,15 +163,26 @@ def prepare(config: PrepareRun, verify: bool = False) -> tuple[Store, dict]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line: make the store or check it, and compare its counts with the official."""
-    args = parse(argv)
-    given = vars(args)
-    flags = {f.name: given[f.name] for f in fields(PrepareRun) if f.name in given}
+    parser = command_line("python -m sjepa.prepare", __doc__, PrepareRun)
+    parser.add_argument("name", metavar="NAME", nargs="?", default=SUPPRESS,
+                        help=f"{', '.join(names())}, or a name of your own")
+    parser.add_argument("--raw", default=SUPPRESS, help="folder of the owners' files, or one file")
+    parser.add_argument("--out", default=SUPPRESS, help="folder of stores; the set gets OUT/NAME")
+    parser.add_argument("--workers", type=int, default=SUPPRESS,
+                        help="processes that read; one a core if not given")
+    parser.add_argument("--allow-partial", action="store_true", default=SUPPRESS,
+                        help="accept clips that are not those that the owners count")
+    parser.add_argument("--verify", action="store_true", help="check the store that is there")
+    parser.add_argument("--export-npz", action="store_true",
+                        help="also write NAME_SPLIT.npz of each protocol into OUT")
+    args = parser.parse_args(argv)
     params = command_params(args) if args.params or args.overrides else {}
-    if "name" not in params | flags:
+    params |= {f.name: getattr(args, f.name) for f in fields(PrepareRun) if f.name in args}
+    if "name" not in params:
         raise SjepaError(f"which data set? Give NAME, one of {', '.join(names())} or your own")
-    store, _ = prepare(make_config(PrepareRun, params | flags), args.verify)
+    store, _ = prepare(make_config(PrepareRun, params), args.verify)
     if args.export_npz:
-        out = given.get("out", params.get("out"))
+        out = params.get("out")
         export_all(store, Path(out).expanduser() if out else store.path.parent)
 
 

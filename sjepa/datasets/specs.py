@@ -19,25 +19,21 @@ from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU25, Skeleton
 
 if TYPE_CHECKING:
-    from sjepa.datasets.build import Clip, LeftOut, PrepareConfig
-    from sjepa.datasets.store import Store
+    from sjepa.datasets.build import PrepareConfig
+    from sjepa.datasets.store import Clip, LeftOut, Store
 
 
 @dataclass(frozen=True)
 class Split:
-    """A protocol.
+    """A protocol."""
 
-    Attributes:
-        trains: `trains(store)` `[N]` bool, which clips train; None where only the owners' list,
-            which the store then carries, tells.
-        counts: the official numbers of training and test clips, None where there are none.
-        takes: which clips take part at all; None: every clip.
-        tests: False where all of them train.
-    """
-
+    #: `[N]` bool, which clips train; None where only the owners' list tells, which the store has.
     trains: Callable[[Store], np.ndarray] | None
+    #: The official numbers of training and test clips, None where there are none.
     counts: tuple[int, int] | None = None
+    #: `[N]` bool, which clips take part at all; None: every clip.
     takes: Callable[[Store], np.ndarray] | None = None
+    #: False where all of them train.
     tests: bool = True
 
 
@@ -51,58 +47,36 @@ def by_view(ids: Sequence[int]) -> Callable[[Store], np.ndarray]:
     return lambda store: np.isin(store.views, ids)
 
 
-@dataclass(frozen=True)
-class Archive:
-    """A zip file that anyone may download.
-
-    Attributes:
-        url: its address.
-        file: its name here.
-        suffixes: of the data files in it; nothing else is unpacked, but for licence and read-me.
-        unpacked: bytes of those data files, about; several times as much is refused.
-        sha256: its checksum, where it is known. Nobody publishes one for these sets, and GitHub
-            makes the archive of a commit anew for each request and promises no stable bytes.
-    """
+class Archive(NamedTuple):
+    """A zip file that anyone may download. Nobody publishes checksums of these."""
 
     url: str
-    file: str
-    suffixes: tuple[str, ...]
-    unpacked: int
-    sha256: str | None = None
+    file: str  # its name here
+    suffixes: tuple[str, ...]  # of its data files; besides, only licence and read-me are unpacked
+    unpacked: int  # bytes of those data files, about; several times as much is refused
 
 
-def github_commit(repository: str, commit: str, file: str, *suffixes: str,
-                  unpacked: int) -> Archive:
+def github_commit(repository: str, commit: str, *suffixes: str, unpacked: int) -> Archive:
     """A GitHub repository as it was at a commit."""
-    return Archive(f"https://github.com/{repository}/archive/{commit}.zip", file, suffixes,
-                   unpacked)
+    return Archive(f"https://github.com/{repository}/archive/{commit}.zip",
+                   f"{repository.partition('/')[2]}.zip", suffixes, unpacked)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A data set at its owners. Nothing was fetched in the making of this project.
-
-    Attributes:
-        title: its full name.
-        page: the owners' page.
-        licence: its terms, in a few words.
-        terms: what they allow and forbid, a sentence.
-        cite: what to cite.
-        archive: what can be downloaded; None for a set that its owners license to persons.
-        ask: of such a set: how to get it and which files to take, a sentence.
-    """
+    """A data set at its owners. Nothing was fetched in the making of this project."""
 
     title: str
     page: str
-    licence: str
-    terms: str
+    licence: str  # in a few words
+    terms: str  # what they allow and forbid, a sentence
     cite: str
-    archive: Archive | None = None
-    ask: str = ""
+    archive: Archive | None = None  # None for a set that its owners license to persons
+    ask: str = ""  # how to get such a set and which files to take, a sentence
 
 
 class Content(NamedTuple):
-    """What clips a set has, whatever the positions in them (`sjepa.datasets.counts`)."""
+    """What clips a set has, whatever the positions in them (`content_fingerprint`)."""
 
     clips: int
     frames: int
@@ -111,52 +85,45 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A data set. Only what the owners' files need to become clips has no default.
+    """A data set. Only what the owners' files need to become clips has no default."""
 
-    Attributes:
-        name: as stores and splits are called; the module's name too.
-        title: as pages call it.
-        classes: class names, in the order of the labels.
-        files: `files(raw)` lists what is to be read below the folder `raw`, in the order of the
-            store: paths, or anything else that `read` takes and that can be pickled.
-        read: `read(one of them, options)` gives its clips; several processes call it.
-        needs: what `raw` must hold, in words.
-        converted: file name of the set's conversion (`sjepa.datasets.formats.npz`), which is read
-            in the place of the owners' files.
-        skeleton: of the clips.
-        splits: protocol to its rule.
-        relabel: `relabel(options)` names the classes where an option changes them.
-        clips: how many usable ones the owners count; of an open set, this project.
-        content: of the conversion that this project measured on.
-        origin: where it is to be had; None for a set that is made here.
-        frontal: filmed from one side, so that facing is part of a class.
-        coarse: for each class the coarser one that it belongs to, where a set has two readings.
-        feeder: what the set is called in names of feeder files, `NTU60` for instance.
-        numbers: `numbers(name)` reads a clip's label, subject, view, rep and setup from its name.
-        lacks: `lacks(names of clips)` says in words what the owners have besides or not at all.
-        recipe: changes when stores made before are out of date; only sets made here have one.
-        note: goes into every result on this set.
-    """
-
+    #: As stores and splits are called, and the module; as pages call it.
     name: str
     title: str
+    #: In the order of the labels.
     classes: tuple[str, ...]
+    #: What is to be read below a folder, in the order of the store: paths, or anything else that
+    #: `read` takes and that can be pickled.
     files: Callable[[Path], list]
+    #: The clips of one of them; several processes call it.
     read: Callable[[Any, PrepareConfig], list[Clip | LeftOut]]
+    #: What the folder must hold, in words.
     needs: str
+    #: File name of the set's conversion, which is read in the place of the owners' files.
     converted: str = ""
     skeleton: Skeleton = NTU25
     splits: dict[str, Split] = field(default_factory=dict)
+    #: Names the classes where an option changes them.
     relabel: Callable[[PrepareConfig], tuple[str, ...]] | None = None
+    #: How many usable ones the owners count; of an open set, this project.
     clips: int | None = None
+    #: Of the conversion that this project measured on.
     content: Content | None = None
+    #: Where it is to be had; None for a set that is made here.
     origin: Origin | None = None
+    #: Filmed from one side, so that facing is part of a class.
     frontal: bool = False
+    #: For each class the coarser one that it belongs to, where a set has two readings.
     coarse: tuple[str, ...] = ()
+    #: What the set is called in names of feeder files, `NTU60` for instance.
     feeder: str = ""
+    #: Reads a clip's label, subject, view, rep and setup from its name.
     numbers: Callable[[str], dict[str, int]] | None = None
+    #: Says of the names of clips in words what the owners have besides or not at all.
     lacks: Callable[[Iterable[str]], list[str]] | None = None
+    #: Changes when stores made before are out of date; only sets made here have one.
     recipe: str = ""
+    #: Goes into every result on this set.
     note: str = ""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from sjepa.datasets.specs import Split, known, names, spec
-from sjepa.datasets.store import SIDES, Store, content_hash
+from sjepa.datasets.store import SIDES, Store
 from sjepa.errors import SjepaError
 
 #: Pretrained on the first, judged on the second (paper's table of transfer; target PKU-MMD II).
@@ -46,38 +47,33 @@ def split(name: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
     if dataset != store.meta["name"]:
         raise SjepaError(f"split {name!r} is not of the store {store.meta['name']!r} at "
                          f"{store.path}")
-    if protocol in store.sides:
-        train, test = (np.flatnonzero(store.sides[protocol] == SIDES.index(side))
-                       for side in ("train", "test"))
-        tests = True
-    else:
-        rule = SPLITS.get(name)
-        if rule is None or rule.trains is None or store.sides:
-            there = ", ".join(f"{dataset}/{each}" for each in store.sides or _rules(dataset))
-            raise SjepaError(f"unknown split {name!r}: the store at {store.path} knows "
-                             f"{there or 'none, make it with write_store(…, splits=…)'}")
-        trains, tests = rule.trains(store), rule.tests
-        part = np.ones(len(store), bool) if rule.takes is None else rule.takes(store)
-        train, test = np.flatnonzero(trains & part), np.flatnonzero(~trains & part)
-    _check_sides(name, store, train, test, tests)
-    return train, test
-
-
-def _rules(dataset: str) -> list[str]:
     rules = getattr(known(dataset), "splits", {})
-    return [each for each, rule in rules.items() if rule.trains is not None]
-
-
-def _check_sides(name: str, store: Store, train: np.ndarray, test: np.ndarray,
-                 tests: bool) -> None:
-    """Refuse an empty side, and a class that is tested and never trained."""
-    for side, index in (("training", train), *([("test", test)] if tests else [])):
-        if not len(index):
+    rules = {each: rule for each, rule in rules.items() if rule.trains and not store.sides}
+    if protocol in store.sides:
+        side = store.sides[protocol]
+        train, test = (np.flatnonzero(side == SIDES.index(each)) for each in ("train", "test"))
+    elif protocol in rules:
+        trains, takes = rules[protocol].trains(store), rules[protocol].takes
+        part = takes(store) if takes else np.ones(len(store), bool)
+        train, test = np.flatnonzero(trains & part), np.flatnonzero(~trains & part)
+    else:
+        there = ", ".join(f"{dataset}/{each}" for each in [*store.sides, *rules])
+        raise SjepaError(f"unknown split {name!r}: the store at {store.path} knows "
+                         f"{there or 'none, make it with write_store(…, splits=…)'}")
+    tests = protocol in store.sides or rules[protocol].tests
+    for side, index in {"training": train, "test": test}.items():
+        if not len(index) and (tests or side == "training"):
             raise SjepaError(f"split {name!r}: the {side} part has no clip at all: the store at "
                              f"{store.path} holds another part of the set")
     if missing := sorted(set(store.labels[test].tolist()) - set(store.labels[train].tolist())):
         lost = ", ".join(store.classes[k] for k in missing[:5])
         raise SjepaError(f"split {name!r}: the training part has no clip of: {lost}")
+    return train, test
+
+
+def content_hash(clip: np.ndarray) -> str:
+    """Hash of a clip's exact positions, by which copied clips are found."""
+    return hashlib.sha256(np.ascontiguousarray(clip, dtype=np.float32).tobytes()).hexdigest()
 
 
 def leaked(store: Store, train: np.ndarray, test: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One ragged, memory-mapped, checksummed store for every data set.
+"""One ragged, memory-mapped, checksummed store for every data set; written whole or not at all.
 
 A store is a folder::
 
@@ -11,24 +11,35 @@ Positions are metres; int16 frames times the clip's `scales` are metres. A body 
 has offset -1 and costs no bytes, and neither does a second body that is a copy of the first. All
 bodies of a clip are equally long; frames in which a present body was not seen are zero. The third
 channel of a planar skeleton is a confidence.
+
+Clips go into the folder `NAME.partial` beside the store's place, and only a whole store is moved
+there. What a killed process left is thrown away: reading again takes a minute. A lock beside the
+store keeps two processes, on two machines that share the folder too, from writing it at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from sjepa.errors import SjepaError
-from sjepa.skeleton import Skeleton
+from sjepa.skeleton import NTU25, Skeleton
 
 VERSION = 3
-COLUMNS = ("labels", "subjects", "views", "reps", "setups")
 SIDES = ("", "train", "test")  # a clip's side in a split is stored as its place here
-SIDE_COLUMN = "split-"  # begins the name of such a column
+_SIDE = "split-"  # begins the name of such a column
+_COLUMNS = {"labels": "label", "subjects": "subject", "views": "view", "reps": "rep",
+            "setups": "setup"}  # what a clip calls them
+_HEADER = 128  # bytes: numpy pads the header so that the first axis can grow in place
 
 
 class StoreError(SjepaError):
@@ -36,18 +47,46 @@ class StoreError(SjepaError):
 
 
 class OldStore(StoreError):
-    """A store of another version of the format."""
+    """No store, or none that this code reads: it may be made again."""
 
 
-def content_hash(clip: np.ndarray) -> str:
-    """Hash of a clip's exact positions, by which copied clips are found."""
-    return hashlib.sha256(np.ascontiguousarray(clip, dtype=np.float32).tobytes()).hexdigest()
+@dataclass(frozen=True)
+class Clip:
+    """A clip and what its owners say about it.
+
+    Attributes:
+        positions: `[T, M, V, 3]` float32, metres; M bodies, absent ones zero.
+        label: class, from 0.
+        name: the owners' name of the clip, unique in its set.
+        subject, view, rep, setup: as the owners number them; -1 where unknown, 0 where single.
+        sides: of each split that the files themselves tell: `train` or `test`.
+    """
+
+    positions: np.ndarray
+    label: int
+    name: str
+    subject: int = -1
+    view: int = 0
+    rep: int = 0
+    setup: int = 0
+    sides: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A clip that the published pipeline has no place for: counted and listed, not an error."""
+
+    name: str
+    why: str
 
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, read in blocks."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+# --- reading ------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -98,14 +137,9 @@ class Store:
 
         frames = np.array(self.frames, np.float32)
         if self.frames.dtype == np.int16:
-            for body in range(2):
-                present = self.offsets[:, body] >= 0
-                if body:  # a copy of the first body is the same frames
-                    present &= self.offsets[:, 1] != self.offsets[:, 0]
-                starts, lengths = self.offsets[present, body], self.lengths[present]
-                rows = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-                rows += np.arange(len(rows))
-                frames[rows] *= np.repeat(self.scales[present], lengths)[:, None, None]
+            for starts, length, scale in zip(self.offsets, self.lengths, self.scales, strict=True):
+                for start in set(starts.tolist()) - {-1}:  # a copied body is the same frames
+                    frames[start : start + length] *= scale
         arrays = (frames, self.offsets[:, : self.bodies].copy(), self.lengths.astype(np.int64),
                   self.labels.astype(np.int64))
         return DeviceStore(*(torch.from_numpy(array).to(device) for array in arrays),
@@ -113,21 +147,15 @@ class Store:
 
 
 def open_store(path: str | Path, verify: bool = False) -> Store:
-    """Open a store.
-
-    Args:
-        path: the store's folder.
-        verify: also compare the checksums of the files and check every row and position, which
-            reads them whole.
+    """Open the store at `path`; with `verify`, read all of it and check sums, rows and positions.
 
     Raises:
         StoreError: there is none at `path`, or it is of another version, or damaged.
     """
     path = Path(path)
     if not (path / "store.json").is_file():
-        raise StoreError(
-            f"no store at {path}: make one with `python -m sjepa.prepare NAME --raw DIR --out DIR`"
-        )
+        raise OldStore(
+            f"no store at {path}: make one with `python -m sjepa.prepare NAME --raw DIR --out DIR`")
     try:
         meta = json.loads((path / "store.json").read_text(encoding="utf-8"))
         version = meta["version"]
@@ -139,8 +167,8 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
     try:
         frames = np.load(path / "frames.npy", mmap_mode="r", allow_pickle=False)
         index = dict(np.load(path / "index.npz", allow_pickle=False))
-        sides = {column.removeprefix(SIDE_COLUMN): index.pop(column)
-                 for column in list(index) if column.startswith(SIDE_COLUMN)}
+        sides = {column.removeprefix(_SIDE): index.pop(column)
+                 for column in list(index) if column.startswith(_SIDE)}
         store = Store(path, meta, Skeleton.from_dict(meta["skeleton"]), sides, frames, **index)
         counts = frames.shape[:2] + (len(store),)
         expected = meta["frames"], len(store.skeleton), meta["clips"]
@@ -168,9 +196,225 @@ def _check_rows(store: Store) -> None:
         "a label without a class": not np.isin(store.labels, range(len(store.classes))).all(),
         "two clips of one name": len(np.unique(store.names)) < len(store),
         "a position that is not finite": not all(
-            np.isfinite(part).all() for part in np.array_split(store.frames, 64)
-        ),
+            np.isfinite(part).all() for part in np.array_split(store.frames, 64)),
     }
     for what, found in wrong.items():
         if found:
             raise StoreError(f"{store.path} holds {what}: prepare it again")
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time makes the store at `path`; within one it may be entered again."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
+    with lock:
+        try:
+            yield
+        finally:
+            if lock.lock_counter == 1:  # a process that waits for the file notices that it went
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+
+@contextmanager
+def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = "float32",
+              skeleton: Skeleton = NTU25, **about) -> Iterator[StoreWriter]:
+    """A store in the making: `with new_store(…) as writer: writer.add(clip)`.
+
+    Args:
+        path: the store's place; what is there stays until the new one is whole.
+        name: the set, as split names begin.
+        classes: class names, in the order of the labels.
+        dtype: `float32`, or `int16` with a scale a clip: a position then errs by at most half a
+            step, the clip's largest coordinate / 65534 (0.06 mm at 4 m).
+        skeleton: of all clips.
+        about: more entries for `store.json`: `note`, `recipe`, `options`.
+
+    Raises:
+        StoreError: there is no clip to store, or the folder cannot be written.
+    """
+    path = Path(path)
+    partial, old = (path.with_name(path.name + end) for end in (".partial", ".old"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with alone(path):
+            if old.exists() and not path.exists():
+                os.replace(old, path)  # a kill struck between the two moves of the end
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                partial.mkdir()
+                with StoreWriter(partial, classes, dtype, skeleton) as writer:
+                    yield writer
+                if not writer.clips:
+                    raise StoreError(f"{path}: there is no clip to store")
+                writer.finish({"name": name, "note": "", "recipe": "", "options": {}} | about)
+                shutil.rmtree(old, ignore_errors=True)
+                if path.exists():
+                    os.replace(path, old)
+                os.replace(partial, path)
+                shutil.rmtree(old, ignore_errors=True)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {error.filename or path}: {error.strerror}") from error
+
+
+class StoreWriter:
+    """Writes the files of a store into a folder; `new_store` opens it."""
+
+    def __init__(self, folder: Path, classes: Sequence[str], dtype: str, skeleton: Skeleton):
+        self.folder, self.classes, self.skeleton = folder, list(classes), skeleton
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+        self.clips: dict[str, Clip] = {}  # by name, without their positions
+        self.left_out: list[LeftOut] = []
+        self.offsets, self.lengths, self.scales, self.frames = [], [], [], 0
+
+    def __enter__(self) -> StoreWriter:
+        self.handle = (self.folder / "frames.npy").open("wb")
+        self.handle.write(bytes(_HEADER))
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.handle.close()
+
+    def add(self, clip: Clip) -> None:
+        """Append one clip.
+
+        A body that is zero throughout is dropped; a second body that equals the first shares its
+        frames.
+
+        Raises:
+            StoreError: the shape is another one, a value is not finite, nobody is in it, the
+                label has no class, or there is a clip of that name.
+        """
+        x, name, joints = np.asarray(clip.positions, "<f4"), clip.name, len(self.skeleton)
+        if x.ndim != 4 or x.shape[2:] != (joints, 3) or not 1 <= x.shape[1] <= 2:
+            raise StoreError(f"{name}: expected a clip [T, 1 or 2, {joints}, 3], found "
+                             f"{list(x.shape)}")
+        if len(x) == 0 or not np.isfinite(x).all():
+            raise StoreError(f"{name}: the clip is empty or holds NaN or infinite positions")
+        if not x.any():
+            raise StoreError(f"{name}: nobody is in the clip, all its positions are zero")
+        if not 0 <= clip.label < len(self.classes):
+            raise StoreError(f"{name}: label {clip.label}, expected 0 to {len(self.classes) - 1}, "
+                             "a place among the classes")
+        if name in self.clips:
+            raise StoreError(f"two clips have the name {name}: remove one")
+        scale = np.float32(1)
+        if self.dtype == np.int16:
+            scale = np.abs(x).max() / np.float32(32767)
+            x = np.rint(x.astype(np.float64) / scale).astype(self.dtype)
+        self.offsets.append(self._append(x))
+        self.lengths.append(len(x))
+        self.scales.append(scale)
+        self.clips[name] = replace(clip, positions=None)
+
+    def _append(self, x: np.ndarray) -> list[int]:
+        """Write the bodies of a clip `[T, M, V, 3]`; where each of two begins, or -1."""
+        offsets = [-1, -1]
+        for body in range(x.shape[1]):
+            if body and offsets[0] >= 0 and np.array_equal(x[:, 0], x[:, 1]):
+                offsets[1] = offsets[0]
+            elif x[:, body].any():
+                offsets[body] = self.frames
+                self.handle.write(np.ascontiguousarray(x[:, body]).tobytes())
+                self.frames += len(x)
+        return offsets
+
+    def finish(self, about: dict) -> None:
+        """Write the header of the frames, the index and the description."""
+        with (self.folder / "frames.npy").open("r+b") as handle:
+            shape = {"descr": self.dtype.str, "fortran_order": False,
+                     "shape": (self.frames, len(self.skeleton), 3)}
+            np.lib.format.write_array_header_1_0(handle, shape)
+            assert handle.tell() == _HEADER
+        clips = list(self.clips.values())
+        columns = {column: np.array([getattr(clip, key) for clip in clips], np.int32)
+                   for column, key in _COLUMNS.items()}
+        columns |= {"names": np.array(list(self.clips)), "lengths": np.array(self.lengths, "i4"),
+                    "offsets": np.array(self.offsets, "i8"), "scales": np.array(self.scales, "f4")}
+        for split in dict.fromkeys(split for clip in clips for split in clip.sides):
+            columns[_SIDE + split] = np.array(
+                [SIDES.index(clip.sides.get(split, "")) for clip in clips], np.uint8)
+        np.savez(self.folder / "index.npz", **columns)
+        # Half a step, and a little for float32's own rounding.
+        bound = float(columns["scales"].max() * 0.503) if self.dtype == np.int16 else 0.0
+        meta = {"format": "sjepa-store", "version": VERSION, "units": "m", "error_bound": bound,
+                "skeleton": self.skeleton.as_dict(), "classes": self.classes,
+                "clips": len(clips), "frames": self.frames,
+                "left_out": [[each.name, each.why] for each in self.left_out], **about,
+                "sha256": {f: file_hash(self.folder / f) for f in ("frames.npy", "index.npz")}}
+        (self.folder / "store.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[int], *,
+                classes: Sequence[str] | None = None, skeleton: Skeleton = NTU25,
+                splits: Mapping[str, tuple | np.ndarray] | None = None,
+                names: Sequence[str] | None = None, dtype: str = "float32",
+                subjects: Sequence[int] | None = None, views: Sequence[int] | None = None,
+                reps: Sequence[int] | None = None, setups: Sequence[int] | None = None) -> Path:
+    """Make a store of arrays: a data set of one's own, called as the folder is.
+
+    In `$SJEPA_DATA` it is found by its name, and its splits are called `NAME/SPLIT`. Positions are
+    stored as they come: `sjepa.datasets.layouts.center_on_spine` moves the origin as in the other
+    stores.
+
+    Args:
+        path: the store's folder, which is written whole or not at all; its last part is the name.
+        clips: N clips `[T, V, 3]` or `[T, M <= 2, V, 3]`, metres, y up, absent bodies zero.
+        labels: N class numbers, from 0.
+        classes: class names; None: numbered ones.
+        skeleton: of the clips.
+        splits: name to `[N]` bool, True for clips that train, the others test; or to a pair of
+            lists with the numbers of the training and of the test clips.
+        names: N names, each another; None: numbered ones.
+        dtype: see `new_store`.
+        subjects, views, reps, setups: N whole numbers each, where they are known.
+
+    Returns:
+        `path`.
+
+    Raises:
+        StoreError: columns of other lengths, a clip of another shape or with NaN in it, a label
+            without a class, a clip on both sides of a split.
+    """
+    path = Path(path)
+    names = [f"{k:06d}" for k in range(len(clips))] if names is None else names
+    columns = {"label": labels, "name": names,
+               "subject": subjects, "view": views, "rep": reps, "setup": setups}
+    columns = {key: values for key, values in columns.items() if values is not None}
+    for key, values in columns.items():
+        if len(values) != len(clips):
+            raise StoreError(f"{path}: {len(clips)} clips and {len(values)} {key}s: give one each")
+    if classes is None:
+        classes = [f"class {k + 1}" for k in range(max(labels, default=-1) + 1)]
+    sides = {split: _sides(f"{path}: split {split!r}", value, len(clips))
+             for split, value in (splits or {}).items()}
+    with new_store(path, path.name, classes, dtype, skeleton) as writer:
+        for k, clip in enumerate(clips):
+            x = np.asarray(clip)
+            of = {key: str(values[k]) if key == "name" else int(values[k])
+                  for key, values in columns.items()}
+            writer.add(Clip(x[:, None] if x.ndim == 3 else x, **of, sides={
+                split: side[k] for split, side in sides.items() if side[k]}))
+    return path
+
+
+def _sides(where: str, value, count: int) -> list[str]:
+    """Each clip's side in a split, `train`, `test` or nothing."""
+    if isinstance(value, tuple) and len(value) == 2:
+        train, test = (np.asarray(side, np.int64).ravel() for side in value)
+    else:
+        mask = np.asarray(value)
+        if mask.dtype != bool or mask.shape != (count,):
+            raise StoreError(f"{where}: expected {count} times True or False, or a pair of lists "
+                             "with the numbers of the clips")
+        train, test = np.flatnonzero(mask), np.flatnonzero(~mask)
+    both = np.concatenate([train, test])
+    if len(np.unique(both)) < len(both) or not ((both >= 0) & (both < count)).all():
+        raise StoreError(f"{where}: expected numbers of clips from 0 to {count - 1}, each once")
+    sides = np.full(count, "", object)
+    sides[train], sides[test] = "train", "test"
+    return sides.tolist()

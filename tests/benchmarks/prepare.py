@@ -33,8 +33,7 @@ from sjepa.datasets import prepare_store, spec
 from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
 from sjepa.datasets.formats.ntu_clips import published_names
 from sjepa.datasets.ntu import read_skeleton, write_skeleton
-from sjepa.datasets.store import open_store
-from sjepa.datasets.writer import write_store
+from sjepa.datasets.store import open_store, write_store
 from sjepa.device import describe
 from sjepa.errors import SjepaError, main_with_errors
 

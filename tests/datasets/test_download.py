@@ -124,7 +124,7 @@ def server(monkeypatch):
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         origin = kindergator.SPEC.origin
         url = f"http://127.0.0.1:{server.server_address[1]}/set.zip"
-        there = replace(origin.archive, url=url, file="set.zip", unpacked=100)
+        there = origin.archive._replace(url=url, file="set.zip", unpacked=100)
         monkeypatch.setattr(kindergator, "SPEC", replace(
             kindergator.SPEC, origin=replace(origin, archive=there)))
         yield server

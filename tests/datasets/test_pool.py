@@ -5,8 +5,7 @@ import pytest
 
 from sjepa.datasets import catalogue, open_store, prepare_store, spec, write_store
 from sjepa.datasets.sources import kindergator, pool
-from sjepa.datasets.splits import leaked_between, split
-from sjepa.datasets.store import content_hash
+from sjepa.datasets.splits import content_hash, leaked_between, split
 from sjepa.errors import SjepaError
 
 PLACES = {  # subject and view of each clip

@@ -28,9 +28,9 @@ from sjepa.datasets import (
 )
 from sjepa.datasets import prepare as command
 from sjepa.datasets.build import PrepareConfig, PrepareRun
-from sjepa.datasets.counts import content_fingerprint, content_rows, count_report
 from sjepa.datasets.formats import npz, ntu_clips
 from sjepa.datasets.layouts import center_on_spine
+from sjepa.datasets.prepare import content_fingerprint, content_rows, count_report
 from sjepa.datasets.ntu import SkeletonFormatError, parse_name
 from sjepa.datasets.splits import SPLITS, leaked, split
 from sjepa.datasets.store import OldStore

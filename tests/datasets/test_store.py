@@ -14,11 +14,10 @@ import torch
 from sjepa import synthetic
 from sjepa.config import ROOT
 from sjepa.datasets import build as building
-from sjepa.datasets import open_store, write_store, writer
-from sjepa.datasets.build import Clip, LeftOut, Source, build
+from sjepa.datasets import open_store, store, write_store
+from sjepa.datasets.build import Source, build
 from sjepa.datasets.splits import split
-from sjepa.datasets.store import StoreError, file_hash
-from sjepa.datasets.writer import StoreWriter
+from sjepa.datasets.store import Clip, LeftOut, StoreError, StoreWriter, file_hash, new_store
 from sjepa.errors import SjepaError
 from sjepa.skeleton import COCO17, KINECT20, NTU25
 
@@ -200,7 +199,7 @@ def test_a_store_that_was_written_wrong_is_found(path, change, said):
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])
 def test_a_failure_spares_the_old_store(path, stop):
     before = open_store(path, verify=True).meta
-    with pytest.raises(stop), StoreWriter(path, "synthetic", ["a"]):
+    with pytest.raises(stop), new_store(path, "synthetic", ["a"]):
         raise stop
     assert open_store(path, verify=True).meta == before and listing(path.parent) == ["x"]
 
@@ -214,7 +213,7 @@ def test_what_a_kill_left_never_costs_a_finished_store(path):
     write_store(path, some_clips(), [0, 1, 0])
     assert listing(path.parent) == ["x"] and open_store(path, verify=True).meta != there
     path.rename(path.with_name("x.old"))
-    with pytest.raises(ZeroDivisionError), StoreWriter(path, "x", ["a"]):
+    with pytest.raises(ZeroDivisionError), new_store(path, "x", ["a"]):
         raise ZeroDivisionError
     assert listing(path.parent) == ["x"] and len(open_store(path, verify=True)) == 3
 
@@ -241,7 +240,7 @@ def test_two_processes_at_once_make_one_whole_store(tmp_path):
     code = ("from sjepa.datasets import prepare_store; import sys; "
             "prepare_store('ntu60', sys.argv[1], sys.argv[2])")
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with writer.alone(tmp_path / "ntu60"):
+    with store.alone(tmp_path / "ntu60"):
         runs = [subprocess.Popen([sys.executable, "-c", code, str(raw), str(tmp_path)], env=env,
                                  stderr=subprocess.PIPE) for _ in range(2)]
         with pytest.raises(subprocess.TimeoutExpired):
@@ -273,7 +272,7 @@ def make(k):
 
 
 def store_of(path, units, workers=1):
-    with StoreWriter(path, "synthetic", ["a", "b", "c"]) as open_writer:
+    with new_store(path, "synthetic", ["a", "b", "c"]) as open_writer:
         build(open_writer, Source(units, make, ["a", "b", "c"]), workers)
     return open_store(path, verify=True)
 

@@ -8,14 +8,16 @@ Source: github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset (C
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import Clip, LeftOut, PrepareConfig
+from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.layouts import LAYOUTS, map_clip
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, github_commit
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_view, github_commit
+from sjepa.datasets.store import Clip, LeftOut
 from sjepa.datasets.text import find_files, parse_name
 from sjepa.errors import SjepaError
 
@@ -44,13 +46,7 @@ _NAME = re.compile(
 )
 
 
-def files(raw: Path) -> list[Path]:
-    """The BVH files below `raw`, by name.
-
-    Raises:
-        SjepaError: a name off the scheme, an unknown content or style, or a name that stands twice.
-    """
-    return find_files(raw, "*.bvh", _NAME, _LIKE)
+files = partial(find_files, glob="*.bvh", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -69,11 +65,7 @@ def read_clip(path: Path) -> np.ndarray:
 
 
 def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
-    """The file's clip: label is the content, view the dataset, setup the style, rep the id.
-
-    Raises:
-        SjepaError: as `read_clip`, or a name off the scheme.
-    """
+    """The file's clip: label is the content, view the dataset, setup the style, rep the id."""
     dataset, content, style, take = parse_name(path, _NAME, _LIKE)
     if content == NO_CLASS:
         return [LeftOut(path.stem, f"its content {NO_CLASS} has no class: one clip alone shows it")]
@@ -85,12 +77,9 @@ def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
 SPEC = DatasetSpec(
     name="bandai", title="Bandai-Namco", classes=CLASSES, files=files, read=read,
     needs="the owners' .bvh files or bandai_int16.npz", converted="bandai_int16.npz",
-    splits={"unseen-styles": Split(  # of the second dataset
-        lambda store: np.isin(store.setups, TRAIN_STYLES), (1_657, 1_245),
-        takes=lambda store: store.views == 2,
-    )},
-    clips=3_076,
-    content=Content(
+    splits={"unseen-styles": Split(lambda store: np.isin(store.setups, TRAIN_STYLES),
+                                   (1_657, 1_245), takes=by_view((2,)))},  # the second dataset
+    clips=3_076, content=Content(
         3_076, 416_845, "0ffa2cde06a913c911359b7678be369b1267a485dbc65117dbc9a4730e81f120"),
     origin=Origin(
         "Bandai-Namco Research Motion dataset 1 and 2",
@@ -100,12 +89,9 @@ SPEC = DatasetSpec(
         "Research Inc.",
         "Kobayashi, Liao, Inoue, Yojima, Takahashi: Motion Capture Dataset for Practical Use of "
         "AI-based Motion Editing and Stylization, arXiv:2306.08861, 2023",
-        # The owners' read-me (README_Japanese.md) sends to the archive of their main branch; this
-        # is the commit of that read-me, and the first seen with CC BY-NC. Commit 60c0ef1 still had
-        # CC BY-NC-ND.
+        # The commit of the owners' read-me, which sends to the archive of their main branch, and
+        # the first seen with CC BY-NC. Commit 60c0ef1 still had CC BY-NC-ND.
         github_commit("BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset",
-                      "74ead3ba1ae4696404e6086233779f60de8bf9ef",
-                      "Bandai-Namco-Research-Motiondataset.zip", ".bvh", unpacked=597_000_000),
-    ),
-    feeder="Bandai",
+                      "74ead3ba1ae4696404e6086233779f60de8bf9ef", ".bvh", unpacked=597_000_000),
+    ), feeder="Bandai",
 )

@@ -9,15 +9,16 @@ Source: resources.mpi-inf.mpg.de/HDM05 (CC BY-SA 3.0).
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import Clip, LeftOut, PrepareConfig
+from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
 from sjepa.datasets.layouts import LAYOUTS, map_clip
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, github_commit
+from sjepa.datasets.store import Clip, LeftOut
 from sjepa.datasets.text import find_files, parse_name
 from sjepa.errors import SjepaError
 
@@ -33,36 +34,16 @@ _LIKE = "HDM_mm_depositFloorR_019_120.amc"
 _NAME = re.compile(rf"HDM_({'|'.join(ACTORS)})_([A-Za-z0-9]+)_([0-9]{{3}})_120")
 
 
-def files(raw: Path) -> list[Path]:
-    """The AMC files below `raw`, by name.
-
-    Raises:
-        SjepaError: a name off the scheme, an unknown actor, or a name that stands twice.
-    """
-    return find_files(raw, "*.amc", _NAME, _LIKE)
+files = partial(find_files, glob="*.amc", scheme=_NAME, like=_LIKE)
 
 
 @cache
 def _skeleton_near(folder: Path, name: str) -> Path | None:
+    """The skeleton file: beside the clips, one or two folders up, or in a folder beside theirs."""
     above = [up / name for up in (folder, *folder.parents[:2])]
     # The public copy holds an actor's skeleton in one of the class folders only.
     near = above + sorted(folder.parent.glob(f"*/{name}"))
     return next((path for path in near if path.is_file()), None)
-
-
-def skeleton_file(path: Path) -> Path:
-    """The skeleton of the actor of an AMC file: beside it, one or two folders up, or in a folder
-    beside its own.
-
-    Raises:
-        SjepaError: there is none, or the name of `path` is off the scheme.
-    """
-    name = f"HDM_{parse_name(path, _NAME, _LIKE)[0]}.asf"
-    found = _skeleton_near(path.absolute().parent, name)
-    if found is None:
-        raise SjepaError(f"{path} needs its actor's skeleton {name}, beside it, above it or in a "
-                         "folder beside its own: get it from the same place")
-    return found
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -71,18 +52,18 @@ def read_clip(path: Path) -> np.ndarray:
     Raises:
         SjepaError: no skeleton, another one, or a file off the grammar.
     """
-    where = skeleton_file(path)
+    name = f"HDM_{parse_name(path, _NAME, _LIKE)[0]}.asf"
+    where = _skeleton_near(path.absolute().parent, name)
+    if where is None:
+        raise SjepaError(f"{path} needs its actor's skeleton {name}, beside it, above it or in a "
+                         "folder beside its own: get it from the same place")
     skeleton = read_asf(where)
     order = LAYOUTS["hdm31"].order(skeleton.joints, skeleton.parents, str(where))
     return joint_positions(skeleton, read_amc(path, skeleton)[::EVERY])[:, order]
 
 
 def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
-    """The file's clip: subject is the actor's place in `ACTORS`, rep the take.
-
-    Raises:
-        SjepaError: as `read_clip`, or a name off the scheme.
-    """
+    """The file's clip: subject is the actor's place in `ACTORS`, rep the take."""
     actor, action, take = parse_name(path, _NAME, _LIKE)
     if action not in CLASSES:
         return [LeftOut(path.stem, f"{action} is none of the protocol's eleven classes")]
@@ -93,8 +74,7 @@ def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
 SPEC = DatasetSpec(
     name="hdm05", title="HDM05", classes=CLASSES, files=files, read=read,
     needs="the owners' .amc files or hdm05_11.npz", converted="hdm05_11.npz",
-    splits={"xsub": Split(by_subject((0, 1, 2)), (189, 99))},
-    clips=288,
+    splits={"xsub": Split(by_subject((0, 1, 2)), (189, 99))}, clips=288,
     content=Content(
         288, 17_951, "3a618b82e94e64a81f0dde3f956c2bb67b2bfce4e97e082267cc0e3f293f6fa3"),
     origin=Origin(
@@ -103,12 +83,10 @@ SPEC = DatasetSpec(
         "this project was obtained from HDM05.”",
         "Müller, Röder, Clausen, Eberhardt, Krüger, Weber: Documentation Mocap Database HDM05, "
         "Technical report CG-2007-2, Universität Bonn, 2007",
-        # A copy of the owners' cut files of these classes, with their ASF skeletons; the licence
-        # allows copies. The owners' own HDM05_cut_amc.zip has all classes; its address is on their
-        # page only.
+        # A copy of the owners' cut files of these classes, with their skeletons, as the licence
+        # allows. The owners' own HDM05_cut_amc.zip has all classes; see their page.
         github_commit("zhangchi8620/JointLearning-HDM05",
-                      "b252ad65598e052c38f49490c1ac9dbadc283fd3", "JointLearning-HDM05.zip",
-                      ".asf", ".amc", unpacked=56_000_000),
-    ),
-    feeder="HDM05",
+                      "b252ad65598e052c38f49490c1ac9dbadc283fd3", ".asf", ".amc",
+                      unpacked=56_000_000),
+    ), feeder="HDM05",
 )

@@ -10,20 +10,21 @@ Source: github.com/hayeesha/Kinder-Gator (Aloba et al., Eurographics 2018).
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import Clip, PrepareConfig
+from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.layouts import map_clip
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, github_commit
+from sjepa.datasets.store import Clip
 from sjepa.datasets.text import MAX_FRAMES, find_files, parse_name, read_list, read_text
 
 #: Classes, and each one without the other side, the other way and more effort: 42 of those.
 CLASSES, COARSE = zip(*read_list("kindergator_classes.tsv"), strict=True)
 #: Subjects of 5 to 9 years; the others are adults.
 CHILDREN = (103, 106, 169, 290, 337, 342, 474, 595, 644, 723)
-
 #: Five adults and five children, every other id of each sorted group.
 TRAIN = (565, 604, 876, 921, 970, 103, 169, 337, 474, 644)
 VALIDATION = (970, 474, 644)  # of those, to choose a recipe: one adult, two children
@@ -40,13 +41,7 @@ _LIKE = "POSE-p342_05-Bow-1455372223852.csv"
 _NAME = re.compile(rf"POSE-p([0-9]{{3}})_([0-9]{{2}})-({'|'.join(CLASSES)})--?([0-9]+)")
 
 
-def files(raw: Path) -> list[Path]:
-    """The CSV files below `raw`, by name.
-
-    Raises:
-        SjepaError: a name off the scheme, an unknown class, or a name that stands twice.
-    """
-    return find_files(raw, "*.csv", _NAME, _LIKE)
+files = partial(find_files, glob="*.csv", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -73,11 +68,7 @@ def read_clip(path: Path) -> np.ndarray:
 
 
 def read(path: Path, options: PrepareConfig) -> list[Clip]:
-    """The file's clip; one camera, one repetition.
-
-    Raises:
-        SjepaError: as `read_clip`, or a name off the scheme.
-    """
+    """The file's clip; one camera, one repetition."""
     subject, _, name, _ = parse_name(path, _NAME, _LIKE)
     clip = map_clip(path, "kinect20", read_clip(path))
     return [Clip(clip, CLASSES.index(name), path.stem, int(subject))]
@@ -97,8 +88,7 @@ SPEC = DatasetSpec(
         # For choosing a recipe: both sides lie within the training part of the protocol.
         "val": Split(lambda store: ~by_subject(VALIDATION)(store), takes=by_subject(TRAIN)),
     },
-    clips=1_159,
-    # Of a later commit than the one below.
+    clips=1_159,  # of a later commit than the one below
     content=Content(
         1_159, 194_523, "eef749dae6653ae2961b7542c8c005ac2a69b53fd726e332ebf6cbe4425e3a22"),
     origin=Origin(
@@ -108,10 +98,8 @@ SPEC = DatasetSpec(
         "research, and ask the authors before passing it on",
         "Aloba et al.: Kinder-Gator: The UF Kinect Database of Child and Adult Motion, "
         "Eurographics 2018, Short Papers",
-        # The commit at which the trials of Adults/ and Children/ are indexed publicly; later ones
-        # edit the read-me.
+        # The commit at which all trials are indexed publicly; later ones edit the read-me.
         github_commit("hayeesha/Kinder-Gator", "936be575b518ed9c112cd03695527133c48d4dc4",
-                      "Kinder-Gator.zip", ".csv", unpacked=127_000_000),
-    ),
-    frontal=True, coarse=COARSE, feeder="KinderGator",
+                      ".csv", unpacked=127_000_000),
+    ), frontal=True, coarse=COARSE, feeder="KinderGator",
 )

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import Clip, PrepareConfig
+from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.layouts import map_clip
-from sjepa.datasets.specs import (
-    Archive,
-    Content,
-    DatasetSpec,
-    Origin,
-    Split,
-    by_subject,
-    by_view,
-)
+from sjepa.datasets.specs import Archive, Content, DatasetSpec, Origin, Split, by_subject, by_view
+from sjepa.datasets.store import Clip
 from sjepa.datasets.text import MAX_NUMBER, find_files, parse_name
 from sjepa.errors import SjepaError
 
@@ -40,13 +34,7 @@ _NAME = re.compile(
 )
 
 
-def files(raw: Path) -> list[Path]:
-    """The clips below `raw`, by name; JSON files of other names may lie beside them.
-
-    Raises:
-        SjepaError: a name like a clip's that is off the scheme, or one that stands twice.
-    """
-    return find_files(raw, "a[0-9]*.json", _NAME, _LIKE)
+files = partial(find_files, glob="a[0-9]*.json", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> tuple[np.ndarray, int]:
@@ -95,8 +83,7 @@ SPEC = DatasetSpec(
         # For choosing a recipe: both sides lie within the training part of the protocol.
         "val": Split(lambda store: ~by_view(VALIDATION)(store), (516, 504), takes=by_view((1, 2))),
     },
-    clips=1_484,
-    # Of a copy of the JSON release.
+    clips=1_484,  # of a copy of the JSON release
     content=Content(
         1_484, 58_534, "aa28b52575dce30cc4bd0bb9cc61ee987f1921d07ee02faa57082a8126b2e288"),
     origin=Origin(
@@ -104,10 +91,8 @@ SPEC = DatasetSpec(
         "no licence text found",
         "an open download without a form: use it for research, and do not pass it on",
         "Wang, Nie, Xia, Wu, Zhu: Cross-view Action Modeling, Learning and Recognition, CVPR 2014",
-        # The JSON release. The read-me of CTR-GCN (Uason-Chen/CTR-GCN) links it with dl=0, which
-        # is a page about the file; with dl=1, as other public code has it, it is the file.
+        # The JSON release, as the read-me of CTR-GCN links it, but with dl=1: the file itself.
         Archive("https://www.dropbox.com/s/10pcm4pksjy6mkq/all_sqe.zip?dl=1", "all_sqe.zip",
                 (".json",), unpacked=39_000_000),
-    ),
-    feeder="NWUCLA",
+    ), feeder="NWUCLA",
 )

@@ -7,43 +7,24 @@ bodies are turned to where a camera stands, as the other members' are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import Clip, PrepareConfig
+from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.catalogue import load_store
 from sjepa.datasets.sources import bandai, kindergator, nwucla
 from sjepa.datasets.specs import DatasetSpec, Split
 from sjepa.datasets.splits import split
-from sjepa.datasets.store import Store
+from sjepa.datasets.store import Clip, Store
 
-
-@dataclass(frozen=True)
-class Member:
-    """A set in the pool.
-
-    Attributes:
-        spec: of the set.
-        split: whose training clips enter; None: every clip.
-        turn: what its positions are multiplied by, so that its people face the camera.
-    """
-
-    spec: DatasetSpec
-    split: str | None
-    turn: tuple[int, int, int] = (1, 1, 1)
-
-
-MEMBERS = {
-    # Its people start facing +z, before a camera they face -z: half a turn about the vertical.
-    "bandai": Member(bandai.SPEC, None, (-1, 1, -1)),
-    "kindergator": Member(kindergator.SPEC, "kindergator/xsub"),
-    "nwucla": Member(nwucla.SPEC, "nwucla/xview"),
-}
+#: Sets in the pool, and the split whose training clips enter; None: every clip.
+MEMBERS = {"bandai": None, "kindergator": "kindergator/xsub", "nwucla": "nwucla/xview"}
+#: Bandai-Namco's people start facing +z, before a camera they face -z: half a turn.
+TURN = np.array((-1, 1, -1), np.float32)
 #: Class names of all members, each with its set's name before it.
-CLASSES = tuple(f"{name}: {each}" for name, member in MEMBERS.items()
-                for each in member.spec.classes)
+CLASSES = tuple(f"{member.SPEC.name}: {each}" for member in (bandai, kindergator, nwucla)
+                for each in member.CLASSES)
 
 
 def members(raw: Path) -> list[str]:
@@ -51,21 +32,15 @@ def members(raw: Path) -> list[str]:
     return list(MEMBERS)
 
 
-def member_clips(name: str, store: Store) -> np.ndarray:
-    """Indices of the clips of member `name` that enter the pool."""
-    part = MEMBERS[name].split
-    return np.arange(len(store)) if part is None else split(part, store)[0]
-
-
 def read(name: str, options: PrepareConfig) -> list[Clip]:
     """The clips of member `name`."""
-    store = load_store(name)
+    store, part = load_store(name), MEMBERS[name]
     first = CLASSES.index(f"{name}: {store.classes[0]}")
-    turn = np.array(MEMBERS[name].turn, np.float32)
     return [
-        Clip(store.clip(i) * turn, first + int(store.labels[i]), f"{name}_{store.names[i]}",
-             int(store.subjects[i]), int(store.views[i]), int(store.reps[i]), int(store.setups[i]))
-        for i in member_clips(name, store)
+        Clip(store.clip(i) * (TURN if name == "bandai" else 1), first + int(store.labels[i]),
+             f"{name}_{store.names[i]}", int(store.subjects[i]), int(store.views[i]),
+             int(store.reps[i]), int(store.setups[i]))
+        for i in (split(part, store)[0] if part else range(len(store)))
     ]
 
 
@@ -90,12 +65,11 @@ SPEC = DatasetSpec(
     splits={
         "all": Split(_every, (4_675, 0), tests=False),
         # Without the motion capture: the training clips of the two sets that are judged.
-        "kinect": Split(_every, (1_599, 0), tests=False,
-                        takes=lambda store: ~_of(store, "bandai")),
+        "kinect": Split(_every, (1_599, 0), lambda store: ~_of(store, "bandai"), tests=False),
         # The same two for choosing a recipe, which `kindergator/val` and `nwucla/val` then judge.
-        "val": Split(_every, (3_997, 0), tests=False, takes=_for_search),
-        "kinect-val": Split(_every, (921, 0), tests=False,
-                            takes=lambda store: _for_search(store) & ~_of(store, "bandai")),
+        "val": Split(_every, (3_997, 0), _for_search, tests=False),
+        "kinect-val": Split(_every, (921, 0), lambda store: (
+            _for_search(store) & ~_of(store, "bandai")), tests=False),
     },
     clips=4_675,
 )

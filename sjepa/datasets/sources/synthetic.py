@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from sjepa import synthetic
-from sjepa.datasets.build import Clip, PrepareConfig
+from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.layouts import center_on_spine
 from sjepa.datasets.specs import DatasetSpec, Split, by_subject, by_view
+from sjepa.datasets.store import Clip
 
 #: Number of the recipe: another one, and stores made before are made again. To be raised whenever
 #: `sjepa.synthetic` gives other clips.
@@ -22,7 +23,7 @@ def subjects(raw: Path) -> range:
 
 def performances(subject: int, options: PrepareConfig, kinect20: bool = False) -> list[Clip]:
     """A subject's clips; `kinect20`: other performances, as a camera of 20 joints reports them."""
-    made = synthetic.iterate_clips(subjects=(subject,), reps=1, seed=int(kinect20))
+    made = synthetic.iterate_clips(subjects=(subject,), seed=int(kinect20))
     return [Clip(center_on_spine(synthetic.as_kinect20(clip) if kinect20 else clip), info.action,
                  info.name, info.subject, info.view, info.rep) for info, clip in made]
 
@@ -32,8 +33,7 @@ def built_in(name: str, title: str, kinect20: bool, splits: dict[str, Split]) ->
     return DatasetSpec(
         name=name, title=title, classes=synthetic.ACTIONS, files=subjects,
         read=partial(performances, kinect20=kinect20), needs="nothing", splits=splits,
-        feeder=name.capitalize(), recipe=RECIPE, note="procedurally generated, no human data",
-    )
+        feeder=name.capitalize(), recipe=RECIPE, note="procedurally generated, no human data")
 
 
 SPEC = built_in("synthetic", "built-in", False, {
