@@ -64,21 +64,13 @@ class PrepareRun(PrepareConfig):
 
 @dataclass(frozen=True)
 class Source:
-    """What a store is made from.
+    """What a store is made from."""
 
-    Attributes:
-        units: what is read one at a time, mostly files, in the order of the store.
-        read: `read(unit)` gives its clips; it and the units can be pickled.
-        classes: class names, in the order of the labels.
-        skeleton: of the clips.
-        parallel: False where the units lie in this process's memory already.
-    """
-
-    units: Sequence[Any]
-    read: Callable[[Any], Iterable[Clip | LeftOut]]
-    classes: Sequence[str]
+    units: Sequence[Any]  # what is read one at a time, mostly files, in the order of the store
+    read: Callable[[Any], Iterable[Clip | LeftOut]]  # the clips of one; both can be pickled
+    classes: Sequence[str]  # class names, in the order of the labels
     skeleton: Skeleton = NTU25
-    parallel: bool = True
+    parallel: bool = True  # False where the units lie in this process's memory already
 
 
 def _read(read: Callable, units: Iterable) -> list[list[Clip | LeftOut] | SjepaError]:

@@ -50,7 +50,7 @@ def _source(name: str, raw: Path, options: PrepareConfig) -> Source:
 
 def prepare_store(name: str, raw: str | Path, out: str | Path,
                   options: PrepareConfig | None = None, workers: int | None = None) -> Path:
-    """Make the store of data set `name` from the files in `raw`, at `out/name`.
+    """Make the store of data set `name` at `out/name`; one process a core if not told otherwise.
 
     Args:
         name: a known data set; any other name for a set of one's own from one file.
@@ -58,7 +58,7 @@ def prepare_store(name: str, raw: str | Path, out: str | Path,
             N x 300 x 150 layout, or a pyskl pickle.
         out: folder of stores.
         options: None: the defaults.
-        workers: processes that read; None: one a core.
+        workers: processes that read.
 
     Raises:
         SjepaError: unknown data set or choice, `raw` lacks its files, or one of them is off its
@@ -77,11 +77,7 @@ def prepare_store(name: str, raw: str | Path, out: str | Path,
 
 
 def _there(name: str) -> Store:
-    """The up-to-date store of `name`.
-
-    Raises:
-        OldStore: there is none, or only one to be made again.
-    """
+    """The up-to-date store of `name`, or an `OldStore` error: none, or one to be made again."""
     home = data_dir()
     made = (f"`python -m sjepa.prepare {name} --raw DIR --out {home}`" if name in names() else
             f"sjepa.datasets.write_store or sjepa.prepare; known without one are "
@@ -106,9 +102,6 @@ def _workshop() -> Path:
     """The folder for stores made unasked: the project's own, or where that is read-only another.
 
     Not `$SJEPA_DATA` first, because the folder that holds the owners' files may be shared.
-
-    Raises:
-        SjepaError: neither can be written to.
     """
     for folder in (ROOT / "data", data_dir()):
         try:

@@ -50,12 +50,8 @@ def _wanted(archive: zipfile.ZipFile, suffixes: tuple[str, ...], limit: int) -> 
 def unpack(archive: Path, folder: Path, suffixes: tuple[str, ...], limit: int) -> int:
     """Unpack the data files of a zip file into `folder`, which is replaced whole or left alone.
 
-    Args:
-        archive: the zip file.
-        folder: gets the files, in the archive's own folders.
-        suffixes: of the data files, in lower case, such as `.csv`.
-        limit: bytes; an archive that says more is refused. One that says less than it holds is
-            read no further than it says, and refused for its checksum.
+    An archive that says it has more than `limit` bytes is refused; one that says less than it
+    holds is read no further than it says, and refused for its checksum.
 
     Returns:
         The number of files.

@@ -75,34 +75,21 @@ def parse_name(path: str | os.PathLike) -> ClipName:
 
 @dataclass
 class BodyTrack:
-    """One Kinect body id through a clip.
+    """One Kinect body id through a clip."""
 
-    Attributes:
-        frame_indices: `[n]` int64, the true frames (from 0) in which the id is listed, rising.
-        joints: `[n, 25, 3]` float32, metres, camera space.
-        tracking: `[n, 25]` int8, 0 not tracked, 1 inferred, 2 tracked.
-    """
-
-    frame_indices: np.ndarray
-    joints: np.ndarray
-    tracking: np.ndarray
+    frame_indices: np.ndarray  # [n] int64, the frames (from 0) in which the id is listed, rising
+    joints: np.ndarray  # [n, 25, 3] float32, metres, camera space
+    tracking: np.ndarray  # [n, 25] int8, 0 not tracked, 1 inferred, 2 tracked
 
 
 @dataclass
 class SkeletonClip:
-    """One parsed file.
+    """One parsed file."""
 
-    Attributes:
-        name: file name without `.skeleton`.
-        frames: F, the number of frames.
-        bodies: body id -> its track, in the order in which the ids first appear.
-        bodies_per_frame: `[F]` int64.
-    """
-
-    name: str
+    name: str  # of the file without `.skeleton`
     frames: int
-    bodies: dict[int, BodyTrack]
-    bodies_per_frame: np.ndarray
+    bodies: dict[int, BodyTrack]  # by id, in the order in which the ids first appear
+    bodies_per_frame: np.ndarray  # [frames] int64
 
 
 class Rows(NamedTuple):
@@ -118,15 +105,11 @@ class Rows(NamedTuple):
 
 
 def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
-    """Reads one `.skeleton` file.
+    """Reads one `.skeleton` file; coordinates are the nearest float32 of what `float()` reads.
 
-    Coordinates must be finite and below a kilometre. The fields that are not kept (pixels,
-    orientations, hand states) only have to be there, in the characters of numbers: users report
-    NaN in the owners' files. CRLF, tabs, blank lines at the end and a missing last line end are
-    accepted.
-
-    Returns:
-        The clip; coordinates are the nearest float32 of the double that `float()` reads.
+    They must be finite and below a kilometre. The fields that are not kept (pixels, orientations,
+    hand states) only have to be there, in the characters of numbers: users report NaN in the
+    owners' files. CRLF, tabs, blank lines at the end and a missing last line end are accepted.
 
     Raises:
         SkeletonFormatError: the first line that is off the grammar, with what was expected there.
@@ -171,11 +154,7 @@ def read_at_once(raw: bytes) -> Rows | None:
 
 
 def _walk(tokens: list[bytes]) -> tuple[list[int], list[bytes], list[bytes]]:
-    """Bodies a frame, the id of each body, and the fields of its joints, one after the other.
-
-    Raises:
-        ValueError: a count off the grammar, or a body twice in a frame.
-    """
+    """Bodies a frame, the id of each body, and the fields of its joints; a ValueError for faults."""
     per_frame, heads, joints, at = [], [], [], 1
     for _ in range(_count(tokens[0], MAX_FRAMES)):
         count = _count(tokens[at], MAX_BODIES)
@@ -254,11 +233,7 @@ class _Lines:
         return xyz, tokens[-1]
 
     def read(self) -> Rows:
-        """The whole file.
-
-        Raises:
-            SkeletonFormatError: the first line that is off the grammar.
-        """
+        """The whole file, or a `SkeletonFormatError` at the first line off the grammar."""
         per_frame, ids, joints = [], [], []
         frames = self.integer(f"the number of frames, 0 to {MAX_FRAMES}", MAX_FRAMES)
         for frame in range(frames):
@@ -294,7 +269,7 @@ def write_skeleton(path: str | os.PathLike, bodies: np.ndarray,
     joints are tracked; hand states, lean and orientations are 0.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file.
         bodies: `[T, M, 25, 3]` float, metres; a body of zeros is not listed in that frame.
         ids: body ids, integers that broadcast to `[T, M]`; by default one id a slot.
 

@@ -29,12 +29,10 @@ class Split:
 
     #: `[N]` bool, which clips train; None where only the owners' list tells, which the store has.
     trains: Callable[[Store], np.ndarray] | None
-    #: The official numbers of training and test clips, None where there are none.
+    #: The official numbers of training and test clips, if there are any; no test clips: (n, 0).
     counts: tuple[int, int] | None = None
     #: `[N]` bool, which clips take part at all; None: every clip.
     takes: Callable[[Store], np.ndarray] | None = None
-    #: False where all of them train.
-    tests: bool = True
 
 
 def by_subject(ids: Sequence[int]) -> Callable[[Store], np.ndarray]:
@@ -87,18 +85,15 @@ class Content(NamedTuple):
 class DatasetSpec:
     """A data set. Only what the owners' files need to become clips has no default."""
 
-    #: As stores and splits are called, and the module; as pages call it.
-    name: str
-    title: str
-    #: In the order of the labels.
-    classes: tuple[str, ...]
+    name: str  # as stores and splits are called, and the module
+    title: str  # as pages call it
+    classes: tuple[str, ...]  # in the order of the labels
     #: What is to be read below a folder, in the order of the store: paths, or anything else that
     #: `read` takes and that can be pickled.
     files: Callable[[Path], list]
     #: The clips of one of them; several processes call it.
     read: Callable[[Any, PrepareConfig], list[Clip | LeftOut]]
-    #: What the folder must hold, in words.
-    needs: str
+    needs: str  # what the folder must hold, in words
     #: File name of the set's conversion, which is read in the place of the owners' files.
     converted: str = ""
     skeleton: Skeleton = NTU25
@@ -107,24 +102,18 @@ class DatasetSpec:
     relabel: Callable[[PrepareConfig], tuple[str, ...]] | None = None
     #: How many usable ones the owners count; of an open set, this project.
     clips: int | None = None
-    #: Of the conversion that this project measured on.
-    content: Content | None = None
-    #: Where it is to be had; None for a set that is made here.
-    origin: Origin | None = None
-    #: Filmed from one side, so that facing is part of a class.
-    frontal: bool = False
+    content: Content | None = None  # of the conversion that this project measured on
+    origin: Origin | None = None  # None for a set that is made here
+    frontal: bool = False  # filmed from one side, so that facing is part of a class
     #: For each class the coarser one that it belongs to, where a set has two readings.
     coarse: tuple[str, ...] = ()
-    #: What the set is called in names of feeder files, `NTU60` for instance.
-    feeder: str = ""
+    feeder: str = ""  # the set in names of feeder files, `NTU60` for instance
     #: Reads a clip's label, subject, view, rep and setup from its name.
     numbers: Callable[[str], dict[str, int]] | None = None
     #: Says of the names of clips in words what the owners have besides or not at all.
     lacks: Callable[[Iterable[str]], list[str]] | None = None
-    #: Changes when stores made before are out of date; only sets made here have one.
-    recipe: str = ""
-    #: Goes into every result on this set.
-    note: str = ""
+    recipe: str = ""  # of a set made here: changes when stores made before are out of date
+    note: str = ""  # goes into every result on this set
 
 
 def names() -> tuple[str, ...]:

@@ -52,24 +52,16 @@ class OldStore(StoreError):
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip and what its owners say about it.
+    """A clip and what its owners say about it, in their numbers: -1 unknown, 0 where single."""
 
-    Attributes:
-        positions: `[T, M, V, 3]` float32, metres; M bodies, absent ones zero.
-        label: class, from 0.
-        name: the owners' name of the clip, unique in its set.
-        subject, view, rep, setup: as the owners number them; -1 where unknown, 0 where single.
-        sides: of each split that the files themselves tell: `train` or `test`.
-    """
-
-    positions: np.ndarray
-    label: int
-    name: str
+    positions: np.ndarray  # [T, M, V, 3] float32, metres; M bodies, absent ones zero
+    label: int  # class, from 0
+    name: str  # unique in its set
     subject: int = -1
     view: int = 0
     rep: int = 0
     setup: int = 0
-    sides: Mapping[str, str] = field(default_factory=dict)
+    sides: Mapping[str, str] = field(default_factory=dict)  # split to `train` or `test`
 
 
 @dataclass(frozen=True)
@@ -147,10 +139,10 @@ class Store:
 
 
 def open_store(path: str | Path, verify: bool = False) -> Store:
-    """Open the store at `path`; with `verify`, read all of it and check sums, rows and positions.
+    """Open the store at `path`; with `verify`, read all of it and compare its checksums.
 
     Raises:
-        StoreError: there is none at `path`, or it is of another version, or damaged.
+        StoreError: there is none, or it is of another version, or damaged.
     """
     path = Path(path)
     if not (path / "store.json").is_file():
@@ -181,26 +173,7 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
             if file_hash(path / name) != expected:
                 raise StoreError(f"{path / name} has another checksum than when it was written: "
                                  "prepare the store again")
-        _check_rows(store)
     return store
-
-
-def _check_rows(store: Store) -> None:
-    """What checksums cannot tell: a store that was written wrong."""
-    present = store.offsets >= 0
-    ends = np.where(present, store.offsets + store.lengths[:, None], 0)
-    wrong = {
-        "a clip without frames": (store.lengths < 1).any(),
-        "a clip without any body": not present.any(1).all(),
-        "a body beyond the last frame": (ends > len(store.frames)).any(),
-        "a label without a class": not np.isin(store.labels, range(len(store.classes))).all(),
-        "two clips of one name": len(np.unique(store.names)) < len(store),
-        "a position that is not finite": not all(
-            np.isfinite(part).all() for part in np.array_split(store.frames, 64)),
-    }
-    for what, found in wrong.items():
-        if found:
-            raise StoreError(f"{store.path} holds {what}: prepare it again")
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -223,14 +196,9 @@ def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = 
               skeleton: Skeleton = NTU25, **about) -> Iterator[StoreWriter]:
     """A store in the making: `with new_store(…) as writer: writer.add(clip)`.
 
-    Args:
-        path: the store's place; what is there stays until the new one is whole.
-        name: the set, as split names begin.
-        classes: class names, in the order of the labels.
-        dtype: `float32`, or `int16` with a scale a clip: a position then errs by at most half a
-            step, the clip's largest coordinate / 65534 (0.06 mm at 4 m).
-        skeleton: of all clips.
-        about: more entries for `store.json`: `note`, `recipe`, `options`.
+    What is at `path` stays until the new one is whole. With `int16` each clip has a scale, and a
+    position errs by at most half a step, the clip's largest coordinate / 65534 (0.06 mm at 4 m).
+    More entries for `store.json` are `note`, `recipe` and `options`.
 
     Raises:
         StoreError: there is no clip to store, or the folder cannot be written.
@@ -280,14 +248,10 @@ class StoreWriter:
         self.handle.close()
 
     def add(self, clip: Clip) -> None:
-        """Append one clip.
+        """Append one clip, or raise a `StoreError` that says what is wrong with it.
 
         A body that is zero throughout is dropped; a second body that equals the first shares its
         frames.
-
-        Raises:
-            StoreError: the shape is another one, a value is not finite, nobody is in it, the
-                label has no class, or there is a clip of that name.
         """
         x, name, joints = np.asarray(clip.positions, "<f4"), clip.name, len(self.skeleton)
         if x.ndim != 4 or x.shape[2:] != (joints, 3) or not 1 <= x.shape[1] <= 2:
@@ -355,26 +319,20 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
                 names: Sequence[str] | None = None, dtype: str = "float32",
                 subjects: Sequence[int] | None = None, views: Sequence[int] | None = None,
                 reps: Sequence[int] | None = None, setups: Sequence[int] | None = None) -> Path:
-    """Make a store of arrays: a data set of one's own, called as the folder is.
+    """Make a store of arrays at `path`: a data set of one's own, called as the folder is.
 
     In `$SJEPA_DATA` it is found by its name, and its splits are called `NAME/SPLIT`. Positions are
-    stored as they come: `sjepa.datasets.layouts.center_on_spine` moves the origin as in the other
-    stores.
+    stored as they come: `layouts.center_on_spine` moves the origin as in the other stores.
 
     Args:
-        path: the store's folder, which is written whole or not at all; its last part is the name.
+        path: the store's folder, which is written whole or not at all; it is returned.
         clips: N clips `[T, V, 3]` or `[T, M <= 2, V, 3]`, metres, y up, absent bodies zero.
-        labels: N class numbers, from 0.
-        classes: class names; None: numbered ones.
+        labels: N class numbers, from 0; `classes` and `names` are numbered where not given.
         skeleton: of the clips.
         splits: name to `[N]` bool, True for clips that train, the others test; or to a pair of
             lists with the numbers of the training and of the test clips.
-        names: N names, each another; None: numbered ones.
         dtype: see `new_store`.
         subjects, views, reps, setups: N whole numbers each, where they are known.
-
-    Returns:
-        `path`.
 
     Raises:
         StoreError: columns of other lengths, a clip of another shape or with NaN in it, a label

@@ -32,21 +32,15 @@ from sjepa.errors import SjepaError, main_with_errors
 
 
 def rank_key(seed: int, name: str) -> str:
-    """What clips of a class are sorted by: the SHA-256 of `SEED:NAME` in hex digits."""
+    """What clips of a class are sorted by."""
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
 
 def labelled_subset(store: Store, train: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """The training clips that keep their labels.
-
-    Args:
-        store: the clips.
-        train: `[N]` indices of the training clips.
-        share: labelled share of each class, above 0, at most 1.
-        seed: another seed is another subset.
+    """The training clips that keep their labels: a share of each class, above 0, at most 1.
 
     Returns:
-        Their indices, rising. Every class of `train` is among them.
+        Those of the indices `train`, rising. Every class of `train` is among them.
     """
     kept = []
     for label in np.unique(store.labels[train]):
@@ -76,12 +70,7 @@ def _published(dataset: str) -> SimpleNamespace:
 
 
 def published_subset(name: str, share: float, seed: int) -> list[str]:
-    """Names of the labelled training clips of an NTU protocol, from the published names alone.
-
-    Args:
-        name: a split of `ntu60` or `ntu120`.
-        share, seed: see `labelled_subset`.
-    """
+    """Names of the labelled training clips of an NTU protocol, from the published names alone."""
     clips = _published(name.split("/")[0])
     train = np.flatnonzero(SPLITS[name].trains(clips))
     return clips.names[labelled_subset(clips, train, share, seed)].tolist()

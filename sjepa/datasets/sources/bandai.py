@@ -44,8 +44,6 @@ _LIKE = "dataset-2_wave-left-hand_active_011.bvh"
 _NAME = re.compile(
     rf"dataset-([12])_({'|'.join([*CLASSES, NO_CLASS])})_({'|'.join(STYLES)})_([0-9]{{3}})"
 )
-
-
 files = partial(find_files, glob="*.bvh", scheme=_NAME, like=_LIKE)
 
 

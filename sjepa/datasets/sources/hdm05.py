@@ -32,18 +32,25 @@ ACTORS = ["bd", "bk", "dg", "mm", "tr"]
 EVERY = 4  # of 120 frames a second
 _LIKE = "HDM_mm_depositFloorR_019_120.amc"
 _NAME = re.compile(rf"HDM_({'|'.join(ACTORS)})_([A-Za-z0-9]+)_([0-9]{{3}})_120")
-
-
 files = partial(find_files, glob="*.amc", scheme=_NAME, like=_LIKE)
 
 
 @cache
 def _skeleton_near(folder: Path, name: str) -> Path | None:
-    """The skeleton file: beside the clips, one or two folders up, or in a folder beside theirs."""
     above = [up / name for up in (folder, *folder.parents[:2])]
     # The public copy holds an actor's skeleton in one of the class folders only.
     near = above + sorted(folder.parent.glob(f"*/{name}"))
     return next((path for path in near if path.is_file()), None)
+
+
+def skeleton_file(path: Path) -> Path:
+    """The skeleton of an AMC file's actor: beside it, above it, or in a folder beside its own."""
+    name = f"HDM_{parse_name(path, _NAME, _LIKE)[0]}.asf"
+    found = _skeleton_near(path.absolute().parent, name)
+    if found is None:
+        raise SjepaError(f"{path} needs its actor's skeleton {name}, beside it, above it or in a "
+                         "folder beside its own: get it from the same place")
+    return found
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -52,11 +59,7 @@ def read_clip(path: Path) -> np.ndarray:
     Raises:
         SjepaError: no skeleton, another one, or a file off the grammar.
     """
-    name = f"HDM_{parse_name(path, _NAME, _LIKE)[0]}.asf"
-    where = _skeleton_near(path.absolute().parent, name)
-    if where is None:
-        raise SjepaError(f"{path} needs its actor's skeleton {name}, beside it, above it or in a "
-                         "folder beside its own: get it from the same place")
+    where = skeleton_file(path)
     skeleton = read_asf(where)
     order = LAYOUTS["hdm31"].order(skeleton.joints, skeleton.parents, str(where))
     return joint_positions(skeleton, read_amc(path, skeleton)[::EVERY])[:, order]

@@ -39,8 +39,6 @@ _WIDTH, _WIDEST = len(_HEADER), len(_HEADER) + 3  # subject, class, and an empty
 MAX_BYTES = 1 << 24  # 16 MiB; the longest trial has 0.4
 _LIKE = "POSE-p342_05-Bow-1455372223852.csv"
 _NAME = re.compile(rf"POSE-p([0-9]{{3}})_([0-9]{{2}})-({'|'.join(CLASSES)})--?([0-9]+)")
-
-
 files = partial(find_files, glob="*.csv", scheme=_NAME, like=_LIKE)
 
 

@@ -32,8 +32,6 @@ _LIKE = "a01_s01_e00_v01.json"
 _NAME = re.compile(
     rf"a({'|'.join(f'{k:02d}' for k in ACTIONS)})_s([0-9]{{2}})_e([0-9]{{2}})_v(0[123])"
 )
-
-
 files = partial(find_files, glob="a[0-9]*.json", scheme=_NAME, like=_LIKE)
 
 

@@ -63,13 +63,13 @@ SPEC = DatasetSpec(
     name="pool", title="open pool", classes=CLASSES, files=members, read=read,
     needs="nothing: it is made from the stores of its members",
     splits={
-        "all": Split(_every, (4_675, 0), tests=False),
+        "all": Split(_every, (4_675, 0)),
         # Without the motion capture: the training clips of the two sets that are judged.
-        "kinect": Split(_every, (1_599, 0), lambda store: ~_of(store, "bandai"), tests=False),
+        "kinect": Split(_every, (1_599, 0), lambda store: ~_of(store, "bandai")),
         # The same two for choosing a recipe, which `kindergator/val` and `nwucla/val` then judge.
-        "val": Split(_every, (3_997, 0), _for_search, tests=False),
+        "val": Split(_every, (3_997, 0), _for_search),
         "kinect-val": Split(_every, (921, 0), lambda store: (
-            _for_search(store) & ~_of(store, "bandai")), tests=False),
+            _for_search(store) & ~_of(store, "bandai"))),
     },
     clips=4_675,
 )
