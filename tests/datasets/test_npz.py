@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from test_store import listing
+from test_store import listing, ntu_folder
 
 from sjepa import synthetic
 from sjepa.datasets import open_store, prepare_store, write_store
@@ -22,7 +22,7 @@ def ntu(tmp_path_factory):
     """A store of genuine `.skeleton` files: subjects 1 (training) and 3 (test), pairs too."""
     folder = tmp_path_factory.mktemp("ntu")
     pair = synthetic.ACTIONS.index(sorted(synthetic.TWO_PERSON)[0])
-    synthetic.write_skeleton_files(folder / "raw", subjects=(0, 2), actions=(0, 1, pair))
+    ntu_folder(folder / "raw", subjects=(0, 2), actions=(0, 1, pair))
     return open_store(prepare_store("ntu60", folder / "raw", folder))
 
 

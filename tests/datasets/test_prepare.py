@@ -10,7 +10,7 @@ import numpy as np
 import pku_files
 import pytest
 from formats import open_folder, raw_samples
-from test_store import change_meta, listing, some_clips
+from test_store import change_meta, listing, ntu_folder, some_clips
 
 from sjepa import synthetic
 from sjepa.config import ROOT
@@ -28,14 +28,15 @@ from sjepa.datasets import (
 )
 from sjepa.datasets import prepare as command
 from sjepa.datasets.build import PrepareConfig, PrepareRun
-from sjepa.datasets.formats import npz, ntu_clips
+from sjepa.datasets.formats import npz
 from sjepa.datasets.layouts import center_on_spine
-from sjepa.datasets.prepare import content_fingerprint, content_rows, count_report
 from sjepa.datasets.ntu import SkeletonFormatError, parse_name
+from sjepa.datasets.prepare import content_fingerprint, count_report
 from sjepa.datasets.splits import SPLITS, leaked, split
 from sjepa.datasets.store import OldStore
 from sjepa.errors import SjepaError
 
+FEW = dict(subjects=(0, 1, 2), actions=(0, 3), views=(0, 1))
 OPEN = ["nwucla", "hdm05", "kindergator", "bandai"]
 
 
@@ -91,23 +92,16 @@ SPEC = DatasetSpec("tiny", "Tiny", ("a", "b"), lambda raw: sorted(raw.glob("*.tx
     assert [side.tolist() for side in split("tiny/xsub", made)] == [[0, 1], [2, 3]]
 
 
-def test_asking_for_one_set_loads_no_other_reader():
+def test_asking_for_one_set_loads_no_other_reader_and_pretraining_none():
     code = ("import sys; from sjepa.datasets import names, open_store, spec; names();"
             "print([m for m in sys.modules if m.startswith('sjepa.datasets.sources.')]);"
             "spec('nwucla'); print([m for m in sys.modules if '.bvh' in m or 'synthetic' in m"
-            " or 'scipy' in m or m == 'torch' or 'pool' in m.split('.')])")
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)})
-    assert made.stdout.split("\n")[:2] == ["[]", "[]"]
-
-
-def test_pretraining_knows_no_reader():
-    code = ("import sys, sjepa.pretrain; "
-            "print([m for m in sys.modules if m.startswith(('sjepa.datasets.sources', "
+            " or 'scipy' in m or m == 'torch' or 'pool' in m.split('.')]);"
+            "import sjepa.pretrain; print([m for m in sys.modules if m.startswith(("
             "'sjepa.datasets.formats', 'sjepa.study', 'sjepa.show', 'sjepa.synthetic'))])")
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env=os.environ | {"PYTHONPATH": str(ROOT)})
-    assert made.stdout.strip() == "[]"
+    assert made.stdout.split("\n")[:3] == ["[]"] * 3
 
 
 # --- finding stores -----------------------------------------------------------------------------
@@ -165,15 +159,8 @@ def test_where_the_project_is_read_only_the_built_in_set_is_made_in_sjepa_data(h
         load_store("synthetic")
 
 
-def ntu_folder(folder):
-    """Genuine `.skeleton` files of generated clips; returns them by name."""
-    which = dict(subjects=(0, 1, 2), actions=(0, 3), views=(0, 1))
-    synthetic.write_skeleton_files(folder, **which)
-    return {info.name: clip for info, clip in synthetic.iterate_clips(**which)}
-
-
 def test_an_old_store_without_its_files_is_named(home, tmp_path):
-    ntu_folder(tmp_path / "raw")
+    ntu_folder(tmp_path / "raw", **FEW)
     prepare_store("ntu60", tmp_path / "raw", home)
     assert len(load_store("ntu60")) == 12
     change_meta(home / "ntu60", version=1)
@@ -196,8 +183,7 @@ def test_open_sets_have_the_official_counts_and_the_owners_files_their_content(t
     assert not np.abs(whole.clip(0)[0, 0, 1]).max()  # the spine's middle is the origin
     assert tuple(whole.classes) == spec(name).classes  # what the npz calls them too
     few = open_store(prepare_store(name, raw, tmp_path / "few"), verify=True)
-    assert len(few) >= 1 and set(content_rows(few)) <= set(content_rows(whole))
-    assert count_report(few)["faults"]
+    assert len(few) >= 1 and count_report(few)["faults"]
     for i in range(len(few)):
         same = ((whole.labels == few.labels[i]) & (whole.lengths == few.lengths[i])
                 & (whole.subjects == few.subjects[i]) & (whole.views == few.views[i])
@@ -216,8 +202,7 @@ def test_nwucla_leaks_95_clips_and_its_conversion_may_be_given_as_a_file(tmp_pat
         assert np.array_equal(copies, raw["dup_of_train_view"][test])
 
 
-@pytest.mark.parametrize("column", ["labels", "subjects", "views", "setups", "lengths"])
-def test_the_content_is_what_is_told_of_every_clip_and_no_more(tmp_path, column):
+def test_the_content_is_what_is_told_of_every_clip_and_no_more(tmp_path):
     rng = np.random.default_rng(0)
     clips = [rng.normal(size=(5 + k % 3, 1, 25, 3)) for k in range(12)]
 
@@ -230,13 +215,15 @@ def test_the_content_is_what_is_told_of_every_clip_and_no_more(tmp_path, column)
     first = content_fingerprint(store)
     assert first == content_fingerprint(store_of("y", range(11, -1, -1), 1e-4))
     assert first[:2] == (12, 72)
-    values = getattr(store, column)
-    values[:2] = values[1::-1]  # the first two clips differ in all of them
-    assert content_fingerprint(store).sha256 != first.sha256
+    for column in ("labels", "subjects", "views", "setups", "lengths"):
+        values = getattr(store, column)
+        values[:2] = values[1::-1]  # the first two clips differ in all of them
+        assert content_fingerprint(store).sha256 != first.sha256
+        values[:2] = values[1::-1]
 
 
 def test_ntu_files_become_the_store_of_their_clips(tmp_path):
-    clips = ntu_folder(tmp_path / "raw" / "deeper")
+    clips = ntu_folder(tmp_path / "raw" / "deeper", **FEW)
     store = open_store(prepare_store("ntu60", tmp_path / "raw", tmp_path), verify=True)
     assert store.names.tolist() == sorted(clips) and len(store.classes) == 60
     assert store.classes[0] == "drink water" and store.classes[59].startswith("walking apart")
@@ -248,7 +235,7 @@ def test_ntu_files_become_the_store_of_their_clips(tmp_path):
 
 
 def test_ntu_leaves_out_what_the_owners_and_the_pipeline_leave_out(tmp_path):
-    clips = ntu_folder(tmp_path)
+    clips = ntu_folder(tmp_path, **FEW)
     some = sorted(clips)[0]
     (tmp_path / f"{some}.skeleton").rename(tmp_path / "S001C002P005R002A008.skeleton")  # listed
     (tmp_path / "S001C001P001R001A061.skeleton").write_text("1\n0\n")  # of NTU120 only
@@ -259,29 +246,14 @@ def test_ntu_leaves_out_what_the_owners_and_the_pipeline_leave_out(tmp_path):
     assert sorted(why) == ["S001C001P001R001A009", "S001C002P005R002A008"]
     assert "no body in any of its 2 frames" in why["S001C001P001R001A009"]
     assert "owners' list" in why["S001C002P005R002A008"]
-    said = ntu_clips.missing()
-    assert len(said) == 535
-    assert sum(parse_name(n).action <= 60 and parse_name(n).setup <= 17 for n in said) == 302
 
 
-def test_ntu_faults_are_named_and_leave_nothing(tmp_path, monkeypatch):
+def test_ntu_faults_are_named_and_leave_nothing(tmp_path):
     raw = tmp_path / "raw"
-    path = raw / f"{sorted(ntu_folder(raw))[3]}.skeleton"
+    path = raw / f"{sorted(ntu_folder(raw, **FEW))[3]}.skeleton"
     path.write_text("\n".join(path.read_text().splitlines()[:50]))
     with pytest.raises(SkeletonFormatError, match=f"{path.name}, line 5[01]"):
         prepare_store("ntu60", raw, tmp_path)
-    path.unlink()
-    (raw / "S1C1.skeleton").write_text("")
-    with pytest.raises(SjepaError, match="S1C1.skeleton is off the owners' naming scheme"):
-        prepare_store("ntu60", raw, tmp_path)
-
-    def denied(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(os, "scandir", denied)
-    with pytest.raises(SjepaError, match="cannot be listed: Permission denied"):
-        prepare_store("ntu60", raw, tmp_path)
-    monkeypatch.undo()
     assert listing(tmp_path) == ["raw"]
 
 
@@ -289,13 +261,11 @@ def test_ntu_faults_are_named_and_leave_nothing(tmp_path, monkeypatch):
     ("ntu60", "lineage", False), ("ntu120", "lineage", True), ("ntu60", "copied", True),
     ("ntu120", "absent", False)])
 def test_second_body_of_one_person_clips(tmp_path, name, second_body, copied):
-    synthetic.write_skeleton_files(tmp_path, subjects=(0,), actions=(0,), views=(0,))
+    ntu_folder(tmp_path, subjects=(0,), actions=(0,), views=(0,))
     path = prepare_store(name, tmp_path, tmp_path, PrepareConfig(second_body=second_body))
     store = open_store(path)
     assert (store.offsets[0, 1] == store.offsets[0, 0]) == copied
     assert store.meta["options"]["second_body"] == second_body
-    with pytest.raises(SjepaError, match="second_body = 'both': expected one of lineage"):
-        prepare_store(name, tmp_path, tmp_path, PrepareConfig(second_body="both"))
 
 
 @pytest.mark.parametrize("phase, labels, classes", [
@@ -328,7 +298,7 @@ def prepare(*args, **env):
 def made(tmp_path_factory):
     """The command on 12 files, with an npz of each protocol."""
     folder = tmp_path_factory.mktemp("made")
-    synthetic.write_skeleton_files(folder / "raw", subjects=(0, 2), actions=(0, 3), views=(0, 1, 2))
+    ntu_folder(folder / "raw", subjects=(0, 2), actions=(0, 3), views=(0, 1, 2))
     (folder / "p.yaml").write_text(f"name: ntu60\nraw: {folder / 'raw'}\nworkers: 3\n")
     run = prepare("--params", folder / "p.yaml", "--out", folder, "--export-npz",
                   "-o", "dtype=int16", "--workers", 2, "--allow-partial")
@@ -364,24 +334,15 @@ def test_a_part_of_a_set_fails_unless_it_is_allowed(made, tmp_path):
     assert "xview" not in run.stderr  # the file tells no such protocol, which is no fault of it
 
 
-def test_verify_checks_the_store_that_is_there(made, tmp_path):
+def test_verify_checks_the_store_that_is_there(made):
     folder, _ = made
     run = prepare("ntu60", "--out", folder, "--verify", "--allow-partial")
-    assert run.returncode == 0 and "checksums, rows and positions are sound" in run.stdout
-    shutil.copytree(folder / "ntu60", tmp_path / "ntu60")
-    raw = bytearray((tmp_path / "ntu60" / "frames.npy").read_bytes())
-    raw[-3] ^= 1
-    (tmp_path / "ntu60" / "frames.npy").write_bytes(raw)
-    run = prepare("ntu60", "--out", tmp_path, "--verify")
-    assert run.returncode == 2 and "another checksum" in run.stderr
+    assert run.returncode == 0 and "checksums are those of its files" in run.stdout
 
 
 @pytest.mark.parametrize("args, said", [
     (["ntu61"], "unknown data set 'ntu61'"), (["ntu60", "--workers", "0"], "workers = 0: expected"),
-    (["ntu60", "--raw", "nowhere"], "nowhere does not hold the owners' .skeleton files"),
-    (["pku2", "--raw", "nowhere"], "does not hold the owners' skeleton, label and split files"),
     (["bandai", "--raw", "nowhere"], "does not hold the owners' .bvh files or bandai_int16.npz"),
-    (["ntu60", "-o", "dtype=int8"], "dtype = 'int8': expected one of float32, int16"),
     (["ntu60", "-o", "type=int8"], "unknown parameter 'type': did you mean dtype?"),
     ([], "which data set? Give NAME"), (["nwucla", "--verify"], "no store at"),
 ])

@@ -1,7 +1,6 @@
 """The store: what goes in comes out, nothing half-written stays, damage is named."""
 
 import errno
-import functools
 import json
 import os
 import subprocess
@@ -13,11 +12,11 @@ import torch
 
 from sjepa import synthetic
 from sjepa.config import ROOT
-from sjepa.datasets import build as building
-from sjepa.datasets import open_store, store, write_store
+from sjepa.datasets import open_store, write_store
 from sjepa.datasets.build import Source, build
+from sjepa.datasets.ntu import write_skeleton
 from sjepa.datasets.splits import split
-from sjepa.datasets.store import Clip, LeftOut, StoreError, StoreWriter, file_hash, new_store
+from sjepa.datasets.store import Clip, LeftOut, StoreError, StoreWriter, alone, new_store
 from sjepa.errors import SjepaError
 from sjepa.skeleton import COCO17, KINECT20, NTU25
 
@@ -29,6 +28,15 @@ def some_clips(joints=25):
     two[:4, 1] = 0  # the second person comes later
     absent = np.concatenate((one, np.zeros_like(one)), 1)
     return [one, two, absent]
+
+
+def ntu_folder(folder, **which):
+    """Genuine `.skeleton` files of generated clips; returns the clips by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clips = {info.name: clip for info, clip in synthetic.iterate_clips(**which)}
+    for name, clip in clips.items():
+        write_skeleton(folder / f"{name}.skeleton", clip)
+    return clips
 
 
 @pytest.fixture
@@ -62,15 +70,12 @@ def test_round_trip_is_exact_and_lazy(path):
 
 @pytest.mark.parametrize("skeleton", [NTU25, KINECT20, COCO17])
 def test_a_store_carries_its_skeleton(tmp_path, skeleton):
-    clips = some_clips(len(skeleton))
+    clips = [clip[:, 0] for clip in some_clips(len(skeleton))]  # [T, V, 3]
     store = open_store(write_store(tmp_path / "mine", clips, np.array([0, 1, 0]),
                                    names=np.array(["c", "b", "a"]), skeleton=skeleton))
-    assert store.names.tolist() == ["c", "b", "a"]
-    assert store.skeleton == skeleton and store.classes == ["class 1", "class 2"]
-    assert store.to("cpu").skeleton == skeleton
-    assert np.array_equal(store.clip(1), clips[1])
-    flat = write_store(tmp_path / "flat", [clips[0][:, 0]], [0], skeleton=skeleton)  # [T, V, 3]
-    assert np.array_equal(open_store(flat).clip(0), clips[0])
+    assert store.names.tolist() == ["c", "b", "a"] and store.classes == ["class 1", "class 2"]
+    assert store.skeleton == store.to("cpu").skeleton == skeleton
+    assert np.array_equal(store.clip(1)[:, 0], clips[1])
 
 
 def test_int16_stays_within_its_bound(tmp_path):
@@ -110,9 +115,6 @@ def test_splits_lie_in_the_store(tmp_path):
     assert [side.tolist() for side in split("myset/few", store)] == [[0], [4, 5]]
     with pytest.raises(SjepaError, match="unknown split 'myset/xview': .* knows myset/xsub, myset"):
         split("myset/xview", store)
-    bare = open_store(write_store(tmp_path / "bare", clips, [0] * 6))
-    with pytest.raises(SjepaError, match="knows none, make it with write_store"):
-        split("bare/xsub", bare)
 
 
 # --- what is refused ----------------------------------------------------------------------------
@@ -120,18 +122,14 @@ def test_splits_lie_in_the_store(tmp_path):
 
 @pytest.mark.parametrize("change, said", [
     (dict(clips=[np.zeros((5, 1, 20, 3))]), r"expected a clip \[T, 1 or 2, 25, 3\]"),
-    (dict(clips=[np.zeros((5, 3, 25, 3))]), "expected a clip"),
     (dict(clips=[np.zeros((0, 1, 25, 3))]), "empty"),
     (dict(clips=[np.full((5, 1, 25, 3), np.nan)]), "NaN"),
     (dict(clips=[np.zeros((5, 2, 25, 3))]), "nobody is in the clip"),
     (dict(clips=[], labels=[]), "there is no clip to store"),
     (dict(labels=[1], classes=["a"]), "label 1, expected 0 to 0, a place among the classes"),
-    (dict(labels=[-1]), "label -1, expected"),
     (dict(labels=[0, 0]), "1 clips and 2 labels: give one each"),
-    (dict(subjects=[]), "1 clips and 0 subjects"),
     (dict(splits={"a": np.array([1])}), "split 'a': expected 1 times True or False"),
     (dict(splits={"a": ([0], [0])}), "expected numbers of clips from 0 to 0, each once"),
-    (dict(splits={"a": ([0], [1])}), "from 0 to 0"),
     (dict(clips=[np.ones((1, 25, 3))] * 2, labels=[0, 0], names=["a", "a"]),
      "two clips have the name a: remove one"),
 ])
@@ -172,25 +170,6 @@ def test_each_damage_is_named(path):
     (path / "store.json").write_text("{")
     with pytest.raises(StoreError, match="store.json is damaged"):
         open_store(path)
-
-
-@pytest.mark.parametrize("change, said", [
-    (dict(lengths=[7, 9, 8]), "a body beyond the last frame"),
-    (dict(lengths=[0, 9, 7]), "a clip without frames"),
-    (dict(labels=[0, 1, 2]), "a label without a class"),
-    (dict(offsets=[[0, -1], [7, 16], [-1, -1]]), "a clip without any body"),
-    (dict(names=["a", "a", "b"]), "two clips of one name"),
-])
-def test_a_store_that_was_written_wrong_is_found(path, change, said):
-    """Checksums agree with what was written; the rows are checked as well."""
-    index = dict(np.load(path / "index.npz"))
-    for key, value in change.items():
-        index[key] = np.array(value, index[key].dtype)
-    np.savez(path / "index.npz", **index)
-    meta = json.loads((path / "store.json").read_text())
-    change_meta(path, sha256=meta["sha256"] | {"index.npz": file_hash(path / "index.npz")})
-    with pytest.raises(StoreError, match=said):
-        open_store(path, verify=True)
 
 
 # --- whole or not at all ------------------------------------------------------------------------
@@ -236,11 +215,11 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(path, monkeypatch):
 def test_two_processes_at_once_make_one_whole_store(tmp_path):
     """The second waits beside the store for the first, and nobody leaves a lock there."""
     raw = tmp_path / "raw"
-    synthetic.write_skeleton_files(raw, subjects=(0,), actions=(0, 1))
+    ntu_folder(raw, subjects=(0,), actions=(0, 1))
     code = ("from sjepa.datasets import prepare_store; import sys; "
             "prepare_store('ntu60', sys.argv[1], sys.argv[2])")
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with store.alone(tmp_path / "ntu60"):
+    with alone(tmp_path / "ntu60"):
         runs = [subprocess.Popen([sys.executable, "-c", code, str(raw), str(tmp_path)], env=env,
                                  stderr=subprocess.PIPE) for _ in range(2)]
         with pytest.raises(subprocess.TimeoutExpired):
@@ -272,16 +251,14 @@ def make(k):
 
 
 def store_of(path, units, workers=1):
-    with new_store(path, "synthetic", ["a", "b", "c"]) as open_writer:
-        build(open_writer, Source(units, make, ["a", "b", "c"]), workers)
+    with new_store(path, "synthetic", ["a", "b", "c"]) as writer:
+        build(writer, Source(units, make, ["a", "b", "c"]), workers)
     return open_store(path, verify=True)
 
 
 def test_two_processes_write_what_one_does(tmp_path):
     one, two = store_of(tmp_path / "1", range(40)), store_of(tmp_path / "2", range(40), 2)
-    assert len(one) == 64 and one.meta == two.meta
-    for name in ("frames", "offsets", "lengths", "scales", "labels", "subjects", "names"):
-        assert np.array_equal(getattr(one, name), getattr(two, name))
+    assert len(one) == 64 and one.meta == two.meta  # checksums too
     assert one.meta["left_out"] == [[f"c{k}", "every fifth"] for k in range(4, 40, 5)]
     assert set(one.sides) == {"a", "b"}
     assert (one.sides["a"] == one.subjects % 2).all()  # 1 is the training side
@@ -299,31 +276,3 @@ def test_faults_of_files_are_told_together_and_leave_nothing(tmp_path, units, wo
     with pytest.raises(SjepaError, match=said):
         store_of(tmp_path / "x", units, workers)
     assert listing(tmp_path) == []
-
-
-def test_reading_ahead_is_bounded_and_forks_no_threads(monkeypatch):
-    """No more chunks are read ahead than the window holds, in processes that begin afresh."""
-    submitted, taken, contexts = [], [], []
-
-    class Pool:
-        def __init__(self, workers, mp_context, initializer):
-            contexts.append(mp_context.get_start_method())
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            pass
-
-        def submit(self, read, chunk):
-            submitted.append(len(chunk))
-            return type("Future", (), {
-                "result": lambda self: taken.append(len(chunk)) or [[]] * len(chunk),
-                "cancel": lambda self: None})()
-
-    monkeypatch.setattr(building, "ProcessPoolExecutor", Pool)
-    ahead = 0
-    for _ in building._read_in_order(Source(range(1000), functools.partial(list), []), 2):
-        ahead = max(ahead, sum(submitted) - sum(taken))
-    assert sum(taken) == 1000 and ahead <= 2 * building._AHEAD * building._CHUNK
-    assert contexts in (["forkserver"], ["spawn"])
