@@ -154,7 +154,7 @@ def read_at_once(raw: bytes) -> Rows | None:
 
 
 def _walk(tokens: list[bytes]) -> tuple[list[int], list[bytes], list[bytes]]:
-    """Bodies a frame, and the ids and joints of bodies in fields; a ValueError for a wrong count."""
+    """Bodies a frame, then ids and joints of all bodies; a ValueError for a wrong count."""
     per_frame, heads, joints, at = [], [], [], 1
     for _ in range(_count(tokens[0], MAX_FRAMES)):
         count = _count(tokens[at], MAX_BODIES)

@@ -75,14 +75,12 @@ def cell(row: int, column: int, value: str):
 
 
 FAULTS = {  # what is done to the file, the line that must be named, part of what was expected there
-    "empty": (lambda text: "", 1, "with Timestamp"),
     "no header": (lambda text: text.split("\n", 1)[1], 1, "with Timestamp"),
     "columns swapped": (lambda text: text.replace("HeadX,HeadY", "HeadY,HeadX"), 1, "with HeadX"),
     "header alone": (lambda text: HEADER + "\n", 2, "1 to 100000 rows of 61 fields"),
     "long row": (lambda text: text.replace("888,Jump,", "888,Jump,,", 2), 2, "61 to 64 fields"),
     "NaN": (cell(3, 7, "NaN"), 3, "60 coordinates"),
     "empty field": (cell(6, 30, ""), 6, "60 coordinates"),
-    "word": (cell(4, 2, "Jump"), 4, "60 coordinates"),
 }
 
 

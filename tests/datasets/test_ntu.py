@@ -7,17 +7,12 @@ import pickle
 import numpy as np
 import pytest
 from formats import damaged, fuzz
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sjepa.datasets import ntu
 from sjepa.datasets.formats import mamp_cleaning as lineage
-from sjepa.datasets.ntu import (
-    SkeletonClip,
-    SkeletonFormatError,
-    read_skeleton,
-    write_skeleton,
-)
+from sjepa.datasets.ntu import SkeletonClip, SkeletonFormatError, read_skeleton, write_skeleton
 from sjepa.errors import SjepaError
 
 
@@ -53,11 +48,9 @@ def careful(path) -> SkeletonClip:
 # --- names ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "S1C2P3R1A13", "S001C002P003R001A000", "S001C002P003R001A013.txt", "S001C002P003R001A01３",
-     "xS001C002P003R001A013", "S001C002P003R001A013\n"],
-)
+@pytest.mark.parametrize("text", [
+    "S1C2P3R1A13", "S001C002P003R001A000", "S001C002P003R001A013.txt", "S001C002P003R001A01３",
+    "S001C002P003R001A013\n"])
 def test_name_off_the_scheme(text):
     with pytest.raises(SjepaError, match="not an NTU clip name"):
         ntu.parse_name(text)
@@ -85,16 +78,6 @@ def test_round_trip_is_exact(tmp_path):
     assert b"\r" not in path.read_bytes() and list(tmp_path.iterdir()) == [path]
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.floats(-999, 999, width=32), min_size=75, max_size=75))
-def test_any_float32_comes_back(tmp_path_factory, numbers):
-    x = np.array(numbers, np.float32).reshape(1, 1, 25, 3)
-    x[0, 0, 0, 0] = 1  # a body of zeros would be an absent one
-    path = write(tmp_path_factory.mktemp("any"), x)
-    (track,) = read_skeleton(path).bodies.values()
-    np.testing.assert_array_equal(track.joints.view(np.int32), x[:, 0].view(np.int32))
-
-
 PLAIN = """1 -1 0.5 5. -5. 1e-3 -2.5E1 3.25e-07 0.1234567890123456789 1.00000000000001 -0 -0.0
     +1 .5 -.5 -2.5E+1 +.5e+1
     12.345678901234 -0.00012345678 000.5 999.99999999999 4.35 0.3 -9.99999999999999 1E0""".split()
@@ -115,46 +98,25 @@ def test_numbers_are_read_as_float_reads_them(tmp_path, column):
     np.testing.assert_array_equal(got.view(np.int32), wanted.view(np.int32))
 
 
-@pytest.mark.parametrize("bodies", [0, 1, 3, 6])
-def test_fast_and_careful_reading_agree(tmp_path, bodies):
-    x = people(30, bodies)
-    x[::4] = 0  # frames without anybody
-    path = write(tmp_path, x)
-    assert ntu.read_at_once(path.read_bytes()) is not None
-    same(read_skeleton(path), careful(path))
-    assert (read_skeleton(path).bodies_per_frame[::4] == 0).all()
-
-
-def test_body_vanishes_returns_and_another_id_takes_over(tmp_path):
-    x = people(30)
-    x[10:15] = 0
-    ids = np.where(np.arange(30) < 20, 72057594037931101, 72057594037931999)[:, None]
-    clip = read_skeleton(write(tmp_path, x, ids=ids))
-    first, second = clip.bodies.values()
-    assert list(clip.bodies) == [72057594037931101, 72057594037931999]
-    assert list(first.frame_indices) == [*range(10), *range(15, 20)]
-    assert list(second.frame_indices) == list(range(20, 30))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda raw: raw.replace(b"\n", b"\r\n"),
-        lambda raw: raw.replace(b"\n", b"\r\n", 40),  # mixed
-        lambda raw: raw.replace(b" ", b"\t"),
-        lambda raw: raw.replace(b" ", b"   "),
-        lambda raw: raw.replace(b"\n", b" \n"),
-        lambda raw: raw.rstrip(b"\n"),
-        lambda raw: raw + b"\n \r\n\n",
-        lambda raw: raw.replace(b" 0 0 0 0 2\n", b" nan NaN -inf 0 2\n"),  # in unused fields only
-    ],
-)
-def test_legal_oddities(tmp_path, change):
-    path = write(tmp_path, people(4, bodies=2))
+@pytest.mark.parametrize("at_once, change", [
+    (True, lambda raw: raw.replace(b"\n", b"\r\n", 40)),  # mixed
+    (False, lambda raw: raw.replace(b" ", b"\t")),
+    (False, lambda raw: raw.replace(b"\n", b" \n")),
+    (True, lambda raw: raw.rstrip(b"\n")),
+    (True, lambda raw: raw + b"\n \r\n\n"),
+    (True, lambda raw: raw.replace(b" 0 0 0 0 2\n", b" nan NaN -inf 0 2\n")),  # unused fields
+])
+def test_legal_oddities_are_read_by_both_ways_alike(tmp_path, at_once, change):
+    x = people(4, bodies=6)
+    x[1] = 0  # nobody
+    path = write(tmp_path, x, ids=np.arange(4)[:, None] % 3 + np.arange(6))  # they come and go
     plain, raw = read_skeleton(path), path.read_bytes()
     assert change(raw) != raw
     path.write_bytes(change(raw))
     same(read_skeleton(path), plain)
+    same(careful(path), plain)
+    found = ntu.read_at_once(path.read_bytes().replace(b"\r\n", b"\n"))
+    assert (found is not None) == at_once
 
 
 # --- faults: each named with its line ---------------------------------------------------------
@@ -175,42 +137,27 @@ def edit(line: int, new, field: int | None = None):
     return change
 
 
-def cut(lines: int, extra: int = 0):
-    def change(raw: bytes) -> bytes:
-        rows = raw.split(b"\n")
-        return b"".join(row + b"\n" for row in rows[:lines]) + rows[lines][:extra]
-
-    return change
-
-
 FAULTS = {
     "empty": (lambda raw: b"", 1, "number of frames"),
     "binary": (lambda raw: bytes(range(256)) * 4, 1, "number of frames"),
     "stray byte": (edit(40, [b"0.\xff5"], 1), 40, "joint 8 in frame 2 of 3"),
-    "lone carriage returns": (lambda raw: raw.replace(b"\n", b"\r"), 1, "number of frames"),
     "frames negative": (edit(1, b"-3"), 1, "number of frames"),
-    "frames with underscore": (edit(1, b"0_3"), 1, "number of frames"),
     "more frames than there are": (edit(1, b"4"), 86, "number of bodies"),
     "fewer frames than there are": (edit(1, b"2"), 58, "end of the file"),
-    "bodies negative": (edit(30, b"-1"), 30, "0 to 6"),
     "seven bodies": (edit(30, b"7"), 30, "0 to 6"),
     "a body more than there is": (edit(30, b"2"), 58, "10 numbers of a body"),
-    "a body less than there is": (edit(30, b"0"), 31, "number of bodies"),
     "body id a fraction": (edit(31, [b"1.5"], 0), 31, "body id"),
     "lean not a number": (edit(31, [b"x"], 8), 31, "10 numbers"),
-    "24 joints": (edit(32, b"24"), 32, "number of joints, 25"),
     "joint line missing": (lambda raw: raw.replace(raw.split(b"\n")[35] + b"\n", b""), 57, "joint"),
-    "joint line blank": (edit(36, b""), 36, "12 numbers of joint 4"),
     "joint line short": (edit(36, [], 5), 36, "12 numbers"),
     "x is nan": (edit(36, [b"nan"], 0), 36, "finite metres of joint 4"),
     "z in millimetres": (edit(36, [b"3500.0"], 2), 36, "finite metres"),
     "x is a word": (edit(36, [b"left"], 0), 36, "12 numbers"),
-    "decimal commas": (edit(36, [b"0,5"], 0), 36, "12 numbers"),
     "a pixel is a word": (edit(36, [b"here"], 5), 36, "12 numbers"),
     "tracking state 3": (edit(36, [b"3"], 11), 36, "tracking state"),
-    "tracking state 2.0": (edit(36, [b"2.0"], 11), 36, "tracking state"),
-    "cut after a line": (cut(40), 41, "joint 9 in frame 2"),
-    "cut in a line": (cut(40, extra=20), 41, "joint 9 in frame 2"),
+    "cut after a line": (lambda raw: b"\n".join(raw.split(b"\n")[:40]), 41, "joint 9 in frame 2"),
+    "a field moved down a line": (lambda raw: edit(37, b"1 " + raw.split(b"\n")[36])(
+        edit(36, [], 5)(raw)), 36, "12 numbers"),
     "rubbish at the end": (lambda raw: raw + b"thanks\n", 86, "end of the file"),
 }
 
@@ -250,19 +197,10 @@ def test_fuzz_both_readers_give_the_same_clip_or_fault(tmp_path_factory, data):
             read_skeleton(path)
         assert str(caught.value) == str(error)
         return
-    clip = read_skeleton(path)
-    same(clip, wanted)
-    assert clip.frames == len(clip.bodies_per_frame)
-    assert clip.bodies_per_frame.sum() == sum(len(t.joints) for t in clip.bodies.values())
-    for track in clip.bodies.values():
-        assert track.joints.shape == (len(track.frame_indices), 25, 3)
-        assert np.isfinite(track.joints).all() and (np.diff(track.frame_indices) > 0).all()
-        assert 0 <= track.tracking.min() <= track.tracking.max() <= 2
+    same(read_skeleton(path), wanted)
 
 
-@pytest.mark.parametrize(
-    "x", [np.zeros((3, 25, 3)), np.ones((2, 7, 25, 3)), np.full((1, 1, 25, 3), np.nan)]
-)
+@pytest.mark.parametrize("x", [np.ones((2, 7, 25, 3)), np.full((1, 1, 25, 3), np.nan)])
 def test_writer_refuses(tmp_path, x):
     with pytest.raises(SjepaError, match="bodies must be"):
         write(tmp_path, x)
@@ -333,10 +271,8 @@ def masked(frames: int, *spans: tuple, seed: int = 0) -> np.ndarray:
     """Bodies that are there in the given (from, to) pieces only."""
     x = people(frames, len(spans), seed)
     for slot, pieces in enumerate(spans):
-        there = np.zeros(frames, bool)
-        for begin, end in pieces:
-            there[begin:end] = True
-        x[~there, slot] = 0
+        there = [any(begin <= frame < end for begin, end in pieces) for frame in range(frames)]
+        x[~np.array(there), slot] = 0
     return x
 
 
@@ -359,37 +295,15 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("case", CASES)
-def test_lineage_equals_the_literal_steps(tmp_path, case, seed):
-    clip, rows = clip_of(tmp_path, masked(60, *CASES[case], seed=seed))
-    got = lineage.clip_from_skeleton(clip)
-    assert got.dtype == np.float32 and got.shape[1] in (1, 2)
-    np.testing.assert_array_equal(got, literal(rows))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_lineage_equals_the_literal_steps_anywhere(tmp_path_factory, data):
-    x = people(40, data.draw(st.integers(1, 4)), seed=data.draw(st.integers(0, 99)))
-    for slot in range(x.shape[1]):
-        a, b, c = sorted(data.draw(st.lists(st.integers(0, 40), min_size=3, max_size=3)))
-        x[:a, slot] = x[b:c, slot] = 0
-        x[data.draw(st.integers(0, 40)) :, slot] *= (data.draw(st.sampled_from([1, 1, 30])), 1, 1)
-    clip, rows = clip_of(tmp_path_factory.getbasetemp(), x)
-    if not clip.bodies or (
-        len(clip.bodies) > 1 and all(len(t.joints) <= 11 for t in clip.bodies.values())
-    ):
-        with pytest.raises(SjepaError):
-            lineage.clip_from_skeleton(clip)
-    else:
-        np.testing.assert_array_equal(lineage.clip_from_skeleton(clip), literal(rows))
-
-
-@pytest.mark.parametrize("frames", [1, 2, 12, 79, 300, 1000])
-def test_motion_has_the_bits_of_the_scripts_variance(frames):
-    x = people(frames, seed=frames)[:, 0]
-    assert lineage.motion(x) == np.var(x.reshape(-1, 3), axis=0).sum()
+def test_lineage_equals_the_literal_steps(tmp_path, case):
+    for seed in range(3):
+        x = masked(60, *CASES[case], seed=seed)
+        x[30 if seed == 1 else 60 :, 0] *= (30, 1, 1)  # now too wide for a person
+        clip, rows = clip_of(tmp_path, x)
+        got = lineage.clip_from_skeleton(clip)
+        assert got.dtype == np.float32 and got.shape[1] in (1, 2)
+        np.testing.assert_array_equal(got, literal(rows))
 
 
 def test_spread_drops_the_wide_body_but_not_the_last(tmp_path):
@@ -405,16 +319,3 @@ def test_spread_drops_the_wide_body_but_not_the_last(tmp_path):
 def test_no_usable_body(tmp_path, x):
     with pytest.raises(SjepaError, match="S001C002P003R001A013: no body"):
         lineage.clip_from_skeleton(read_skeleton(write(tmp_path, x)))
-
-
-def test_centring_leaves_absent_frames_at_zero():
-    x = people(20, bodies=2)
-    x[:3, 0] = x[8:12, 1] = 0
-    before = x.copy()
-    moved = lineage.center_on_spine(x)
-    assert not moved[:3, 0].any() and not moved[8:12, 1].any() and not moved[3, 0, 1].any()
-    np.testing.assert_array_equal(moved[3:, 0], x[3:, 0] - x[3, 0, 1])
-    np.testing.assert_array_equal(moved[:8, 1], x[:8, 1] - x[3, 0, 1])
-    np.testing.assert_array_equal(x, before)
-    with pytest.raises(SjepaError, match="actor 1"):
-        lineage.center_on_spine(np.zeros((4, 1, 25, 3), np.float32))

@@ -30,7 +30,7 @@ from sjepa.datasets import prepare as command
 from sjepa.datasets.build import PrepareConfig, PrepareRun
 from sjepa.datasets.formats import npz
 from sjepa.datasets.layouts import center_on_spine
-from sjepa.datasets.ntu import SkeletonFormatError, parse_name
+from sjepa.datasets.ntu import parse_name
 from sjepa.datasets.prepare import content_fingerprint, count_report
 from sjepa.datasets.splits import SPLITS, leaked, split
 from sjepa.datasets.store import OldStore
@@ -74,20 +74,15 @@ def test_every_set_says_all_that_others_ask_of_it():
 def test_a_new_module_is_a_new_set(tmp_path, monkeypatch):
     (tmp_path / "tiny.py").write_text('''
 import numpy as np
-from sjepa.datasets.build import Clip
 from sjepa.datasets.specs import DatasetSpec, Split, by_subject
-def read(path, options):
-    subject = int(path.stem)
-    return [Clip(np.loadtxt(path).reshape(-1, 1, 25, 3), subject % 2, path.stem, subject)]
-SPEC = DatasetSpec("tiny", "Tiny", ("a", "b"), lambda raw: sorted(raw.glob("*.txt")), read,
-                   "files", splits={"xsub": Split(by_subject((1, 2)), (2, 2))}, clips=4)
+from sjepa.datasets.store import Clip
+def read(subject, options):
+    return [Clip(np.full((3, 1, 25, 3), subject), subject % 2, f"clip{subject}", subject)]
+SPEC = DatasetSpec("tiny", "Tiny", ("a", "b"), lambda raw: range(1, 5), read, "nothing",
+                   splits={"xsub": Split(by_subject((1, 2)), (2, 2))}, clips=4)
 ''')
     monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
-    (tmp_path / "raw").mkdir()
-    for k in range(1, 5):
-        np.savetxt(tmp_path / "raw" / f"{k}.txt", np.ones((3, 75)) * k)
-    made, report = command.prepare(PrepareRun(name="tiny", raw=str(tmp_path / "raw"),
-                                              out=str(tmp_path)))
+    made, report = command.prepare(PrepareRun(name="tiny", out=str(tmp_path)))
     assert report["faults"] == [] and titles()["tiny"] == "Tiny"
     assert [side.tolist() for side in split("tiny/xsub", made)] == [[0, 1], [2, 3]]
 
@@ -184,10 +179,9 @@ def test_open_sets_have_the_official_counts_and_the_owners_files_their_content(t
     assert tuple(whole.classes) == spec(name).classes  # what the npz calls them too
     few = open_store(prepare_store(name, raw, tmp_path / "few"), verify=True)
     assert len(few) >= 1 and count_report(few)["faults"]
+    columns = ("labels", "lengths", "subjects", "views", "setups")
     for i in range(len(few)):
-        same = ((whole.labels == few.labels[i]) & (whole.lengths == few.lengths[i])
-                & (whole.subjects == few.subjects[i]) & (whole.views == few.views[i])
-                & (whole.setups == few.setups[i]))
+        same = np.all([getattr(whole, c) == getattr(few, c)[i] for c in columns], axis=0)
         gaps = [np.abs(whole.clip(k) - few.clip(i)).max() for k in np.flatnonzero(same)]
         assert min(gaps) < 1e-3  # the conversion's rounding, in derived joints and in the origin
 
@@ -203,17 +197,15 @@ def test_nwucla_leaks_95_clips_and_its_conversion_may_be_given_as_a_file(tmp_pat
 
 
 def test_the_content_is_what_is_told_of_every_clip_and_no_more(tmp_path):
-    rng = np.random.default_rng(0)
-    clips = [rng.normal(size=(5 + k % 3, 1, 25, 3)) for k in range(12)]
-
-    def store_of(name, order, shift=0.0):
+    def store_of(name, order, height):
         return open_store(write_store(
-            tmp_path / name, [clips[k] + shift for k in order], [k % 2 for k in order],
-            subjects=[k % 4 for k in order], views=[k % 3 for k in order], setups=list(order)))
+            tmp_path / name, [np.full((5 + k % 3, 25, 3), height) for k in order],
+            [k % 2 for k in order], subjects=[k % 4 for k in order],
+            views=[k % 3 for k in order], setups=list(order)))
 
-    store = store_of("x", range(12))
+    store = store_of("x", range(12), 1.0)
     first = content_fingerprint(store)
-    assert first == content_fingerprint(store_of("y", range(11, -1, -1), 1e-4))
+    assert first == content_fingerprint(store_of("y", range(11, -1, -1), 1.1))
     assert first[:2] == (12, 72)
     for column in ("labels", "subjects", "views", "setups", "lengths"):
         values = getattr(store, column)
@@ -226,7 +218,6 @@ def test_ntu_files_become_the_store_of_their_clips(tmp_path):
     clips = ntu_folder(tmp_path / "raw" / "deeper", **FEW)
     store = open_store(prepare_store("ntu60", tmp_path / "raw", tmp_path), verify=True)
     assert store.names.tolist() == sorted(clips) and len(store.classes) == 60
-    assert store.classes[0] == "drink water" and store.classes[59].startswith("walking apart")
     for i, name in enumerate(store.names):
         assert np.array_equal(store.clip(i), center_on_spine(clips[name]))
         said = parse_name(name)
@@ -246,15 +237,6 @@ def test_ntu_leaves_out_what_the_owners_and_the_pipeline_leave_out(tmp_path):
     assert sorted(why) == ["S001C001P001R001A009", "S001C002P005R002A008"]
     assert "no body in any of its 2 frames" in why["S001C001P001R001A009"]
     assert "owners' list" in why["S001C002P005R002A008"]
-
-
-def test_ntu_faults_are_named_and_leave_nothing(tmp_path):
-    raw = tmp_path / "raw"
-    path = raw / f"{sorted(ntu_folder(raw, **FEW))[3]}.skeleton"
-    path.write_text("\n".join(path.read_text().splitlines()[:50]))
-    with pytest.raises(SkeletonFormatError, match=f"{path.name}, line 5[01]"):
-        prepare_store("ntu60", raw, tmp_path)
-    assert listing(tmp_path) == ["raw"]
 
 
 @pytest.mark.parametrize("name, second_body, copied", [
@@ -289,9 +271,9 @@ def test_pku_videos_become_clips_and_splits(tmp_path, phase, labels, classes):
 # --- the command --------------------------------------------------------------------------------
 
 
-def prepare(*args, **env):
+def prepare(*args):
     return subprocess.run([sys.executable, "-m", "sjepa.prepare", *map(str, args)], text=True,
-                          capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)} | env)
+                          capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 @pytest.fixture(scope="module")
@@ -328,16 +310,12 @@ def test_a_part_of_a_set_fails_unless_it_is_allowed(made, tmp_path):
             "counts in ntu60/xview): it stays there") in run.stderr
     assert len(open_store(tmp_path / "ntu60", verify=True)) == 12
     assert (tmp_path / "ntu60" / "counts.json").exists()
+    run = prepare("ntu60", "--out", tmp_path, "--verify", "--allow-partial")
+    assert run.returncode == 0 and "checksums are those of its files" in run.stdout
     # a small file under an official name is told as well
     run = prepare("ntu60", "--raw", folder / "NTU60_XSub.npz", "--out", tmp_path)
     assert run.returncode == 2 and "12 clips and not 56,578" in run.stderr
     assert "xview" not in run.stderr  # the file tells no such protocol, which is no fault of it
-
-
-def test_verify_checks_the_store_that_is_there(made):
-    folder, _ = made
-    run = prepare("ntu60", "--out", folder, "--verify", "--allow-partial")
-    assert run.returncode == 0 and "checksums are those of its files" in run.stdout
 
 
 @pytest.mark.parametrize("args, said", [
@@ -359,12 +337,3 @@ def test_a_row_takes_the_store_that_is_there_or_says_how_to_make_one(tmp_path, s
     assert not (store.path / "counts.json").exists()  # it is not ours to write into
     with pytest.raises(SjepaError, match="Give out"):
         command.prepare(PrepareRun(name="synthetic", raw=str(tmp_path)))
-
-
-def test_a_side_without_clips_is_told_as_such(tmp_path):
-    """A part of Kinder-Gator has no adult for the validation split, and says so."""
-    path = write_store(tmp_path / "kindergator", some_clips(), [0, 1, 0], subjects=[970] * 3,
-                       classes=spec("kindergator").classes)
-    words = "\n".join(count_report(open_store(path))["words"])
-    assert "kindergator/val: not to be had, " in words
-    assert "the training part has no clip at all: the store at" in words
