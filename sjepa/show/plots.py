@@ -9,21 +9,9 @@ import seaborn as sns
 
 from sjepa.skeleton import NTU25, Skeleton
 
-#: Joint chains drawn as one line each, by body part.
-NTU_CHAINS = {
-    "torso": ((0, 1, 20, 2, 3), (4, 20, 8), (12, 0, 16)),
-    "left arm": ((4, 5, 6, 7, 21), (7, 22)),
-    "right arm": ((8, 9, 10, 11, 23), (11, 24)),
-    "left leg": ((12, 13, 14, 15),),
-    "right leg": ((16, 17, 18, 19),),
-}
-
 GREY, BLUE, ORANGE = "#6b7280", "#0072b2", "#d55e00"
 GREEN, PURPLE, YELLOW, SKY = "#009e73", "#b5548c", "#c99700", "#56b4e9"
 PALETTE = [BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY]
-PART_COLOURS = {
-    "torso": GREY, "left arm": BLUE, "left leg": BLUE, "right arm": ORANGE, "right leg": ORANGE,
-}
 #: Joints in the order in which pictures list them, part by part and from the trunk outwards.
 PART_ORDER = (
     0, 1, 20, 2, 3, 4, 5, 6, 7, 21, 22, 8, 9, 10, 11, 23, 24, 12, 13, 14, 15, 16, 17, 18, 19,

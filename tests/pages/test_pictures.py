@@ -12,11 +12,10 @@ from PIL import Image
 
 from sjepa import synthetic
 from sjepa.config import ROOT
-from sjepa.datasets.layouts import face_camera
 from sjepa.datasets.sources.kindergator import CHILDREN
 from sjepa.show import plots
 from sjepa.show.animation import animate
-from sjepa.show.plots import NTU_CHAINS, PART_BOUNDS, PART_ORDER, joint_colour, limbs, project
+from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, limbs, project
 from sjepa.skeleton import COCO17, NTU25, NTU_JOINTS, SKELETONS
 
 
@@ -30,21 +29,6 @@ def test_left_is_on_the_right_of_a_frontal_picture(clip):
     assert flat[4, 0] > flat[8, 0] and flat[3, 1] > flat[0, 1]
     side = project(clip[0, 0], np.pi / 2)
     assert abs(side[4, 0] - side[8, 0]) < 0.3 * abs(flat[4, 0] - flat[8, 0])
-
-
-@pytest.mark.parametrize("angle", [0.0, 0.7, np.pi / 2, np.pi, -2.0])
-def test_everybody_faces_us_however_the_room_was_turned(angle):
-    two = synthetic.generate_clip(synthetic.ACTIONS.index("push"), 4, 1, noise=False)
-    cos, sin = np.cos(angle), np.sin(angle)
-    turned = two @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], np.float32)
-    faced = face_camera(turned)
-    assert faced.dtype == np.float32
-    np.testing.assert_allclose(faced, face_camera(two), atol=1e-5)
-    flat = project(faced[0, 0])
-    assert flat[12, 0] > flat[16, 0]  # the left hip is on the right of the picture, and as deep
-    assert abs(faced[0, 0, 12, 2] - faced[0, 0, 16, 2]) < 1e-6
-    spans = [np.linalg.norm(clip[:, 0] - clip[:, 1], axis=-1) for clip in (faced, two)]
-    np.testing.assert_allclose(*spans, atol=1e-5)
 
 
 def test_animation_is_valid_svg_with_every_frame(clip):
@@ -65,11 +49,8 @@ def test_masked_joints_are_hollow_in_their_segment(clip):
     hidden = re.findall(r'attributeName="fill-opacity"[^>]*values="([^"]*)"', svg)
     assert len(hidden) == 25 and hidden[7] == "1;0;1;1"
     assert all(h == "1;1;1;1" for k, h in enumerate(hidden) if k != 7)
-
-
-def test_an_absent_body_is_not_drawn(clip):
-    two = np.concatenate((clip, np.zeros_like(clip)), 1)
-    assert animate(two).svg == animate(clip).svg
+    absent = np.concatenate((clip, np.zeros_like(clip)), 1)
+    assert animate(absent).svg == animate(clip).svg
 
 
 def test_part_order_lists_each_joint_once():
@@ -86,10 +67,6 @@ def test_every_bone_of_any_skeleton_is_drawn_once(skeleton):
     drawn = [pair for line, _ in limbs(skeleton) for pair in zip(line[:-1], line[1:], strict=True)]
     assert sorted(drawn) == sorted((parent, joint) for joint, parent in enumerate(skeleton.parents)
                                    if parent >= 0)
-    if skeleton == NTU25:  # the lines that chapter 1 draws by hand
-        by_hand = {frozenset(pair) for chains in NTU_CHAINS.values() for chain in chains
-                   for pair in zip(chain[:-1], chain[1:], strict=True)}
-        assert {frozenset(pair) for pair in drawn} == by_hand
 
 
 def test_another_skeleton_moves_and_is_masked():

@@ -1,9 +1,7 @@
 """Tables of results: twins side by side, the paper's rows only where they were really run."""
 
-import matplotlib
 import pytest
 
-from sjepa.show.plots import gain_chart, gap_chart
 from sjepa.show.tables import Table, percent
 from sjepa.study import tables
 from sjepa.study.evidence import lead
@@ -11,7 +9,6 @@ from sjepa.study.experiments import ReportConfig, experiments
 from sjepa.study.results import result
 from sjepa.study.tables import PAPER, PROTOCOLS, reading_of, results_table, row_reading
 
-matplotlib.use("agg")
 NTU = "ntu60-xsub-linear"
 
 
@@ -124,19 +121,6 @@ def test_published_figures_have_a_source_and_ours_are_the_papers():
     assert PAPER["semi", "ntu60/xsub 10\N{NBSP}%"] == 88.4
     rows = [row for step in PROTOCOLS for row in tables.evaluations(step, "paper")]
     assert sorted(filter(None, map(tables.paper, rows))) == sorted(PAPER.values())
-
-
-def test_charts_put_marks_where_the_numbers_are(book):
-    book.put(NTU, ("ntu60/xsub", "top1", 86.0))
-    book.put("hdm05-small-knn", ("hdm05/xsub", "top1-k1", 60.0))
-    book.put("hdm05-small-knn-random", ("hdm05/xsub", "top1-k1", 20.0))
-    _, axes = matplotlib.pyplot.subplots(2)
-    gap_chart(axes[0], tables.cells())
-    gain_chart(axes[1], tables.gains("open"))
-    gaps, gains = ([line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
-                   for ax in axes)
-    assert gaps == pytest.approx([0.7] + [0] * (len(PAPER) - 1)) and gains == [60.0, 20.0]
-    matplotlib.pyplot.close("all")
 
 
 def test_a_cell_says_in_html_which_reading_it_is(book):
