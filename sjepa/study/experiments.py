@@ -14,15 +14,13 @@ from pathlib import Path
 import yaml
 
 from sjepa.checkpoint import what_counts
-from sjepa.config import ROOT, PretrainConfig, as_dict, make_config, setting
+from sjepa.config import PretrainConfig, as_dict, make_config, setting
 from sjepa.datasets.build import PrepareRun
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS
 
 #: `notebooks/full/experiments.yaml` leads here; so an installed package has it too.
 FILE = Path(__file__).with_name("experiments.yaml")
-#: The parameter files that a checkout holds for readers.
-PARAMS = ROOT / "notebooks" / "full" / "params"
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,7 @@ STEPS = {"prepare": PrepareRun, "pretrain": PretrainConfig} | CONFIGS | {"report
 
 @dataclass(frozen=True)
 class Experiment:
-    """One full run: `params` are what differs from the defaults of its step, a key of `STEPS`.
-
-    `after` names those whose output it reads: of an evaluation, its pretraining first.
-    """
+    """One full run: `params` differ from the step's defaults; `after` names what it reads."""
 
     name: str
     step: str
@@ -204,7 +199,7 @@ def groups() -> dict[str, str]:
 
 
 def experiments(chosen: str = "") -> dict[str, Experiment]:
-    """Groups and experiments, named with commas between them, after all that they need; or all.
+    """Groups and experiments, named with commas between them (or all), after what they need.
 
     Raises:
         SjepaError: one that is unknown, or a fault in the file, with its place.
@@ -228,10 +223,7 @@ def config_of(name: str):
 
 
 def other_settings(row: Experiment, result: dict) -> dict[str, tuple]:
-    """Settings that count in which a result differs from its experiment, as it ran and as planned.
-
-    Those of the pretraining behind it too. What is planned as `auto` may come out as anything.
-    """
+    """Settings, its pretraining's too, in which a result differs: as it ran and as planned."""
     planned, found = (json.loads(json.dumps(settings)) for settings in (
         what_counts(as_dict(config_of(row.name))), result["settings"]))
     other = {name: (found.get(name), value) for name, value in planned.items()

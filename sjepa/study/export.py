@@ -14,13 +14,10 @@ from sjepa.errors import SjepaError
 
 
 def make_card(settings: dict, name: str, sets: list[str] | None = None, licence: str = "") -> dict:
-    """The card of an encoder, as `sjepa.load_pretrained` gives it.
+    """The card of the encoder of a pretraining with these settings.
 
-    Args:
-        settings: of the pretraining.
-        name: of the encoder.
-        sets: the data sets that were trained on, `pool` for its members; None: as the run says.
-        licence: of the weights; empty: that the terms of the data bind them.
+    `sets` are the data sets that it saw, `pool` for its members; None: as the settings say. An
+    empty `licence` says that the terms of the data bind the weights.
     """
     sets = [each for one in sets or [settings["dataset"]]
             for each in (MEMBERS if one == "pool" else [one])]

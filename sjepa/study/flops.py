@@ -1,24 +1,21 @@
 """What pretraining costs: operations counted from the shapes, peaks of devices, hours of a run."""
 
+from pathlib import Path
+
 import torch
+import yaml
 
 from sjepa.config import PretrainConfig
 from sjepa.skeleton import NTU25, Skeleton
 
-#: Dense half-precision peaks in FLOP/s (bf16, where the device has it; products of half-precision
-#: numbers summed in float32, no sparsity), by a part of the device's name. From NVIDIA's data
-#: sheets (H200, H100 SXM, PCIe and NVL, A100, L20, T4) and its white paper on Ada (RTX 4090).
-PEAKS = {
-    "H200": 989.5e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989.5e12, "A100": 312e12,
-    "L20": 119.5e12, "RTX 4090": 165.2e12, "T4": 65e12,
-}
+#: Half-precision peaks in FLOP/s by a part of the device's name; the file says whence.
+PEAKS = yaml.safe_load(Path(__file__).with_name("peaks.yaml").read_text())
 
 
 def block_flops(tokens: int, dim: int) -> int:
     """Operations of one transformer block's forward pass on one row, two a multiply-add.
 
-    24 n d² in linear layers (queries, keys, values 6, projection 2, network 16), 4 n² d in
-    attention.
+    24 n d² in linear layers (queries, keys, values 6, projection 2, network 16), 4 n² d attending.
     """
     return 24 * tokens * dim**2 + 4 * tokens**2 * dim
 

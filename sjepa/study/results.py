@@ -82,9 +82,8 @@ def _matching(rows: list[dict], query: dict, known: list[str]) -> list[dict]:
     if unknown := set(query) - set(known):
         raise SjepaError(f"no column {', '.join(sorted(unknown))} in the results: there are "
                          f"{', '.join(known)}")
-    wanted = {name: value if isinstance(value, tuple) else (value,)
-              for name, value in query.items()}
-    return [row for row in rows if all(row[name] in value for name, value in wanted.items())]
+    wanted = {name: its if isinstance(its, tuple) else (its,) for name, its in query.items()}
+    return [row for row in rows if all(row[name] in its for name, its in wanted.items())]
 
 
 def _rows(name: str) -> list[dict]:

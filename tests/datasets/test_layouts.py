@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from formats import raw_samples
 
-from sjepa.datasets.layouts import LAYOUTS
+from sjepa import synthetic
+from sjepa.datasets.layouts import LAYOUTS, face_camera
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU_JOINTS
 
@@ -77,3 +78,16 @@ def test_order_finds_a_skeleton_again_and_names_the_difference_to_another():
     ):
         with pytest.raises(SjepaError, match=f"a.bvh: .* skeleton bandai21, .* parent of {said}"):
             layout.order(names, ties, "a.bvh")
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, np.pi / 2, np.pi, -2.0])
+def test_everybody_faces_us_however_the_room_was_turned(angle):
+    two = synthetic.generate_clip(synthetic.ACTIONS.index("push"), 4, 1, noise=False)
+    cos, sin = np.cos(angle), np.sin(angle)
+    faced = face_camera(two @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], np.float32))
+    assert faced.dtype == np.float32
+    np.testing.assert_allclose(faced, face_camera(two), atol=1e-5)
+    left, right = faced[0, 0, 12], faced[0, 0, 16]  # hips: the left one on our right, as deep
+    assert left[0] < right[0] and abs(left[2] - right[2]) < 1e-6
+    spans = [np.linalg.norm(clip[:, 0] - clip[:, 1], axis=-1) for clip in (faced, two)]
+    np.testing.assert_allclose(*spans, atol=1e-5)

@@ -17,9 +17,10 @@ from sjepa.encoders import load_pretrained
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS
 from sjepa.study import experiments as study
-from sjepa.study.experiments import FILE, PARAMS, STEPS, config_of, experiments, groups
+from sjepa.study.experiments import FILE, STEPS, config_of, experiments, groups
 
 FULL = ROOT / "notebooks" / "full"
+PARAMS = FULL / "params"
 
 
 @pytest.fixture

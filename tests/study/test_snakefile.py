@@ -12,7 +12,7 @@ import yaml
 
 from sjepa.checkpoint import read_result
 from sjepa.config import ROOT
-from sjepa.study.experiments import PARAMS, experiments, other_settings
+from sjepa.study.experiments import experiments, other_settings
 
 pytest.importorskip("snakemake", reason="the batch needs the extra `batch`")
 TINY = dict(preset="quick", dim=16, depth=1, heads=2, frames=16, segment=8, predictor_depth=1,
@@ -60,7 +60,7 @@ def test_the_plan_has_every_cell_of_the_paper_and_several_gpus_share_a_pretraini
     ({}, {"gpus": 2, "runner": "papermill"}, "gpus: a notebook runs on one GPU"),
 ])
 def test_what_is_misspelt_is_refused_before_anything_runs(batch, tmp_path, change, config, said):
-    there = yaml.safe_load((PARAMS / "quick-finetune.yaml").read_text())
+    there = yaml.safe_load((ROOT / "notebooks/full/params/quick-finetune.yaml").read_text())
     (tmp_path / "params" / "quick-finetune.yaml").write_text(yaml.safe_dump(there | change))
     run = batch(**({"rows": "quick"} | config))
     text = run.communicate(timeout=120)[0]
