@@ -15,7 +15,16 @@ from sjepa.datasets.formats.npz import read_conversion
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.errors import SjepaError
 
-fuzz = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+fuzz = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+
+def swap(old: str, new: str):
+    """A change of a text: the first `old` becomes `new`."""
+    def change(text: str) -> str:
+        assert old in text
+        return text.replace(old, new, 1)
+
+    return change
+
 
 TOKENS = [
     b"", b"nan", b"-inf", b"1e999", b"1e308", b"0x1p3", b"1_0", b"\xd9\xa3", b"-", b"9" * 30, b"{",

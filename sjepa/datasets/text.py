@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
-import math
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,14 +20,7 @@ MAX_NUMBER = 1e6  # degrees, cm, inches, metres: more is broken, and may overflo
 
 
 class TextFormatError(SjepaError):
-    """A file off its grammar: `FILE, line N: expected X, found Y`.
-
-    Attributes:
-        path: the file, as the caller gave it.
-        line: line number, counted from 1.
-        expected: what the grammar wants there.
-        found: what is there.
-    """
+    """A file off its grammar: `FILE, line N: expected X, found Y`, with these as attributes."""
 
     def __init__(self, path: str, line: int, expected: str, found: str) -> None:
         super().__init__(path, line, expected, found)  # all four, so that it survives pickling
@@ -38,51 +30,32 @@ class TextFormatError(SjepaError):
         return f"{self.path}, line {self.line}: expected {self.expected}, found {self.found}"
 
 
-# --- finding ------------------------------------------------------------------------------------
-
-
 def walk_files(raw: Path, glob: str) -> Iterator[Path]:
-    """All files below `raw` whose names match `glob`; none if there is no such folder.
-
-    Args:
-        raw: a folder.
-        glob: such as `*.bvh`, in capitals or not: public copies hold a few `.AMC`.
-
-    Raises:
-        SjepaError: a folder that cannot be read.
-    """
-
+    """All files below `raw` that match `glob`, also in capitals; none without such a folder."""
     def give_up(error: OSError) -> NoReturn:
         raise SjepaError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
-    matches = re.compile(fnmatch.translate(glob), re.IGNORECASE).fullmatch
     for folder, _, names in os.walk(raw, onerror=give_up) if raw.is_dir() else ():
-        yield from (Path(folder, name) for name in filter(matches, names))
+        yield from (Path(folder, name) for name in names if fnmatchcase(name.lower(), glob))
 
 
 def find_files(raw: Path, glob: str, scheme: re.Pattern, like: str) -> list[Path]:
-    """As `walk_files`, sorted by name, every name on the scheme and there once.
-
-    Args:
-        raw, glob: see `walk_files`.
-        scheme: what their names without suffix must match as a whole.
-        like: a good name, for the message.
+    """As `walk_files`, sorted by name.
 
     Raises:
-        SjepaError: a folder that cannot be read, a name off the scheme, or one that stands twice.
+        SjepaError: a folder that cannot be read, a name that stands twice, or as `parse_name`.
     """
     found: dict[str, Path] = {}
-    for path in walk_files(raw, glob):
+    for path in sorted(walk_files(raw, glob)):
         parse_name(path, scheme, like)
-        if path.stem in found:
-            one, other = sorted((path, found[path.stem]))
-            raise SjepaError(f"{one} and {other} have the same name: remove one")
+        if first := found.get(path.stem):
+            raise SjepaError(f"{first} and {path} have the same name: remove one")
         found[path.stem] = path
     return [found[name] for name in sorted(found)]
 
 
 def parse_name(path: Path, scheme: re.Pattern, like: str) -> tuple[str, ...]:
-    """The groups of `scheme` in the name of `path` without its suffix.
+    """The groups of `scheme` in the name of `path` without its suffix; `like` is a good name.
 
     Raises:
         SjepaError: the name is off the scheme.
@@ -99,9 +72,6 @@ def read_list(name: str) -> list[list[str]]:
     return [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
 
 
-# --- reading ------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class TextFile:
     """The lines of a file, without their ends, and the way to say what is wrong in one of them."""
@@ -111,72 +81,52 @@ class TextFile:
 
     def fail(self, line: int, expected: str, found: str) -> NoReturn:
         """Raise a `TextFormatError`; what comes from the file is cut to a readable length."""
-        raise TextFormatError(self.path, line, _short(expected, 160), _short(found, 60))
+        expected, found = (re.sub(r"[\x00-\x1f\x7f]", "?", text) for text in (expected, found))
+        raise TextFormatError(self.path, line, expected[:160], found[:60])
 
-    def words(self) -> Iterator[tuple[int, list[str]]]:
-        """Line number, from 1, and blank-separated words of each line that is not blank."""
-        split = ((number, line.split()) for number, line in enumerate(self.lines, 1))
-        return ((number, words) for number, words in split if words)
+    def rows(self) -> list[tuple[int, str]]:
+        """Line number, from 1, and text of each line that is not blank."""
+        return [(line, text) for line, text in enumerate(self.lines, 1) if text.strip()]
 
     def numbers(self, line: int, words: list[str], count: int, expected: str) -> list[float]:
         """`words` of a line as `count` finite numbers of at most `MAX_NUMBER` in size."""
-        if len(words) != count:
-            self.fail(line, expected, f"{len(words)} fields")
-        values = [to_number(word) for word in words]
-        for word, value in zip(words, values, strict=True):
-            if not abs(value) <= MAX_NUMBER:  # false for NaN too
-                self.fail(line, expected, repr(word))
-        return values
+        bad = [repr(word) for word in words if not _is_number(word)]
+        if bad or len(words) != count:
+            self.fail(line, expected, bad[0] if bad else f"{len(words)} fields")
+        return [float(word) for word in words]
 
     def table(self, rows: list[tuple[int, str]], columns: int, expected: str) -> np.ndarray:
-        """Numbers `[len(rows), columns]` float64 of (line number, text) pairs, read at once.
-
-        Where that fails, they are read once more word by word, to name the fault.
-        """
+        """Numbers `[len(rows), columns]` float64 of (line number, text) pairs, read at once."""
         try:
             values = np.loadtxt([text for _, text in rows], np.float64, comments=None, ndmin=2)
         except ValueError:
             values = np.empty((0, 0))
-        if values.shape == (len(rows), columns) and (np.abs(values) <= MAX_NUMBER).all():
-            return values
-        careful = [self.numbers(line, text.split(), columns, expected) for line, text in rows]
-        return np.array(careful, np.float64).reshape(-1, columns)
+        if values.shape != (len(rows), columns) or not (np.abs(values) <= MAX_NUMBER).all():
+            for line, text in rows:  # word by word, to name the fault
+                self.numbers(line, text.split(), columns, expected)
+        return values
 
 
-def _short(text: str, length: int) -> str:
-    text = re.sub(r"[\x00-\x1f\x7f]", "?", text)
-    return text if len(text) <= length else text[: length - 3] + "..."
-
-
-def to_number(word: str) -> float:
-    """A decimal number; NaN for anything else."""
-    try:  # float() takes 1_000 and the digits of all scripts, the grammars do not
-        return float(word) if word.isascii() and "_" not in word else math.nan
+def _is_number(word: str) -> bool:
+    try:
+        return abs(float(word)) <= MAX_NUMBER  # false for NaN too
     except ValueError:
-        return math.nan
+        return False
 
 
 def read_text(path: str | os.PathLike, limit: int = MAX_BYTES) -> TextFile:
-    """Reads a text file: UTF-8 or else Latin-1, lines that end in LF or CRLF, also mixed.
+    """Reads a text file of at most `limit` bytes, whose lines end in LF or CRLF, also mixed.
 
-    Args:
-        path: the file.
-        limit: bytes; a larger file is not read.
+    It should be UTF-8; other letters, in comments and names, become question marks.
 
     Raises:
         SjepaError: it cannot be read, or is too large.
     """
-    name = os.fspath(path)
     try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > limit:
-                raise SjepaError(f"{name} has more than {limit >> 20} MiB, far more than any "
-                                 "recording: get it again, or cut it")
-            raw = file.read()
+        if os.path.getsize(path) > limit:
+            raise SjepaError(f"{path} has more than {limit >> 20} MiB, far more than any "
+                             "recording: get it again, or cut it")
+        text = Path(path).read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
-        raise SjepaError(f"{name} cannot be read: {error.strerror}") from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:  # comments and names from programs of the nineties
-        text = raw.decode("latin-1")
-    return TextFile(name, text.replace("\r\n", "\n").split("\n"))
+        raise SjepaError(f"{path} cannot be read: {error.strerror}") from error
+    return TextFile(os.fspath(path), text.replace("\r\n", "\n").split("\n"))

@@ -7,14 +7,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from formats import damaged, equals_conversion, fuzz, raw_samples, survives
-from hypothesis import given
-from hypothesis import strategies as st
+from formats import equals_conversion, raw_samples, swap
+from test_bvh import turned, write
 
 from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import hdm05
-from sjepa.datasets.text import TextFormatError
 from sjepa.errors import SjepaError
 
 ROOT = dict(order="TX TY TZ RX RY RZ", position=(0, 0, 0))
@@ -53,11 +51,6 @@ def amc_text(frames: list[dict], first: int = 1) -> str:
     return "#!OML:ASF made\n:FULLY-SPECIFIED\n:DEGREES\n" + "".join(rows)
 
 
-def write(path, text: str):
-    path.write_bytes(text.encode())
-    return path
-
-
 def bone(name, parent, direction=(1, 0, 0), length=1.0, angles=(0, 0, 0), axis="XYZ", dof=()):
     return dict(name=name, parent=parent, direction=direction, length=length, angles=angles,
                 axis=axis, dof=dof)
@@ -66,14 +59,6 @@ def bone(name, parent, direction=(1, 0, 0), length=1.0, angles=(0, 0, 0), axis="
 def positions(folder, asf: str, amc: str) -> np.ndarray:
     skeleton = read_asf(write(folder / "a.asf", asf))
     return joint_positions(skeleton, read_amc(write(folder / "a.amc", amc), skeleton))
-
-
-def turned(v, axis: str, degrees: float):
-    """A vector after a right-handed turn about one axis."""
-    x, y, z = v
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return {"x": (x, c * y - s * z, s * y + c * z), "y": (c * x + s * z, y, c * z - s * x),
-            "z": (c * x - s * y, s * x + c * y, z)}[axis]
 
 
 def literal(bones: list[dict], frames: list[dict], root: dict = ROOT) -> np.ndarray:
@@ -134,24 +119,7 @@ def random_skeleton(seed: int) -> tuple[list[dict], dict]:
 # --- the general reader ---------------------------------------------------------------------------
 
 
-def test_the_axis_turns_the_angle_by_hand(tmp_path):
-    """The bone's x is the room's y: a turn about it takes the room's x to -z."""
-    one = bone("arm", "root", (2, 0, 0), 4.5, (0, 0, 90), dof=("rx",))
-    got = positions(tmp_path, asf_text([one]), amc_text([{"root": [0] * 6, "arm": [90]}]))
-    np.testing.assert_allclose(got, [[[0, 0, 0], [0, 0, -0.254]]], atol=1e-12)
-
-
-def test_the_first_listed_acts_first_by_hand(tmp_path):
-    """Up, turned about x, is forward; that, turned about y, is to the side. The root likewise."""
-    one = bone("arm", "root", (0, 1, 0), 4.5, dof=("rx", "ry"))
-    still, bent = {"root": [4.5, 0, 0, 0, 0, 0]}, {"root": [0, 9, 0, 90, 90, 0]}
-    amc = amc_text([still | {"arm": [90, 90]}, bent | {"arm": [0, 0]}])
-    got = positions(tmp_path, asf_text([one]), amc)
-    np.testing.assert_allclose(got, [[[0.254, 0, 0], [0.508, 0, 0]],
-                                     [[0, 0.508, 0], [0.254, 0.508, 0]]], atol=1e-12)
-
-
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_any_tree_axis_and_order_equals_the_literal_way(tmp_path, seed):
     bones, root = random_skeleton(seed)
     frames = random_frames(np.random.default_rng(seed), bones, 3)
@@ -169,105 +137,39 @@ ARM = [bone("upper", "root", (0, -1, 0), 3.0, dof=("rx", "ry", "rz")),
 FRAME = {"root": [1, 2, 3, 4, 5, 6], "upper": [10, 20, 30], "lower": [40]}
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: text.replace("\n", "\r\n"),
-    lambda text: text.replace("\n", "\r\n", 7),  # mixed, as in the set itself
-    lambda text: text + "\n  \n",
-    lambda text: text.replace("    ", "\t"),
-    lambda text: "# a comment with an ä\n" + text,
-    lambda text: text.rstrip(),
-])
-def test_legal_spellings_read_the_same(tmp_path, change):
-    asf, amc = asf_text(ARM), amc_text([FRAME] * 2, first=5)
+def test_other_spellings_read_the_same(tmp_path):
+    asf, amc = asf_text(ARM), amc_text([FRAME] * 2)
     wanted = positions(tmp_path, asf, amc)
-    np.testing.assert_array_equal(positions(tmp_path, change(asf), change(amc)), wanted)
+    asf = "# a comment with an ä\n" + asf.replace("    ", "\t").replace("\n", "\r\n", 7)
+    amc = amc_text([FRAME] * 2, first=5).replace("\n", "\r\n") + " \n"
+    np.testing.assert_array_equal(positions(tmp_path, asf, amc), wanted)
 
 
-def swap(old: str, new: str, count: int = 1):
-    def change(text: str) -> str:
-        assert old in text
-        return text.replace(old, new, count)
-
-    return change
-
-
-ASF_FAULTS = {  # what is done to the file, the line that must be named, part of what was expected
-    "empty": (lambda text: "", 1, "a section :units"),
-    "a motion": (lambda text: amc_text([FRAME]), 8, "a section :units"),
-    "radians": (swap("angle deg", "angle rad"), 7, "angle deg"),
-    "unit of 0": (swap("length 0.45", "length 0"), 6, "the unit of length, positive"),
-    "no unit": (swap("  length 0.45\n", ""), 5, "a line of length, angle each"),
-    "turned root": (swap("orientation 0 0 0", "orientation 0 90 0"), 14, "orientation, 0 0 0"),
-    "root's order": (swap("TX TY TZ RX RY RZ", "TX TY TZ RX RY"), 11, "the root's order"),
-    "root's position": (swap("position 0.0", "position x"), 13, "the root's position"),
-    "direction of two": (swap("direction 0.0", "direction"), 19, "direction of upper"),
-    "no direction": (swap("direction 0.0 -1.0 0.0", "direction 0 0 0"), 19, "not all 0"),
-    "length of NaN": (swap("length 3.0", "length nan"), 20, "length of upper"),
-    "axis order": (swap("0.0  XYZ", "0.0  XYX"), 21, "axis of upper"),
-    "axis of two": (swap("axis 0.0", "axis"), 21, "axis of upper"),
-    "no axis": (swap("     axis 0.0 0.0 0.0  XYZ \n", ""), 17, "a line of name, direction"),
-    "dof twice": (swap("rx ry rz", "rx ry rx"), 22, "dof of upper"),
-    "name twice": (swap("name clavicle", "name upper"), 28, "a name of its own"),
-    "cut in the bones": (lambda text: text[: text.index("name lower")], 36, ":hierarchy"),
-    "unknown child": (swap("upper lower", "upper lowest"), 46, "bones of :bonedata"),
-    "unknown parent": (swap("    upper lower", "    up lower"), 46, "listed already"),
-    "two parents": (swap("upper lower", "upper lower clavicle"), 46, "each once"),
-    "root below": (swap("upper lower", "upper lower root"), 46, "each once"),
-    "lost bone": (swap("    upper lower\n", ""), 44, "a way from the root to every bone"),
+FAULTS = {  # which file, what is done to it, and what is said of it
+    "empty": ("asf", lambda text: "", "a.asf lacks ':units'"),
+    "radians": ("asf", swap("angle deg", "angle rad"), "a.asf, line 7: expected angle deg"),
+    "turned root": ("asf", swap("orientation 0 0 0", "orientation 0 90 0"),
+                    "line 14: expected orientation 0 0 0"),
+    "length of NaN": ("asf", swap("length 3.0", "length nan"), "line 20: .* length of upper"),
+    "axis order": ("asf", swap("0.0  XYZ", "0.0  XYX"), "line 21: .* axis of upper"),
+    "dof twice": ("asf", swap("rx ry rz", "rx ry rx"), "line 22: .* channels"),
+    "unknown child": ("asf", swap("upper lower", "upper lowest"), "a.asf lacks 'lowest'"),
+    "no frames": ("amc", lambda text: "", "a.amc has no frames"),
+    "radians in frames": ("amc", swap(":DEGREES", ":RADIANS"), "a.amc, line 3: .* in degrees"),
+    "a bone gone": ("amc", swap("lower 40.0\n", ""), "a.amc: frame 1 of 2 lacks lower"),
+    "a bone that never moves": ("amc", swap("lower 40.0", "clavicle 40.0"), "line 7: .* bone"),
+    "NaN": ("amc", swap("20.0", "nan"), "line 6: .* values of upper"),
 }
 
 
-@pytest.mark.parametrize("fault", ASF_FAULTS)
-def test_faults_of_skeletons_are_named_with_their_line(tmp_path, fault):
-    change, line, expected = ASF_FAULTS[fault]
-    path = write(tmp_path / "a.asf", change(asf_text(ARM)))
-    with pytest.raises(TextFormatError) as caught:
-        read_asf(path)
-    assert expected in caught.value.expected
-    assert (caught.value.path, caught.value.line) == (str(path), line)
-
-
-AMC_FAULTS = {
-    "empty": (lambda text: "", 1, "the number of a frame"),
-    "radians": (swap(":DEGREES", ":RADIANS"), 3, "angles in degrees"),
-    "no number": (swap("1\nroot", "root"), 4, "a frame's number"),
-    "number off": (swap("2\nroot", "3\nroot"), 8, "frame number 2"),
-    "bone gone": (swap("lower 40.0\n", ""), 7, "lower in frame 1"),
-    "bone twice": (swap("lower 40.0", "upper 1 2 3"), 7, "its next bone"),
-    "bone that never moves": (swap("lower 40.0", "clavicle 40.0"), 7, "its next bone"),
-    "values too few": (swap("10.0 20.0 30.0", "10.0 20.0"), 6, "the 3 values of upper in frame 1"),
-    "NaN": (swap("20.0", "nan"), 6, "the 3 values of upper in frame 1"),
-    "cut in a frame": (lambda text: text[: text.rindex("lower")], 11, "lower in frame 2"),
-}
-
-
-@pytest.mark.parametrize("fault", AMC_FAULTS)
-def test_faults_of_motions_are_named_with_their_line(tmp_path, fault):
-    change, line, expected = AMC_FAULTS[fault]
-    skeleton = read_asf(write(tmp_path / "a.asf", asf_text(ARM)))
-    path = write(tmp_path / "a.amc", change(amc_text([FRAME] * 2)))
-    with pytest.raises(TextFormatError) as caught:
-        read_amc(path, skeleton)
-    assert expected in caught.value.expected
-    assert (caught.value.path, caught.value.line) == (str(path), line)
-
-
-@fuzz
-@given(st.data())
-def test_fuzz_positions_or_a_named_fault(tmp_path_factory, data):
-    folder = tmp_path_factory.getbasetemp()
-    asf, amc = asf_text(ARM).encode(), amc_text([FRAME] * 2).encode()
-    if data.draw(st.booleans()):
-        asf = data.draw(damaged(asf))
-    else:
-        amc = data.draw(damaged(amc))
-    (folder / "fuzz.asf").write_bytes(asf)
-
-    def read(path):
-        skeleton = read_asf(folder / "fuzz.asf")
-        return joint_positions(skeleton, read_amc(path, skeleton))
-
-    survives(read, folder / "fuzz.amc", amc)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_named(tmp_path, fault):
+    kind, change, said = FAULTS[fault]
+    texts = {"asf": asf_text(ARM), "amc": amc_text([FRAME] * 2)}
+    texts[kind] = change(texts[kind])
+    with pytest.raises(SjepaError, match=said) as caught:
+        positions(tmp_path, texts["asf"], texts["amc"])
+    assert str(tmp_path) in str(caught.value)
 
 
 # --- HDM05 ---------------------------------------------------------------------------------------
@@ -296,7 +198,7 @@ def recording(folder, name: str = NAME, up: int = 0):
     return write(folder / name, amc_text(frames)), literal(bones, frames)
 
 
-@pytest.mark.parametrize("up", [0, 1, 2])
+@pytest.mark.parametrize("up", [0, 2])
 def test_hdm05_clip_is_every_fourth_frame_wherever_the_skeleton_lies(tmp_path, up):
     path, metres = recording(tmp_path / "train" / "1", up=up)
     (item,) = read(path)
@@ -308,28 +210,10 @@ def test_hdm05_clip_is_every_fourth_frame_wherever_the_skeleton_lies(tmp_path, u
 
 
 def test_hdm05_needs_the_actors_own_skeleton(tmp_path):
-    folder = tmp_path / "set" / "9"  # deep enough to have no other test's files near
-    folder.mkdir(parents=True)
-    path, _ = recording(folder)
-    (folder / "HDM_mm.asf").rename(folder / "HDM_tr.asf")
-    with pytest.raises(SjepaError, match="needs its actor's skeleton HDM_mm.asf, beside") as said:
+    path, _ = recording(tmp_path / "set" / "9")  # deep enough to have no other test's files near
+    (path.parent / "HDM_mm.asf").rename(path.parent / "HDM_tr.asf")
+    with pytest.raises(SjepaError, match=f"{path} needs its actor's skeleton HDM_mm.asf, beside"):
         read(path)
-    assert str(path) in str(said.value)
-
-
-def test_hdm05_files(tmp_path):
-    names = ["HDM_tr_squat1Reps_041_120.amc", "HDM_bd_squat1Reps_001_120.amc"]
-    for name, folder in zip(names, ("test/10", "train/10"), strict=True):
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / name).touch()
-        (tmp_path / folder / f"{name}.mat").touch()
-    assert [path.name for path in hdm05.files(tmp_path)] == sorted(names)
-    (tmp_path / names[0]).touch()
-    with pytest.raises(SjepaError, match="have the same name: remove one"):
-        hdm05.files(tmp_path)
-    (tmp_path / names[0]).rename(tmp_path / "HDM_xy_squat1Reps_041_120.amc")
-    with pytest.raises(SjepaError, match="expected a name like HDM_mm_depositFloorR_019_120.amc"):
-        hdm05.files(tmp_path)
 
 
 def test_the_public_copys_folders(tmp_path):
@@ -346,6 +230,9 @@ def test_the_public_copys_folders(tmp_path):
     assert item.name == path.stem
     (tmp_path / f"{path.stem}.amc").write_bytes(moved.read_bytes())
     with pytest.raises(SjepaError, match="have the same name"):
+        hdm05.files(tmp_path)
+    moved.rename(tmp_path / "HDM_xy_squat1Reps_041_120.amc")
+    with pytest.raises(SjepaError, match="expected a name like HDM_mm_depositFloorR_019_120.amc"):
         hdm05.files(tmp_path)
 
 

@@ -72,11 +72,10 @@ def test_order_finds_a_skeleton_again_and_names_the_difference_to_another():
     moved = [place[layout.parents[k]] if layout.parents[k] >= 0 else -1 for k in shuffle]
     assert [joints[k] for k in layout.order(joints, moved, "a")] == list(layout.joints)
     for names, ties, said in (
-        (["Pelvis", *layout.joints[1:]], layout.parents, "'Hips' is: none, it is the root; found:"),
-        (layout.joints, [root, 0, 0, *parents[2:]], "'Chest' is: Spine; found: Hips"),
-        ([*layout.joints, "Tail"], [*layout.parents, 0], "'Tail' is: no such joint; found: Hips"),
+        (layout.joints, [root, 0, 0, *parents[2:]], "Chest on Hips, Chest on Spine"),
+        ([*layout.joints, "Tail"], [*layout.parents, 0], "Tail on Hips"),
     ):
-        with pytest.raises(SjepaError, match=f"a.bvh: .* skeleton bandai21, .* parent of {said}"):
+        with pytest.raises(SjepaError, match=f"a.bvh has another skeleton than bandai21: {said}"):
             layout.order(names, ties, "a.bvh")
 
 

@@ -3,14 +3,13 @@
 SGN (Zhang et al. 2020) cleaned NTU RGB+D with a chain of scripts; CTR-GCN (Chen et al. 2021) and
 MAMP (Mao et al. 2023) took them over, and with them every skeleton paper that compares to these.
 This module does what those scripts do, quirks included, because a “better” cleaning would give
-other clips and no comparable number. The quirks, each marked in its function:
+other clips and no comparable number. The quirks, each marked where it happens:
 
-1. A body that leaves and returns is moved up to close the gap (`collect`).
-2. A clip with one body id is never tested for noise (`denoise`).
-3. Actor 2's interval begins at frame 0, wherever its first body begins (`fill_slots`).
-4. One frame of overlap is allowed, and the later body overwrites it (`fill_slots`).
-5. A frame counts as empty when its numbers sum to 0 (`drop_empty`,
-   `sjepa.clips.center_on_spine`).
+1. A body that leaves and returns is moved up to close the gap.
+2. A clip with one body id is never tested for noise.
+3. Actor 2's interval begins at frame 0, wherever its first body begins.
+4. One frame of overlap is allowed, and the later body overwrites it.
+5. A frame counts as empty when its numbers sum to 0 (also in `center_on_spine`).
 
 The scripts hold a motion test and a normalisation of bone lengths too; they never call them.
 """
@@ -58,25 +57,17 @@ def clip_from_skeleton(sk: SkeletonClip) -> np.ndarray:
     """
     if not sk.bodies:
         raise SjepaError(f"{sk.name}: no body in any of its {sk.frames} frames, leave it out")
-    frames = int((sk.bodies_per_frame > 0).sum())
-    actors = collect(sk)
-    if len(actors) == 1:
-        return center_on_spine(fill_slots(actors, frames))
+    valid = np.cumsum(sk.bodies_per_frame > 0)  # frames with any body, counted
+    # Quirk 1: only the first frame of a body is looked up, each later one counts as the next.
+    actors = [Actor(track.joints, int(valid[track.frame_indices[0]]) - 1)
+              for track in sk.bodies.values()]
+    if len(actors) == 1:  # quirk 2
+        return center_on_spine(fill_slots(actors, int(valid[-1])))
     actors = denoise(actors)
     if not actors:
         raise SjepaError(f"{sk.name}: no body stays for more than {SHORT} frames, leave it out")
-    return center_on_spine(drop_empty(fill_slots(actors, frames)))
-
-
-def collect(sk: SkeletonClip) -> list[Actor]:
-    """Raw read of the lineage: bodies on the axis of valid frames, those with any body at all.
-
-    Quirk 1: only the first frame of a body is looked up; each later one counts as the next, so a
-    body that vanishes and returns lies in one piece and its later frames come too early.
-    """
-    valid = np.cumsum(sk.bodies_per_frame > 0) - 1
-    tracks = sk.bodies.values()
-    return [Actor(t.joints, int(valid[t.frame_indices[0]])) for t in tracks]
+    clip = fill_slots(actors, int(valid[-1]))
+    return center_on_spine(clip[clip.reshape(len(clip), -1).sum(axis=1) != 0])  # quirk 5
 
 
 def motion(joints: np.ndarray) -> float:
@@ -91,80 +82,47 @@ def motion(joints: np.ndarray) -> float:
     return float((np.einsum("ij->j", apart * apart) / count).sum())
 
 
-def narrow_frames(joints: np.ndarray) -> np.ndarray:
-    """`[n]` bool for `[n, 25, 3]`: the body is at most `WIDE` times as wide as it is high.
+def denoise(actors: list[Actor]) -> list[Actor]:
+    """Length and spread test, then the most mobile body first; ties stay in file order.
 
-    The product is a double: the scripts were written for numpy 1, where a float32 scalar times a
-    Python float is one.
+    The spread test drops bodies that are wide in most frames, furniture for instance, and stops as
+    soon as one is left. A body that stays has its motion lowered to that of its narrow frames.
     """
-    width, height = (np.ptp(joints[..., axis], axis=1) for axis in (0, 1))
-    return width <= WIDE * height.astype(np.float64)
-
-
-def drop_short(actors: list[Actor]) -> list[Actor]:
-    """Length test: a body must be there for more than `SHORT` frames."""
-    return [actor for actor in actors if len(actor.joints) > SHORT]
-
-
-def drop_spread(actors: list[Actor]) -> list[Actor]:
-    """Spread test: drops bodies that are wide in most frames, furniture for instance.
-
-    Goes through the bodies in file order and stops as soon as one is left. A body that stays has
-    its motion lowered to that of its narrow frames, if that is less.
-    """
-    kept = list(actors)
-    for actor in actors:
+    long = [replace(actor, motion=motion(actor.joints)) for actor in actors
+            if len(actor.joints) > SHORT]
+    kept = list(long)
+    for actor in long:
         if len(kept) == 1:
             break
-        narrow = narrow_frames(actor.joints)
+        width, height = (np.ptp(actor.joints[..., axis], axis=1) for axis in (0, 1))
+        # A double: in numpy 1 a float32 scalar times a Python float was one.
+        narrow = width <= WIDE * height.astype(np.float64)
         noisy = len(narrow) - int(narrow.sum())
         if noisy and noisy / len(narrow) >= NOISY:
             kept = [other for other in kept if other is not actor]
         elif noisy:
             calm = replace(actor, motion=min(actor.motion, motion(actor.joints[narrow])))
             kept = [calm if other is actor else other for other in kept]
-    return kept
-
-
-def denoise(actors: list[Actor]) -> list[Actor]:
-    """Length test, spread test, then the most mobile body first; ties stay in file order.
-
-    Quirk 2: the scripts come here only with two or more body ids. Motion is measured here, because
-    a lone body does not need it.
-    """
-    long = [replace(actor, motion=motion(actor.joints)) for actor in drop_short(actors)]
-    return sorted(drop_spread(long), key=lambda actor: actor.motion, reverse=True)
+    return sorted(kept, key=lambda actor: actor.motion, reverse=True)
 
 
 def fill_slots(actors: list[Actor], frames: int) -> np.ndarray:
-    """Lays bodies into the slots of one or two actors.
+    """Lays bodies, the main one first, into the slots of one or two actors over valid frames.
 
     The first body is actor 1. Each further body continues actor 1 if its interval does not overlap
     actor 1's so far, else actor 2 under the same test, else it is dropped. An actor's interval is
     the hull of its bodies: a gap between two of them is taken.
 
-    Quirk 3: actor 2's interval starts as [0, 0] and the hull keeps that 0. Quirk 4: intervals that
-    share one frame do not overlap here, and the body laid later overwrites that frame.
-
-    Args:
-        actors: at least one, the main actor first.
-        frames: number of valid frames F.
-
     Returns:
-        `[F, M, 25, 3]` float32, zeros where an actor is absent; M = 1 for one body, else 2.
+        `[frames, M, 25, 3]` float32, zeros where an actor is absent; M = 1 for one body, else 2.
     """
     slots = np.zeros((frames, min(len(actors), 2), *actors[0].joints.shape[1:]), np.float32)
-    hulls = [(actors[0].start, actors[0].last), (0, 0)][: slots.shape[1]]
+    hulls = [(actors[0].start, actors[0].last), (0, 0)][: slots.shape[1]]  # quirk 3: that 0 stays
     slots[actors[0].start : actors[0].last + 1, 0] = actors[0].joints
     for actor in actors[1:]:
         for slot, (start, last) in enumerate(hulls):
-            if min(last, actor.last) - max(start, actor.start) <= 0:
+            if min(last, actor.last) - max(start, actor.start) <= 0:  # quirk 4
                 slots[actor.start : actor.last + 1, slot] = actor.joints
                 hulls[slot] = min(start, actor.start), max(last, actor.last)
                 break
     return slots
-
-
-def drop_empty(clip: np.ndarray) -> np.ndarray:
-    """Takes out the frames of `[T, M, 25, 3]` whose numbers sum to 0 (quirk 5)."""
-    return clip[clip.reshape(len(clip), -1).sum(axis=1) != 0]

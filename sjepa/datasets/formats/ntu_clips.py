@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import Clip, LeftOut
 from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
 from sjepa.datasets.ntu import parse_name, read_skeleton
+from sjepa.datasets.store import Clip, LeftOut
 from sjepa.datasets.text import find_files, read_list
 from sjepa.errors import SjepaError
 
@@ -43,13 +43,11 @@ def files(raw: Path, name: str) -> list[Path]:
     """The set's files below `raw`, by name; those of NTU120 alone are passed over for NTU60.
 
     Raises:
-        SjepaError: a folder that cannot be read, a name that is off the scheme, or one that stands
-            in two folders.
+        SjepaError: as `sjepa.datasets.text.find_files`.
     """
     found = find_files(raw, "*.skeleton", _NAME, "S001C002P003R001A013.skeleton")
-    said = {path: parse_name(path) for path in found}
-    return [path for path in found
-            if said[path].action <= ACTIONS[name] and said[path].setup <= SETUPS[name]]
+    return [path for path in found if parse_name(path).action <= ACTIONS[name]
+            and parse_name(path).setup <= SETUPS[name]]
 
 
 def numbers(name: str) -> dict[str, int]:
@@ -60,11 +58,9 @@ def numbers(name: str) -> dict[str, int]:
 
 
 def read(path: Path, copied: bool = False) -> list[Clip | LeftOut]:
-    """The clip of one file, or why the published pipeline has none.
+    """The clip of one `.skeleton` file, or why the published pipeline has none.
 
-    Args:
-        path: a `.skeleton` file.
-        copied: a clip of one person gets its body a second time, as the lineage's NTU120 has it.
+    With `copied`, a clip of one person has its body twice, as in the lineage's NTU120.
 
     Raises:
         SkeletonFormatError: the file breaks the grammar.
@@ -82,15 +78,9 @@ def read(path: Path, copied: bool = False) -> list[Clip | LeftOut]:
     return [Clip(clip, name=name, **numbers(name))]
 
 
-# --- which clips there are ----------------------------------------------------------------------
-
-
 def published_names(name: str) -> list[str]:
-    """Names of the usable clips of `ntu60` (56,578) or `ntu120` (113,945), in their order.
-
-    Usable are all but those that the owners ask to leave out.
-    """
-    left_out, names = missing(), []
+    """Names of the usable clips of `ntu60` (56,578) or `ntu120` (113,945), in their order."""
+    names = []
     for row in read_list("ntu_recordings.txt"):
         setup, *performers = row[0].split()
         number = int(setup[1:])
@@ -101,24 +91,17 @@ def published_names(name: str) -> list[str]:
         actions = range(first, first + 60)
         for camera, performer, rep, action in product((1, 2, 3), performers, (1, 2), actions):
             names.append(f"{setup}C{camera:03d}{performer}R{rep:03d}A{action:03d}")
-    return [each for each in names if each not in left_out]
+    return [each for each in names if each not in missing()]
 
 
 def lacks(found: Iterable[str], name: str) -> list[str]:
-    """What sets the clips `found` apart from the published ones, in words.
+    """What sets clips of the names `found` apart from the published ones, as lines to print.
 
-    Args:
-        found: names of clips, in any order.
-        name: `ntu60` or `ntu120`.
-
-    Returns:
-        Lines to print: how many published clips are not among `found`, setup by setup, each with
-        the first one; then the names that are no usable published clips. Empty if there is
-        neither.
+    How many are not there, setup by setup, each with the first one; then the names that are no
+    usable published clips. Empty if there is neither.
     """
-    published, found = published_names(name), set(found)
+    published, found, words = published_names(name), set(found), []
     absent = [each for each in published if each not in found]
-    words = []
     if absent:
         words.append(f"{name} lacks {len(absent):,} of {len(published):,} published clips:")
         of, gone = (Counter(each[:4] for each in names) for names in (published, absent))

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from sjepa.datasets.build import Clip, LeftOut, Source
+from sjepa.datasets.build import Source
 from sjepa.datasets.layouts import center_on_spine
 from sjepa.datasets.specs import DatasetSpec
+from sjepa.datasets.store import Clip, LeftOut
 from sjepa.errors import SjepaError
 from sjepa.skeleton import COCO17, NTU25, Skeleton
 
@@ -32,32 +33,18 @@ _PICTURE = 2.0  # metres that a picture is high where no trunk is seen
 _BODIES = 2
 _SIDE = re.compile(r"(?:(?P<split>.+)_)?(?P<side>train|val|test)")
 
-
-def _array(*_) -> np.ndarray:
-    """An empty array, which the pickle then fills: no size that it names is believed."""
-    return np.ndarray((0,), np.uint8)
-
-
-def _from_buffer(buffer, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
-    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
-
-
-def _scalar(dtype: np.dtype, raw: bytes) -> Any:
-    return np.frombuffer(raw, dtype)[0]
-
-
-def _latin_bytes(text: str, encoding: str) -> bytes:
-    return text.encode("latin-1")  # how older pickles write bytes, whatever `encoding` says
-
-
-#: All that a pickle may name: what numpy writes for an array, a number and a type of numbers.
-_ALLOWED = {
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _array for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
+#: All that a pickle may name: what numpy writes for an array, a number and a type of numbers. An
+#: array begins empty and is then filled: no size that the file names is believed.
+_ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): None, ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin_bytes,
-}
+    # how older pickles write bytes, whatever encoding they name
+    ("_codecs", "encode"): lambda text, encoding: text.encode("latin-1")}
+for _core in ("numpy.core", "numpy._core"):
+    _ALLOWED |= {
+        (f"{_core}.multiarray", "_reconstruct"): lambda *_: np.ndarray((0,), np.uint8),
+        (f"{_core}.multiarray", "scalar"): lambda dtype, raw: np.frombuffer(raw, dtype)[0],
+        (f"{_core}.numeric", "_frombuffer"): lambda buffer, dtype, shape, order: (
+            np.frombuffer(buffer, dtype).reshape(shape, order=order))}
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -91,31 +78,27 @@ def load(path: Path) -> dict:
 
 
 def source(path: Path, known: DatasetSpec | None) -> Source:
-    """What a store is made from.
-
-    Args:
-        path: the pickle.
-        known: the data set that it holds: an official one keeps its own splits where the names of
-            clips tell them; None: a set of one's own, split as the file says.
+    """What a store is made from; `known` is None for a set of one's own, split as the file says.
 
     Raises:
         SjepaError: no pickle of this kind, or one of other joints than the set has.
     """
     data = load(path)
     annotations = data["annotations"]
-    skeleton = _skeleton(annotations[0], str(path))
+    try:
+        planar = np.shape(annotations[0]["keypoint"])[-1] == 2
+        highest = max(int(each["label"]) for each in annotations)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise SjepaError(f"{path}: an annotation without keypoint or label ({error!r})") from error
+    skeleton = COCO17 if planar else NTU25
     if known and known.skeleton != skeleton:
         raise SjepaError(f"{path} has the skeleton {skeleton.name} and {known.name} "
                          f"{known.skeleton.name}: give the set a name of your own")
     numbers = known.numbers if known else None
-    sides = {} if numbers else _sides(data["split"], path)
-    try:
-        highest = max(int(each["label"]) for each in annotations)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SjepaError(f"{path}: an annotation without a whole label ({error})") from error
     classes = known.classes if known and highest < len(known.classes) else [
         f"class {k + 1}" for k in range(highest + 1)]
-    read_one = partial(_clip, path=path, skeleton=skeleton, sides=sides, numbers=numbers)
+    read_one = partial(_clip, path=path, skeleton=skeleton, numbers=numbers,
+                       sides={} if numbers else _sides(data["split"], path))
     return Source(annotations, read_one, classes, skeleton, parallel=False)
 
 
@@ -135,38 +118,25 @@ def _sides(splits: dict, path: Path) -> dict[str, dict[str, str]]:
     return sides
 
 
-def _skeleton(annotation: dict, where: str) -> Skeleton:
-    shape = np.shape(annotation.get("keypoint")) if isinstance(annotation, dict) else ()
-    for skeleton in (NTU25, COCO17):
-        if len(shape) == 4 and shape[2:] == (len(skeleton), 2 if skeleton.planar else 3):
-            return skeleton
-    raise SjepaError(f"{where}: keypoint is {list(shape)}, expected [M, T, 25, 3] or "
-                     "[M, T, 17, 2]")
-
-
 def _clip(annotation: dict, path: Path, skeleton: Skeleton, sides: dict,
           numbers) -> list[Clip | LeftOut]:
     """The clip of one annotation."""
     try:
         name, label = str(annotation["frame_dir"]), int(annotation["label"])
-        where = f"{path}: {name}"
-        if _skeleton(annotation, where) != skeleton:
-            raise SjepaError(f"{where} has another skeleton than the first clip")
         x = np.asarray(annotation["keypoint"], np.float32)[:_BODIES]
         if skeleton.planar:
             score = np.asarray(annotation["keypoint_score"], np.float32)[:_BODIES]
-            height = float(annotation.get("img_shape", (2 * np.abs(x[..., 1]).max() or 1,))[0])
-            x = _upright(x, score, height)
+            x = _upright(x, score, float(annotation["img_shape"][0]))
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        if isinstance(error, SjepaError):
-            raise
-        raise SjepaError(f"{path}: an annotation is no clip ({error!r})") from error
+        raise SjepaError(f"{path}: an annotation lacks a part of a clip ({error!r})") from error
+    if x.ndim != 4 or x.shape[2:] != (len(skeleton), 3) or not x.size:
+        raise SjepaError(f"{path}: {name}: keypoint is no [M, T, {len(skeleton)}, 2 or 3]")
     x = np.moveaxis(np.nan_to_num(x), 0, 1)  # a point that is not a number was not seen
     if not x[:, 0].any():
         return [LeftOut(name, "its first body is in no frame")]
     said = numbers(name) if numbers else {"label": label}
     if said["label"] != label:
-        raise SjepaError(f"{where}: label {label}, its name says {said['label']}")
+        raise SjepaError(f"{path}: {name}: label {label}, its name says {said['label']}")
     return [Clip(center_on_spine(x, skeleton), name=name, sides=sides.get(name, {}), **said)]
 
 
