@@ -16,6 +16,7 @@ class GeneratedStore:
     """Waving stick figures in memory, as many, as long and as often in pairs as NTU60's clips."""
 
     path, meta, classes = Path("generated"), {"name": "synthetic", "lists": {}, "sha256": {}}, [""]
+    sides = {}
 
     def __init__(self, clips: int, seed: int = 0):
         rng = np.random.default_rng(seed)
