@@ -3,7 +3,7 @@
 from importlib import import_module
 
 _HOME = {
-    "load_store": "catalogue", "prepare_store": "catalogue", "open_store": "store",
+    "load_store": "build", "prepare_store": "build", "open_store": "store",
     "write_store": "store", "split": "splits", "spec": "specs", "known": "specs",
     "names": "specs", "titles": "specs",
 }

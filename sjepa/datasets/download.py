@@ -51,13 +51,8 @@ def unpack(archive: Path, folder: Path, suffixes: tuple[str, ...], limit: int) -
     """Unpack the data files of a zip file into `folder`, which is replaced whole or left alone.
 
     An archive that says it has more than `limit` bytes is refused; one that says less than it
-    holds is read no further than it says, and refused for its checksum.
-
-    Returns:
-        The number of files.
-
-    Raises:
-        SjepaError: the archive is damaged or unsafe.
+    holds is read no further than it says, and refused for its checksum. Returns the number of
+    files; a damaged or unsafe archive is a `SjepaError`.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -83,16 +78,13 @@ def _fetch(archive: Archive, origin: Origin, file: Path, sums: Path) -> None:
     except ImportError as error:
         raise SjepaError("downloads need the package pooch: pip install 'sjepa[download]', or "
                          f"get {archive.url} with a browser and put it at {file}") from error
-    known = sums.read_text(errors="replace").split()[:1] if sums.exists() else [None]
-    if not known or known[0] and not re.fullmatch("[0-9a-f]{64}", known[0]):
-        raise SjepaError(f"{sums} is no list of SHA-256 sums: delete it, and the checksum of what "
-                         "is there is noted anew")
+    known = sums.read_text(errors="replace").partition(" ")[0].strip() if sums.exists() else None
     try:
         # Fetched beside the file where there is none of that checksum, compared, then moved.
-        pooch.retrieve(archive.url, known[0], file.name, file.parent,
+        pooch.retrieve(archive.url, known, file.name, file.parent,
                        downloader=pooch.HTTPDownloader(progressbar=True, timeout=60))
     except ValueError as error:  # the checksum
-        raise SjepaError(f"what {archive.url} sent has another SHA-256 than {known[0]}. It was "
+        raise SjepaError(f"what {archive.url} sent has another SHA-256 than {known}. It was "
                          f"removed; if the owners packed it anew, as GitHub may, delete {sums}: "
                          "the content is checked when the store is made") from error
     except OSError as error:  # also every fault of the connection
@@ -102,10 +94,7 @@ def _fetch(archive: Archive, origin: Origin, file: Path, sums: Path) -> None:
 
 
 def download(name: str, out: str | Path) -> Path:
-    """Fetch the archive of the open set `name`, check it, and unpack its data files.
-
-    Returns:
-        The folder of the owners' files, `out/name/raw`.
+    """Fetch the archive of the open set `name`, check it, and unpack it into `out/name/raw`.
 
     Raises:
         SjepaError: the set is licensed to persons or made here, the download failed, the archive

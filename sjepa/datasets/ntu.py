@@ -60,11 +60,7 @@ class ClipName:
 
 
 def parse_name(path: str | os.PathLike) -> ClipName:
-    """Reads `SsssCcccPpppRrrrAaaa[.skeleton]`, with or without folders before it.
-
-    Raises:
-        SjepaError: the name is off the scheme, or a number is 0.
-    """
+    """Reads `SsssCcccPpppRrrrAaaa[.skeleton]`; a name off that scheme is a `SjepaError`."""
     found = _NAME.fullmatch(Path(path).name)
     numbers = [int(part) for part in found.groups()] if found else [0]
     if 0 in numbers:
@@ -269,12 +265,8 @@ def write_skeleton(path: str | os.PathLike, bodies: np.ndarray,
     joints are tracked; hand states, lean and orientations are 0.
 
     Args:
-        path: the file.
-        bodies: `[T, M, 25, 3]` float, metres; a body of zeros is not listed in that frame.
+        bodies: `[T, M <= 6, 25, 3]` float, finite metres; one of zeros is not listed in a frame.
         ids: body ids, integers that broadcast to `[T, M]`; by default one id a slot.
-
-    Raises:
-        SjepaError: wrong shape, a coordinate that is not finite, more than six bodies.
     """
     from sjepa.checkpoint import save_atomically  # loads torch, for which readers have no use
 

@@ -47,9 +47,9 @@ def count_report(store: Store) -> dict:
 
     Returns:
         A dict with `clips` and `official` (None where nobody counts); `splits`, for each protocol
-        what was `found` (None where the clips do not make it, `why` then says so) and what is
-        `official`; `left_out`, a count a reason; `words`, the same as sentences; and `faults`,
-        what differs from the official counts and content, empty where nothing does.
+        what was `found` (None where the clips do not make it, and `why`) and what is `official`;
+        `left_out`, a count a reason; `words`, the same as sentences; and `faults`, what differs
+        from the official counts and content.
     """
     name = store.meta["name"]
     known = known_set(name)
@@ -121,9 +121,8 @@ def prepare(config: PrepareRun, verify: bool = False) -> tuple[Store, dict]:
         The store, and what `count_report` says of it, which then lies beside it.
 
     Raises:
-        SjepaError: unknown set or choice, no files and no store, a store that is damaged, or one
-            whose clips are not those that the owners count and `allow_partial` is False; that one
-            stays.
+        SjepaError: no files and no store, a store that is damaged, or one whose clips are not
+            those that the owners count and `allow_partial` is False; that one stays.
     """
     if config.raw != PrepareRun.raw and not config.out:
         raise SjepaError(f"where is the store made from {config.raw} to lie? Give out")

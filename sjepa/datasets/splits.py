@@ -100,8 +100,7 @@ def leaked_between(origin: Store, train: np.ndarray, store: Store, test: np.ndar
 def reported_parts(name: str, store: Store, train: np.ndarray, test: np.ndarray) -> dict:
     """The parts of the test clips to report: all, and, where clips leaked, the clean ones apart.
 
-    Returns:
-        Split name to a bool mask over `test`: `{name: …, name-clean: …, name-leaked: …}`.
+    As bool masks over `test`: `{name: …, name-clean: …, name-leaked: …}`.
     """
     parts = {name: np.ones(len(test), bool)}
     copies = leaked(store, train, test)

@@ -198,10 +198,7 @@ def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = 
 
     What is at `path` stays until the new one is whole. With `int16` each clip has a scale, and a
     position errs by at most half a step, the clip's largest coordinate / 65534 (0.06 mm at 4 m).
-    More entries for `store.json` are `note`, `recipe` and `options`.
-
-    Raises:
-        StoreError: there is no clip to store, or the folder cannot be written.
+    `about` has more for `store.json`: `note`, `recipe`, `options`. No clip is a `StoreError`.
     """
     path = Path(path)
     partial, old = (path.with_name(path.name + end) for end in (".partial", ".old"))
@@ -328,10 +325,8 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
         path: the store's folder, which is written whole or not at all; it is returned.
         clips: N clips `[T, V, 3]` or `[T, M <= 2, V, 3]`, metres, y up, absent bodies zero.
         labels: N class numbers, from 0; `classes` and `names` are numbered where not given.
-        skeleton: of the clips.
         splits: name to `[N]` bool, True for clips that train, the others test; or to a pair of
             lists with the numbers of the training and of the test clips.
-        dtype: see `new_store`.
         subjects, views, reps, setups: N whole numbers each, where they are known.
 
     Raises:
@@ -362,17 +357,17 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
 
 def _sides(where: str, value, count: int) -> list[str]:
     """Each clip's side in a split, `train`, `test` or nothing."""
-    if isinstance(value, tuple) and len(value) == 2:
-        train, test = (np.asarray(side, np.int64).ravel() for side in value)
-    else:
+    if not isinstance(value, tuple):
         mask = np.asarray(value)
         if mask.dtype != bool or mask.shape != (count,):
             raise StoreError(f"{where}: expected {count} times True or False, or a pair of lists "
                              "with the numbers of the clips")
-        train, test = np.flatnonzero(mask), np.flatnonzero(~mask)
-    both = np.concatenate([train, test])
-    if len(np.unique(both)) < len(both) or not ((both >= 0) & (both < count)).all():
-        raise StoreError(f"{where}: expected numbers of clips from 0 to {count - 1}, each once")
-    sides = np.full(count, "", object)
-    sides[train], sides[test] = "train", "test"
-    return sides.tolist()
+        value = np.flatnonzero(mask), np.flatnonzero(~mask)
+    sides = [""] * count
+    for side, numbers in zip(SIDES[1:], value, strict=True):
+        for k in numbers:
+            if not 0 <= k < count or sides[k]:
+                raise StoreError(f"{where}: expected numbers of clips from 0 to {count - 1}, each "
+                                 "once")
+            sides[k] = side
+    return sides

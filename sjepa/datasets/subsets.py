@@ -3,11 +3,8 @@
 The rule needs no random generator, so that any language can repeat a list: of the n training clips
 of a class, `max(1, round(share * n))` keep their label (halves round to even), those whose
 SHA-256 of the text `SEED:NAME` (UTF-8, as lower-case hex digits, NAME as the store writes it) is
-smallest.
-
-MAMP's code shuffles all training clips and takes `int(share * N)` of them, whatever their classes;
-the shuffle is seeded by the rank of the process, so that its two processes draw different subsets.
-Here every class keeps a clip, and the share is the share.
+smallest. MAMP's code shuffles all training clips, seeded by the rank of the process, and takes
+`int(share * N)` of them, whatever their classes: its two processes draw different subsets.
 
 `python -m sjepa.datasets.subsets ntu60/xsub --share 0.01 --seed 0` prints a list; for NTU it needs
 no data, because the names of all clips are published. `lists/labelled` holds those of 1 %, and
@@ -25,7 +22,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sjepa.datasets.catalogue import load_store
+from sjepa.datasets.build import load_store
 from sjepa.datasets.splits import SPLITS, split
 from sjepa.datasets.store import Store
 from sjepa.errors import SjepaError, main_with_errors

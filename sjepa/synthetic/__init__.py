@@ -47,23 +47,14 @@ _LEG = ("thigh", "shin")
 
 @dataclass(frozen=True)
 class Body:
-    """One subject.
+    """One subject."""
 
-    Attributes:
-        height: standing height in metres.
-        lengths: `[S]` segment lengths in metres, in the order of `SEGMENTS`.
-        rest: `[WIDTH]` how this person stands.
-        tempo: speed factor, 1 is average.
-        amplitude: size factor of movements, 1 is average.
-        left_handed: plays the mirror image of every single-person action.
-    """
-
-    height: float
-    lengths: np.ndarray
-    rest: np.ndarray
-    tempo: float
-    amplitude: float
-    left_handed: bool
+    height: float  # standing, in metres
+    lengths: np.ndarray  # [S] of segments in metres, in the order of `SEGMENTS`
+    rest: np.ndarray  # [WIDTH] how this person stands
+    tempo: float  # speed factor, 1 is average
+    amplitude: float  # size factor of movements, 1 is average
+    left_handed: bool  # plays the mirror image of every single-person action
 
 
 @cache
@@ -91,10 +82,6 @@ def body(subject: int) -> Body:
 # --- one performance ----------------------------------------------------------------------------
 
 
-def _rng(*numbers: int) -> np.random.Generator:
-    return np.random.default_rng(numbers)
-
-
 def _sway(rng: np.random.Generator, at: np.ndarray, people: int) -> np.ndarray:
     """Slow drift of every channel while a person stands: `[T, M, WIDTH]`."""
     rate = 2 * np.pi * np.array([0.12, 0.21, 0.34, 0.55]) * rng.uniform(0.85, 1.15, 4)
@@ -120,11 +107,7 @@ def _places(rng: np.random.Generator, action: int, bodies: list[Body]):
 def key_poses(action: int, style: motions.Style, rests, amplitudes):
     """Times in seconds `[K]` and poses `[K, M, WIDTH]` of one performance, from time 0 on.
 
-    Args:
-        action: index into `ACTIONS`.
-        style: source of the choices within the action.
-        rests: `[M, WIDTH]` how each of the M people stands at rest.
-        amplitudes: `[M]` how large each of them moves.
+    The M people stand at rest as `rests` `[M, WIDTH]` and move as large as `amplitudes` `[M]`.
     """
     _, script, backwards = motions.SCRIPTS[action]
     keys = script(style)
@@ -158,8 +141,8 @@ def generate_performance(action: int, subject: int, rep: int = 0, seed: int = 0)
         raise ValueError(f"action {action} is not in 0..{len(ACTIONS) - 1}")
     people = [subject, (subject + PARTNER) % SUBJECTS]
     bodies = [body(k) for k in people[: 2 if ACTIONS[action] in TWO_PERSON else 1]]
-    mood = _rng(seed, action, subject, rep)
-    style = motions.Style(_rng(21, action, subject), mood)
+    mood = np.random.default_rng((seed, action, subject, rep))
+    style = motions.Style(np.random.default_rng((21, action, subject)), mood)
     rests = np.stack([b.rest for b in bodies])
     times, poses = key_poses(action, style, rests, [b.amplitude for b in bodies])
     before, after = mood.uniform(0.1, 1.1, 2)
@@ -179,21 +162,18 @@ def generate_performance(action: int, subject: int, rep: int = 0, seed: int = 0)
 def _observe(stage, action, subject, view, rep, seed, noise) -> np.ndarray:
     if not 0 <= view < len(VIEW_YAW):
         raise ValueError(f"view {view} is not in 0..{len(VIEW_YAW) - 1}")
-    rng = _rng(seed, action, subject, rep, view, 22)
+    rng = np.random.default_rng((seed, action, subject, rep, view, 22))
     clip = camera.look(stage, view, rng).astype(np.float32)
     return camera.spoil(clip, rng) if noise else clip
 
 
-def generate_clip(
-    action: int, subject: int, view: int, rep: int = 0, seed: int = 0, noise: bool = True
-) -> np.ndarray:
+def generate_clip(action: int, subject: int, view: int, rep: int = 0, seed: int = 0,
+                  noise: bool = True) -> np.ndarray:
     """One clip as a depth camera would report it.
 
     Args:
-        action: index into `ACTIONS`.
-        subject: 0 to `SUBJECTS` - 1 (performer; see `PARTNER`).
+        action, subject, rep, seed: see `generate_performance`.
         view: 0, 1, 2 for cameras at -45, 0, +45 degrees.
-        rep: repetition; seed: another seed gives other performances by the same people.
         noise: False leaves out the sensor noise (the camera stays): exact bone lengths.
 
     Returns:
@@ -215,22 +195,16 @@ class ClipInfo:
     @property
     def name(self) -> str:
         """Name in NTU's scheme (setup 001), where all numbers count from 1."""
-        return (
-            f"S001C{self.view + 1:03d}P{self.subject + 1:03d}"
-            f"R{self.rep + 1:03d}A{self.action + 1:03d}"
-        )
+        return (f"S001C{self.view + 1:03d}P{self.subject + 1:03d}"
+                f"R{self.rep + 1:03d}A{self.action + 1:03d}")
 
 
-def iterate_clips(
-    subjects: Sequence[int] | None = None,
-    actions: Sequence[int] | None = None,
-    views: Sequence[int] = (0, 1, 2),
-    reps: int = 1,
-    seed: int = 0,
-) -> Iterator[tuple[ClipInfo, np.ndarray]]:
+def iterate_clips(subjects: Sequence[int] = range(SUBJECTS),
+                  actions: Sequence[int] = range(len(ACTIONS)), views: Sequence[int] = (0, 1, 2),
+                  reps: int = 1, seed: int = 0) -> Iterator[tuple[ClipInfo, np.ndarray]]:
     """Every clip of the given subjects, actions, views and repetitions, with its description."""
-    for subject in range(SUBJECTS) if subjects is None else subjects:
-        for action in range(len(ACTIONS)) if actions is None else actions:
+    for subject in subjects:
+        for action in actions:
             for rep in range(reps):
                 stage = generate_performance(action, subject, rep, seed)  # one motion, all views
                 for view in views:

@@ -40,9 +40,7 @@ def pose_vector(**channels) -> np.ndarray:
 HANG = (0.10, -0.96, 0.06)
 ELBOW = (0.6, -0.8, -0.7)  # back for a hanging arm, down for one held forward, out for one raised
 PALM = (-0.15, 0.0, 0.12)
-REST = pose_vector(
-    r_hand=HANG, l_hand=HANG, r_elbow=ELBOW, l_elbow=ELBOW, r_palm=PALM, l_palm=PALM
-)
+REST = pose_vector(r_hand=HANG, l_hand=HANG, r_elbow=ELBOW, l_elbow=ELBOW, r_palm=PALM, l_palm=PALM)
 
 #: How much of each channel drifts while a person stands (slow sway, breath, glances) ...
 SWAY = pose_vector(
@@ -118,16 +116,10 @@ def euler(degrees: np.ndarray) -> np.ndarray:
     angle = np.radians(degrees) * (1, -1, -1)
     cy, cx, cz = np.moveaxis(np.cos(angle), -1, 0)
     sy, sx, sz = np.moveaxis(np.sin(angle), -1, 0)
-    rows = (
-        (cy * cz + sy * sx * sz, sy * sx * cz - cy * sz, sy * cx),
-        (cx * sz, cx * cz, -sx),
-        (cy * sx * sz - sy * cz, sy * sz + cy * sx * cz, cy * cx),
-    )
-    out = np.empty((*degrees.shape, 3))
-    for i, row in enumerate(rows):
-        for j, entry in enumerate(row):
-            out[..., i, j] = entry
-    return out
+    rows = [[cy * cz + sy * sx * sz, sy * sx * cz - cy * sz, sy * cx],
+            [cx * sz, cx * cz, -sx],
+            [cy * sx * sz - sy * cz, sy * sz + cy * sx * cz, cy * cx]]
+    return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
@@ -213,9 +205,8 @@ def joint_positions(pose, lengths, origin, heading) -> np.ndarray:
     ankle = origin[:, None] + np.einsum("mij,tmsj->tmsi", floor, ankle)
     knee_pole = np.einsum("mij,sj->msi", floor, np.stack([0.15 * _SIDE, [0, 0], [-1, -1]], -1))
 
-    pole = np.concatenate(
-        [_into(chest, _sides(pose, "elbow")), np.broadcast_to(knee_pole, ankle.shape)], -2
-    )
+    pole = np.concatenate([_into(chest, _sides(pose, "elbow")),
+                           np.broadcast_to(knee_pole, ankle.shape)], -2)
     pair = lambda arm, thigh: np.stack([size[arm]] * 2 + [size[thigh]] * 2, -1)  # noqa: E731
     middle, end = _reach(
         np.concatenate([shoulder, hip], -2), np.concatenate([wrist, ankle], -2), pole,

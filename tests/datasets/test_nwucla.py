@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import nwucla
-from sjepa.datasets.sources.nwucla import read_clip
 from sjepa.errors import SjepaError
 
 read = partial(nwucla.read, options=None)
@@ -33,7 +32,6 @@ def write(path, skeletons, label=10):
 def test_a_clip_comes_back_as_it_was(tmp_path):
     x = clip().astype(np.float32)
     (item,) = read(write(tmp_path / NAME, clip().tolist()))
-    np.testing.assert_array_equal(read_clip(tmp_path / NAME)[0], x)
     np.testing.assert_array_equal(
         item.positions, center_on_spine(LAYOUTS["kinect20"].map(x)[:, None]))
     assert (item.name, item.label, item.subject) == (NAME[:-5], 9, 3)
@@ -54,7 +52,7 @@ def test_other_text_is_no_clip(tmp_path, text, said):
 
 
 @pytest.mark.parametrize("label, said", [
-    (11, "label 11, expected 1 to 10"), (9, "label 9, expected 10, which the name says")])
+    ("ten", "label ten, expected 10"), (9, "label 9, expected 10, which the name says")])
 def test_the_label_is_that_of_the_name(tmp_path, label, said):
     with pytest.raises(SjepaError, match=said):
         read(write(tmp_path / NAME, clip().tolist(), label))

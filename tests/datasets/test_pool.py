@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sjepa.datasets import catalogue, open_store, prepare_store, spec, write_store
+from sjepa.datasets import build, open_store, prepare_store, spec, write_store
 from sjepa.datasets.sources import kindergator, pool
 from sjepa.datasets.splits import content_hash, leaked_between, split
 from sjepa.errors import SjepaError
@@ -19,7 +19,7 @@ PLACES = {  # subject and view of each clip
 def stores(tmp_path, monkeypatch):
     """Three small stores, with clips on both sides of each protocol, where stores are found."""
     monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
-    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
+    monkeypatch.setattr(build, "ROOT", tmp_path)
     rng = np.random.default_rng(0)
     return {name: open_store(write_store(
         tmp_path / name, [rng.normal(size=(5 + i, 25, 3)) for i in range(len(places))],

@@ -15,7 +15,7 @@ from test_store import change_meta, listing, ntu_folder, some_clips
 from sjepa import synthetic
 from sjepa.config import ROOT
 from sjepa.datasets import (
-    catalogue,
+    build,
     known,
     load_store,
     names,
@@ -44,12 +44,12 @@ OPEN = ["nwucla", "hdm05", "kindergator", "bandai"]
 def home(tmp_path, monkeypatch):
     """An empty `$SJEPA_DATA`, and a project beside it."""
     monkeypatch.setenv("SJEPA_DATA", str(tmp_path / "home"))
-    monkeypatch.setattr(catalogue, "ROOT", tmp_path / "project")
+    monkeypatch.setattr(build, "ROOT", tmp_path / "project")
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
 
 
-# --- the catalogue ------------------------------------------------------------------------------
+# --- the data sets ------------------------------------------------------------------------------
 
 
 def test_every_set_says_all_that_others_ask_of_it():

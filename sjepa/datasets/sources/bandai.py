@@ -48,11 +48,7 @@ files = partial(find_files, glob="*.bvh", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """Positions `[T, 21, 3]` float64 in metres, joints as in `LAYOUTS["bandai21"]`.
-
-    Raises:
-        SjepaError: no BVH file, another skeleton, or another frame rate.
-    """
+    """Positions `[T, 21, 3]` float64 in metres, joints as in `LAYOUTS["bandai21"]`."""
     bvh = read_bvh(path)
     if bvh.joints[0] != _ROOT or abs(bvh.fps - FPS) > 0.1:
         raise SjepaError(f"{path}: expected the root {_ROOT} and {FPS:g} frames a second, "

@@ -54,11 +54,7 @@ def skeleton_file(path: Path) -> Path:
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """Positions `[T, 31, 3]` float64 in metres at 30 Hz, joints as in `LAYOUTS["hdm31"]`.
-
-    Raises:
-        SjepaError: no skeleton, another one, or a file off the grammar.
-    """
+    """Positions `[T, 31, 3]` float64 in metres at 30 Hz, joints as in `LAYOUTS["hdm31"]`."""
     where = skeleton_file(path)
     skeleton = read_asf(where)
     order = LAYOUTS["hdm31"].order(skeleton.joints, skeleton.parents, str(where))

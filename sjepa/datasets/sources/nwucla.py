@@ -35,12 +35,13 @@ _NAME = re.compile(
 files = partial(find_files, glob="a[0-9]*.json", scheme=_NAME, like=_LIKE)
 
 
-def read_clip(path: Path) -> tuple[np.ndarray, int]:
-    """One clip: positions `[T, 20, 3]` float32 in metres, and its class from 0.
+def read(path: Path, options: PrepareConfig) -> list[Clip]:
+    """One file's clip, mapped onto NTU-25, with the spine's middle in the first frame as origin.
 
     Raises:
-        SjepaError: the file is not such a clip; the sentence says what is wrong.
+        SjepaError: the file is not such a clip, or its label is not that of its name.
     """
+    action, subject, rep, view = map(int, parse_name(path, _NAME, _LIKE))
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES >> 20} MiB")
@@ -53,23 +54,11 @@ def read_clip(path: Path) -> tuple[np.ndarray, int]:
                          f"found {list(clip.shape)} of {clip.dtype}")
     if not (np.abs(clip) <= MAX_NUMBER).all():
         raise SjepaError(f"{path}: expected finite positions in metres, found NaN or huge ones")
-    if label not in range(1, len(CLASSES) + 1):
-        raise SjepaError(f"{path}: label {str(label)[:40]}, expected 1 to {len(CLASSES)}")
-    return clip.astype(np.float32), int(label) - 1
-
-
-def read(path: Path, options: PrepareConfig) -> list[Clip]:
-    """One file's clip, mapped onto NTU-25, with the spine's middle in the first frame as origin.
-
-    Raises:
-        SjepaError: as `read_clip`, or a label that is not that of the name.
-    """
-    action, subject, rep, view = map(int, parse_name(path, _NAME, _LIKE))
-    clip, label = read_clip(path)
-    if label != ACTIONS.index(action):
-        raise SjepaError(f"{path}: label {label + 1}, expected {ACTIONS.index(action) + 1}, which "
-                         "the name says")
-    return [Clip(map_clip(path, "kinect20", clip), label, path.stem, subject, view, rep)]
+    expected = ACTIONS.index(action)
+    if label != expected + 1:
+        raise SjepaError(f"{path}: label {str(label)[:40]}, expected {expected + 1}, which the "
+                         "name says")
+    return [Clip(map_clip(path, "kinect20", clip), expected, path.stem, subject, view, rep)]
 
 
 SPEC = DatasetSpec(

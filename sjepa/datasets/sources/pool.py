@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.catalogue import load_store
+from sjepa.datasets.build import PrepareConfig, load_store
 from sjepa.datasets.sources import bandai, kindergator, nwucla
 from sjepa.datasets.specs import DatasetSpec, Split
 from sjepa.datasets.splits import split
