@@ -101,14 +101,11 @@ def test_fuzz_positions_or_a_named_fault(tmp_path_factory, data):
     survives(kindergator.read_clip, tmp_path_factory.getbasetemp() / NAME, raw)
 
 
-@pytest.mark.parametrize("name, subject, label", [
-    ("POSE-p565_53-Throw-a-ball--1469183320067.csv", 565, "Throw-a-ball"),
-    ("POSE-p103_23-Throw-a-ball-as-far-as-you-can-with-the-other-arm-1455370365489.csv", 103,
-     "Throw-a-ball-as-far-as-you-can-with-the-other-arm"),
-])
-def test_names(tmp_path, name, subject, label):
-    (item,) = read(write(tmp_path / name, csv_text(trial())))
-    assert (item.subject, CLASSES[item.label]) == (subject, label)
+@pytest.mark.parametrize("label", ["Throw-a-ball", "Throw-a-ball-as-far-as-you-can"])
+def test_names(tmp_path, label):
+    path = write(tmp_path / f"POSE-p565_53-{label}--1469183320067.csv", csv_text(trial()))
+    (item,) = read(path)
+    assert (item.subject, CLASSES[item.label]) == (565, label)
 
 
 def test_coarse_classes_join_what_differs_in_side_way_or_effort():

@@ -90,3 +90,13 @@ def test_everybody_faces_us_however_the_room_was_turned(angle):
     assert left[0] < right[0] and abs(left[2] - right[2]) < 1e-6
     spans = [np.linalg.norm(clip[:, 0] - clip[:, 1], axis=-1) for clip in (faced, two)]
     np.testing.assert_allclose(*spans, atol=1e-5)
+
+
+def test_face_camera_turns_to_where_body_1_is_first_seen():
+    clip = np.random.default_rng(0).normal(size=(5, 2, 25, 3))
+    clip[0, 0] = 0  # body 2 alone is in the first frame
+    faced = face_camera(clip)
+    left, right = (faced[1, 0, NTU_JOINTS.index(f"{side} hip")] for side in ("left", "right"))
+    assert right[0] > left[0] and abs(right[2] - left[2]) < 1e-9
+    np.testing.assert_allclose(np.linalg.norm(faced, axis=-1), np.linalg.norm(clip, axis=-1))
+    np.testing.assert_array_equal(faced[..., 1], clip[..., 1])
