@@ -1,7 +1,6 @@
 """The baseline without learned features: poses, steps and statistics, then logistic regression.
 
-What a practitioner would try first on a small set. Nothing in it was tuned on test clips; its
-settings are those with which the project's first figures were made.
+What a practitioner would try first on a small set. Nothing in it was tuned on test clips.
 """
 
 from __future__ import annotations
@@ -16,15 +15,6 @@ from sjepa.skeleton import Skeleton
 
 FRAMES = 20  # a clip is resampled to so many poses
 C = 0.01  # inverse strength of the regression's penalty
-
-
-def _resampled(x: np.ndarray, frames: int) -> np.ndarray:
-    """`x` `[T, V, 3]` at `frames` equally spaced times, linearly."""
-    at = np.linspace(0, len(x) - 1, frames)
-    low = np.floor(at).astype(int)
-    high = np.minimum(low + 1, len(x) - 1)
-    share = (at - low)[:, None, None]
-    return x[low] * (1 - share) + x[high] * share
 
 
 def _facing(pose: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -56,7 +46,10 @@ def describe_clip(x: np.ndarray, skeleton: Skeleton, aligned: bool = True) -> np
     named = {"left shoulder", "right shoulder"} <= set(skeleton.joints)
     if aligned and named and not skeleton.planar:
         x = x @ _facing(x[0], skeleton).T
-    x = _resampled(x, FRAMES)
+    at = np.linspace(0, len(x) - 1, FRAMES)  # resampled linearly
+    low = np.floor(at).astype(int)
+    high, share = np.minimum(low + 1, len(x) - 1), (at - low)[:, None, None]
+    x = x[low] * (1 - share) + x[high] * share
     step = np.diff(x, axis=0)
     parts = x, step, x.mean(0), x.std(0), np.abs(step).mean(0)
     return np.concatenate([part.ravel() for part in parts])

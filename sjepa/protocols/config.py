@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from sjepa.config import COMPILE, DEVICES, PRECISIONS, RUNS, setting
 from sjepa.errors import SjepaError
@@ -14,20 +13,21 @@ from sjepa.errors import SjepaError
 class EvaluateConfig:
     """What every protocol needs: the encoder, the data, the place of the result."""
 
-    label: ClassVar[str]  # the protocol's name, in the folder of a result
-
     run: str = setting("", "ours", "folder of a pretraining; untrained methods take its shape only")
-    method: str = setting("sjepa", "ours",
-                          "sjepa: the encoder of run; random: untrained; classical: none at all",
+    method: str = setting("sjepa", "ours", "sjepa: of run; random: untrained; classical: none",
                           choices=("sjepa", "random", "classical"))
     dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
     split: str = setting("synthetic/xsub", "ours", "the protocol's training and test clips")
-    test_crop: float = setting(0.95, "lineage", "MAMP's code; the paper's readers say 0.9",
-                               "(0, 1]")
+    test_crop: float = setting(0.95, "lineage", "MAMP's; the paper's readers say 0.9", "(0, 1]")
     seed: int = setting(0, "ours", "of everything that the evaluation draws", "[0, inf)")
     device: str = setting("auto", "ours", "auto, cpu, cuda", choices=DEVICES)
     precision: str = setting("fp32", "ours", "of the frozen encoder", choices=PRECISIONS)
     out: str = setting("", "ours", "folder of the result, which it names; empty: one inside run")
+
+    @property
+    def label(self) -> str:
+        """The protocol's name, in the folder of a result."""
+        return next(name for name, cls in CONFIGS.items() if cls is type(self))
 
     @property
     def folder(self) -> Path:
@@ -41,34 +41,19 @@ class EvaluateConfig:
 class LinearConfig(EvaluateConfig):
     """Linear probe on the frozen target encoder (lineage: MAMP's, after MAE's)."""
 
-    label = "linear"
-
     epochs: int = setting(100, "lineage", "passes over the training features", "[1, inf)")
     batch_size: int = setting(256, "lineage", "features a step", "[1, inf)")
     lr: float = setting(0.1, "lineage", "peak learning rate of SGD, cosine to 0", "(0, inf)")
-    more_lrs: tuple[float, ...] = setting(
-        (), "ours", "rates beside lr, all reported: choosing on test would flatter", "(0, inf)")
-    passes: int = setting(
-        0, "ours", "augmented feature passes, used in turn; 0: a fresh one each epoch", "[0, inf)")
+    passes: int = setting(0, "ours", "augmented passes, used in turn; 0: one an epoch", "[0, inf)")
     base_rotation: float = setting(0.3, "lineage", "rad, in the training passes", "[0, inf)")
-    by_joint: bool = setting(
-        False, "ours", "also with the joints side by side, not averaged: metrics end in -joints")
-
-    def check(self) -> None:
-        """Refuse a rate that stands twice: its metric would have two values."""
-        if len({f"{rate:g}" for rate in (*self.more_lrs, self.lr)}) <= len(self.more_lrs):
-            raise SjepaError(f"parameter more_lrs = {list(self.more_lrs)}: expected each once, and "
-                             f"lr = {self.lr:g} not among them")
+    by_joint: bool = setting(False, "ours", "also with the joints side by side, not averaged")
 
 
 @dataclass(frozen=True)
 class KnnConfig(EvaluateConfig):
     """k nearest neighbours by cosine similarity on the frozen target encoder."""
 
-    label = "knn"
-
-    ks: tuple[int, ...] = setting(
-        (1, 5, 20), "ours", "all reported: choosing K on test would flatter", "[1, inf)")
+    ks: tuple[int, ...] = setting((1, 5, 20), "ours", "all reported, none chosen", "[1, inf)")
 
     def check(self) -> None:
         """Refuse an empty list of K."""
@@ -80,8 +65,6 @@ class KnnConfig(EvaluateConfig):
 class RetrievalConfig(KnnConfig):
     """Recall: is a training clip of the right class among the K most similar ones?"""
 
-    label = "retrieval"
-
     ks: tuple[int, ...] = setting((1, 5, 10), "ours", "the literature's, all reported", "[1, inf)")
 
 
@@ -89,29 +72,23 @@ class RetrievalConfig(KnnConfig):
 class FinetuneConfig(EvaluateConfig):
     """Fine-tuning of the whole target encoder under a new head (lineage: MAMP's recipe)."""
 
-    label = "finetune"
-
-    method: str = setting("sjepa", "ours",
-                          "sjepa: the encoder of run; scratch: its shape with random weights",
+    method: str = setting("sjepa", "ours", "sjepa: the encoder of run; scratch: random weights",
                           choices=("sjepa", "scratch"))
-    precision: str = setting("fp32", "lineage", "mixed precision is off in its scripts",
-                             choices=PRECISIONS)
+    precision: str = setting("fp32", "lineage", "not mixed in its scripts", choices=PRECISIONS)
     epochs: int = setting(100, "lineage", "passes over the labelled clips", "[1, inf)")
     batch_size: int = setting(48, "lineage", "clips a step; there 24 on each of 2 GPUs", "[1, inf)")
     lr: float = setting(3e-4, "lineage", "peak; its scripts override its files' 5e-4", "(0, inf)")
     lr_end: float = setting(1e-5, "lineage", "learning rate at the end of the cosine", "[0, inf)")
     warmup_epochs: float = setting(5, "lineage", "linear warm-up from 0", "[0, inf)")
     weight_decay: float = setting(0.05, "lineage", "not on biases and norms", "[0, inf)")
-    layer_decay: float = setting(
-        0.8, "lineage", "a block learns this much slower than the next; 1 from scratch; "
-        "one reader says 0.75", "(0, 1]")
+    layer_decay: float = setting(0.8, "lineage", "a block's rate as a share of the next's; "
+                                 "1 from scratch; one reader says 0.75", "(0, 1]")
     drop_path: float = setting(0.3, "lineage", "of the last block, linear from 0", "[0, 1)")
     dropout: float = setting(0.3, "lineage", "of the tokens that enter the head", "[0, 1)")
     hidden: int = setting(2048, "lineage", "width of the head's hidden layer", "[1, inf)")
     label_smoothing: float = setting(0.1, "lineage", "share spread over all classes", "[0, 1)")
     base_rotation: float = setting(0.3, "lineage", "rad, in training", "[0, inf)")
-    compile: str = setting("auto", "ours", "the encoder: auto (on a GPU), none, or torch's mode",
-                           choices=COMPILE)
+    compile: str = setting("auto", "ours", "the encoder; auto: on a GPU", choices=COMPILE)
     test_every: int = setting(1, "lineage", "epochs between readings of the test clips", "[1, inf)")
     checkpoint_every: int = setting(5, "ours", "epochs between checkpoints", "[1, inf)")
 
@@ -131,14 +108,12 @@ class SemiConfig(FinetuneConfig):
     @property
     def label(self) -> str:
         """The protocol's name with the share."""
-        return f"semi-{self.percent}"
+        return f"{super().label}-{self.percent}"
 
 
 @dataclass(frozen=True)
 class TransferConfig(FinetuneConfig):
     """Transfer: an encoder pretrained on one data set, fine-tuned and probed on another."""
-
-    label = "transfer"
 
     method: str = setting("sjepa", "ours", "sjepa alone: an untrained encoder has no origin",
                           choices=("sjepa",))
@@ -172,6 +147,5 @@ class FuseConfig:
 
 CONFIGS = {
     "linear": LinearConfig, "knn": KnnConfig, "retrieval": RetrievalConfig,
-    "finetune": FinetuneConfig, "semi": SemiConfig, "transfer": TransferConfig,
-    "fuse": FuseConfig,
+    "finetune": FinetuneConfig, "semi": SemiConfig, "transfer": TransferConfig, "fuse": FuseConfig,
 }

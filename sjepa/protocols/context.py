@@ -76,42 +76,25 @@ class Context:
         self.classes = len(self.store.classes)
         self.pretraining: dict = self.run["settings"] if self.run else {}
         self.stream = self.pretraining.get("stream", "joint")
-
-    @property
-    def train_labels(self) -> torch.Tensor:
-        """`[N]` classes of the training clips."""
-        return self.labels[self.train]
+        #: Whether the encoder's weights are those of the pretraining.
+        self.trained = self.config.method == "sjepa"
+        #: What results name as the method: a run with another target than latents is that.
+        target = self.pretraining.get("target", "latent")
+        self.method = target if self.trained and target != "latent" else self.config.method
+        spec = known(self.config.dataset)
+        #: Whether the set was filmed from one side, so that facing is part of a class.
+        self.frontal: bool = getattr(spec, "frontal", False)
+        #: For each class the coarser one that it belongs to, where a set has two readings.
+        self.coarse: tuple[str, ...] = getattr(spec, "coarse", ())
 
     @property
     def test_labels(self) -> torch.Tensor:
         """`[M]` classes of the test clips."""
         return self.labels[self.test]
 
-    @property
-    def trained(self) -> bool:
-        """Whether the encoder's weights are those of the pretraining."""
-        return self.config.method == "sjepa"
-
-    @property
-    def method(self) -> str:
-        """What results name as the method: a run with another target than latents is that."""
-        target = self.pretraining.get("target", "latent")
-        return target if self.trained and target != "latent" else self.config.method
-
-    @property
-    def frontal(self) -> bool:
-        """Whether the set was filmed from one side, so that facing is part of a class."""
-        return getattr(known(self.config.dataset), "frontal", False)
-
-    @property
-    def coarse(self) -> tuple[str, ...]:
-        """For each class the coarser one that it belongs to, where a set has two readings."""
-        return getattr(known(self.config.dataset), "coarse", ())
-
     def features(self, index: np.ndarray, rotation: float | None = None, generator=None,
                  by_joint: bool = False) -> torch.Tensor:
-        """Features `[N, D]`, or `[N, V, D]` by joint, at test time or (with a rotation) augmented.
-        """
+        """Features `[N, D]`, by joint `[N, V, D]`; with a rotation they are augmented."""
         return extract(self.encoder, self.data, index, crop=self.config.test_crop,
                        rotation=rotation, stream=self.stream, generator=generator,
                        by_joint=by_joint, dtype=self.dtype)

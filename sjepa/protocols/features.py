@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from sjepa.clips import DeviceStore, center_crop, train_crop
-from sjepa.config import PretrainConfig
 from sjepa.datasets.layouts import center_on_spine, check_clip
 from sjepa.device import autocast
 from sjepa.encoders import DEFAULT, load_pretrained
@@ -21,21 +20,16 @@ from sjepa.views import base_rotation, seen
 
 def encode_bodies(encoder: torch.nn.Module, clips: torch.Tensor, pool=None,
                   padded: bool = False) -> torch.Tensor:
-    """Every body slot of every clip through the encoder.
+    """Tokens `[B, M, N, D]` of every body slot of clips `[B, M, T, V, 3]`.
 
     An absent body is an input like any other in the lineage. All absent bodies are the same
     input, so they share one row here: the same output for less, and, in training, the same
     gradient (stochastic depth then draws once for that row and not once for each of them).
 
     Args:
-        encoder: the encoder.
-        clips: `[B, M, T, V, 3]`.
         pool: what to make of the tokens `[R, N, D]` of the rows; None: keep them.
         padded: bring the rows to one of few numbers with rows that nothing reads, for an encoder
             that is compiled anew for each. Two bodies a clip make at most five of them.
-
-    Returns:
-        `[B, M, N, D]`, or what `pool` leaves of N and D.
     """
     flat = clips.flatten(0, 1)
     present = seen(flat).any(1)
@@ -60,12 +54,10 @@ def encode_bodies(encoder: torch.nn.Module, clips: torch.Tensor, pool=None,
 @torch.no_grad()
 def clip_features(encoder: torch.nn.Module, clips: torch.Tensor,
                   by_joint: bool = False) -> torch.Tensor:
-    """One feature a clip, `[B, D]` float32: the mean over bodies, segments and joints.
+    """One feature a clip `[B, M, T, V, 3]`, in float32: the mean over bodies, segments and joints.
 
-    Args:
-        encoder: a frozen encoder.
-        clips: `[B, M, T, V, 3]`; an absent body takes part in the mean, as in the lineage.
-        by_joint: `[B, V, D]`, joints side by side, as the head of fine-tuning reads them.
+    An absent body takes part, as in the lineage. `[B, D]`; by joint `[B, V, D]`, joints side by
+    side, as the head of fine-tuning reads them.
     """
     def pool(tokens: torch.Tensor) -> torch.Tensor:
         tokens = tokens.float()
@@ -80,8 +72,7 @@ def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop:
     """Stored clips as a network takes them, `[B, M, T, V, 3]`, at test time or augmented.
 
     Args:
-        store: the clips.
-        index: `[B]` clip indices on the store's device.
+        store, index: the clips, and which `[B]` of them, on the store's device.
         frames: T.
         crop: share of the clip at test time, which is its centre.
         rotation: None at test time; a number: the training augmentation, a random crop and a base
@@ -101,12 +92,8 @@ def extract(encoder: torch.nn.Module, store: DeviceStore, index, *, dtype=torch.
             batch: int = 128, by_joint: bool = False, **view) -> torch.Tensor:
     """Features of the clips `index` `[N]`, in their order: `[N, D]` float32 on the CPU.
 
-    Args:
-        encoder: a frozen encoder on the store's device.
-        dtype: precision of the encoder.
-        batch: clips at once.
-        by_joint: `[N, V, D]`, see `clip_features`.
-        view: `crop`, `rotation`, `stream`, `generator` of `network_input`.
+    The encoder lies on the store's device and computes in `dtype`, `batch` clips at once. See
+    `clip_features` for `by_joint`, and `network_input` for what else a `view` may name.
     """
     training, out = encoder.training, []
     encoder.eval()
@@ -130,14 +117,12 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
 
     Args:
         clips: a list of `[T, 25, 3]` or `[T, M, 25, 3]` in metres, in the NTU-25 layout, y up;
-            T may differ; absent bodies are zero. `read_motion` makes such clips from files.
+            absent bodies are zero. `read_motion` makes such clips from files.
         encoder: a name or path for `load_pretrained`, or an encoder, which stays on its device.
         bodies: body slots of each clip, filled up with absent ones; None: as each clip has them.
-        stream: what the encoder was trained on (`sjepa.inputs`); None: what its card says, and
-            joints for an encoder without one.
+        stream: what the encoder was trained on; None: what its card says, joints without one.
         center: move each clip so that its first body's spine begins at the origin, as in every
             store but PKU-MMD's; False for an encoder that was trained on that.
-        batch: clips at once.
         skeleton: of the clips, where the encoder was trained on another one than NTU's.
 
     Raises:
@@ -145,7 +130,7 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
     """
     if not isinstance(encoder, torch.nn.Module):
         encoder, card = load_pretrained(encoder)
-        stream = stream or card["recipe"].get("stream", PretrainConfig.stream)
+        stream = stream or card["recipe"].get("stream")
     if encoder.joints != len(skeleton):
         raise SjepaError(f"the encoder takes {encoder.joints} joints, clips in the layout "
                          f"{skeleton.name} have {len(skeleton)}")
@@ -155,10 +140,10 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
     if not ready:
         raise SjepaError("clips is empty: give at least one")
     features = np.empty((len(ready), encoder.dim), np.float32)
-    slots = np.array([clip.shape[1] for clip in ready])
+    slots, device = np.array([clip.shape[1] for clip in ready]), next(encoder.parameters()).device
     for count in np.unique(slots):
         index = np.flatnonzero(slots == count)
-        store = _in_memory([ready[k] for k in index], next(encoder.parameters()).device, skeleton)
+        store = _in_memory([ready[k] for k in index], device, skeleton)
         features[index] = extract(encoder, store, np.arange(len(index)), batch=batch,
                                   stream=stream or "joint").numpy()
     return features

@@ -37,17 +37,16 @@ from sjepa.protocols.context import Context, Reading, Result, own_draws, reading
 from sjepa.protocols.features import encode_bodies, network_input
 from sjepa.protocols.linear import probe
 
+#: What a checkpoint holds besides settings and origin: states, and plain values.
+LEARNED = ("model", "optimizer", "scaler")
+KNOWN = ("epoch", "seconds", "peak", "history", "scores", "best")
+
 
 class ActionHead(nn.Module):
     """Dropout, mean over segments and bodies, then two linear layers with BatchNorm and ReLU.
 
-    Joints are not averaged: the first layer sees `joints * dim` features.
-
-    Args:
-        dim, joints: width of a token, and V.
-        classes: number of classes.
-        hidden: width of the hidden layer.
-        dropout: probability with which a feature of a token is dropped.
+    Joints are not averaged: the first layer sees `joints * dim` features. `dropout` is the
+    probability with which a feature of a token is dropped.
     """
 
     def __init__(self, dim: int, joints: int, classes: int, hidden: int = 2048,
@@ -57,8 +56,7 @@ class ActionHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.Sequential(
             nn.Linear(joints * dim, hidden), nn.BatchNorm1d(hidden), nn.ReLU(),
-            nn.Linear(hidden, classes),
-        )
+            nn.Linear(hidden, classes))
         self.apply(init_linear)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -68,12 +66,9 @@ class ActionHead(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A copy of an encoder, pretrained or not, with a new head; all weights are trained.
+    """A copy of an encoder, pretrained or not, with a new `ActionHead`; all weights are trained.
 
-    Args:
-        encoder: one of `sjepa.encoder.ENCODERS`.
-        classes, hidden, dropout: see `ActionHead`.
-        drop_path: stochastic depth of the last block.
+    `drop_path` is the stochastic depth of the last block.
     """
 
     def __init__(self, encoder: nn.Module, classes: int, hidden: int = 2048, dropout: float = 0.3,
@@ -92,11 +87,9 @@ class Classifier(nn.Module):
 def layer_decay_groups(model: Classifier, decay: float, weight_decay: float) -> list[dict]:
     """AdamW's parameter groups: `params`, `weight_decay`, and `lr_scale`, smaller for early layers.
 
-    Args:
-        model: whose encoder says which parameters are how deep (`parameter_layers`); the head
-            belongs to its last layer.
-        decay: a layer's scale is this times that of the layer after it; the last layer has 1.
-        weight_decay: of everything with more than one axis, position tables included.
+    The encoder says which parameters are how deep (`parameter_layers`); the head belongs to its
+    last layer, whose scale is 1. A layer's scale is `decay` times that of the layer after it.
+    Weights decay that have more than one axis, position tables included.
 
     Raises:
         SjepaError: the encoder leaves a parameter out, or names one twice.
@@ -118,20 +111,14 @@ def layer_decay_groups(model: Classifier, decay: float, weight_decay: float) -> 
 
 def weights_hash(encoder: torch.nn.Module) -> str:
     """Hash of an encoder's weights: which pretraining a checkpoint started from."""
-    digest = hashlib.sha256()
-    for value in encoder.state_dict().values():
-        digest.update(value.contiguous().cpu().numpy().tobytes())
-    return digest.hexdigest()
+    weights = (value.contiguous().cpu().numpy() for value in encoder.state_dict().values())
+    return hashlib.sha256(b"".join(value.tobytes() for value in weights)).hexdigest()
 
 
 class FineTuning:
     """One run: classifier, optimiser, counters, and readings of the test clips on the way.
 
-    Args:
-        context: the clips, the device, the classes.
-        config: the settings.
-        encoder: where the encoder starts; it is copied.
-        train: `[N]` indices of the labelled clips.
+    It starts from a copy of `encoder` and learns the labels of the clips `train` `[N]`.
 
     Raises:
         SjepaError: fewer than two training clips, on which BatchNorm cannot train.
@@ -139,13 +126,13 @@ class FineTuning:
 
     def __init__(self, context: Context, config: FinetuneConfig, encoder: torch.nn.Module,
                  train: np.ndarray):
-        self.context, self.config, self.device = context, config, context.device
+        self.context, self.device = context, context.device
+        self.config = replace(config, precision=precision_name(config.precision, context.dtype))
         self.train = torch.from_numpy(train)
         self.batch = min(config.batch_size, len(train))
         if self.batch < 2:
             raise SjepaError(f"fine-tuning takes {self.batch} clips a step here, and BatchNorm "
                              "needs two: set batch_size or share higher")
-        self.steps_per_epoch = len(train) // self.batch  # the last, smaller batch is dropped
         self.origin = {"encoder": weights_hash(encoder), "store": context.store.meta["sha256"]}
         with own_draws(config.seed):
             self.model = Classifier(encoder, context.classes, config.hidden, config.dropout,
@@ -157,7 +144,6 @@ class FineTuning:
         self.optimizer = torch.optim.AdamW(
             layer_decay_groups(self.model, decay, config.weight_decay),
             lr=config.lr, fused=self.device.type == "cuda")
-        self.precision = precision_name(config.precision, context.dtype)
         self.scaler = torch.amp.GradScaler("cuda", enabled=context.dtype == torch.float16)
         self.epoch, self.seconds, self.earlier, self.peak = 0, 0.0, 0.0, 0
         self.history: list[dict] = []
@@ -194,10 +180,10 @@ class FineTuning:
         generator = torch.Generator(self.device).manual_seed(seed + 1)  # crops and rotations
         shuffle = torch.Generator().manual_seed(seed + 2)
         order = torch.randperm(len(self.train), generator=shuffle)
-        batches = self.train[order].split(self.batch)[: self.steps_per_epoch]
+        batches = self.train[order].split(self.batch)[: len(order) // self.batch]  # full ones
         self.model.train()
         with own_draws(seed, self.device):  # dropout and stochastic depth
-            losses = [self.training_step(part, self.epoch + step / self.steps_per_epoch, generator)
+            losses = [self.training_step(part, self.epoch + step / len(batches), generator)
                       for step, part in enumerate(batches)]
         self.epoch += 1
         row = {"epoch": self.epoch, "loss": torch.stack(losses).mean().item()}
@@ -212,8 +198,7 @@ class FineTuning:
 
     @torch.no_grad()
     def read_test(self) -> float:
-        """Accuracy in percent on the test clips; keeps their scores, and the best epoch's classes.
-        """
+        """Accuracy in percent on the test clips; their scores and the best classes are kept."""
         self.model.eval()
         parts = []
         for part in torch.from_numpy(self.context.test).to(self.device).split(128):
@@ -229,14 +214,10 @@ class FineTuning:
 
     def state(self) -> dict:
         """All that is needed to go on to the bit where this run stands."""
-        return {
-            "config": as_dict(self.config), "precision": self.precision, "origin": self.origin,
-            "train": self.train, "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
-            "epoch": self.epoch, "seconds": self.seconds, "history": self.history,
-            "peak": max(self.peak, peak_bytes(self.device) or 0),
-            "scores": self.scores, "best": self.best,
-        }
+        self.peak = max(self.peak, peak_bytes(self.device) or 0)
+        return {"config": as_dict(self.config), "origin": self.origin, "train": self.train,
+                **{name: getattr(self, name).state_dict() for name in LEARNED},
+                **{name: getattr(self, name) for name in KNOWN}}
 
     def load_state(self, state: dict, out: Path) -> None:
         """Continue from `state`, the checkpoint in `out`.
@@ -245,18 +226,14 @@ class FineTuning:
             SjepaError: it has other settings or training clips, or started from other weights.
         """
         same_settings(state["config"], self.config, out, ("subsets", "probe_passes"))
-        if state.get("precision", self.precision) != self.precision:
-            raise SjepaError(f"{out} holds a fine-tuning in {state['precision']}, which would go "
-                             f"on in {self.precision} here: set precision to {state['precision']}")
         if state["origin"] != self.origin or not torch.equal(state["train"].cpu(), self.train):
             raise SjepaError(f"{out} holds a fine-tuning of another encoder or on other clips: "
                              "choose another out, or delete the folder")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.history = state["epoch"], state["history"]
-        self.seconds = self.earlier = state["seconds"]
-        self.peak, self.scores, self.best = state["peak"], state["scores"], state["best"]
+        for name in LEARNED:
+            getattr(self, name).load_state_dict(state[name])
+        for name in KNOWN:
+            setattr(self, name, state[name])
+        self.earlier = self.seconds
 
 
 def run_to_end(run: FineTuning, out: Path) -> FineTuning:
@@ -265,15 +242,13 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
     if path.is_file():
         # On the CPU first: scores and counters belong there, weights are copied into place.
         run.load_state(torch.load(path, map_location="cpu", weights_only=True), out)
-    bar = tqdm(initial=run.epoch, total=epochs, desc="fine-tune", unit="epoch", mininterval=5)
-    while run.epoch < epochs:
-        row = run.run_epoch()
-        bar.set_postfix(loss=row["loss"], refresh=False)
-        bar.update()
+    bar = tqdm(range(run.epoch, epochs), "fine-tune", initial=run.epoch, total=epochs,
+               unit="epoch", mininterval=5)
+    for _ in bar:
+        bar.set_postfix(loss=run.run_epoch()["loss"], refresh=False)
         if run.epoch % run.config.checkpoint_every == 0 or run.epoch == epochs:
             out.mkdir(parents=True, exist_ok=True)
             save_atomically(lambda p: torch.save(run.state(), p), path)
-    bar.close()
     return run
 
 

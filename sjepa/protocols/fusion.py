@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from sjepa.checkpoint import read_result, save_atomically, what_counts
 from sjepa.config import as_dict
@@ -24,7 +25,8 @@ class Predictions:
     labels: np.ndarray  # [M] true classes
     subjects: np.ndarray  # [M] whose they are
     classes: np.ndarray  # [classes] their names
-    parts: dict[str, np.ndarray]  # reported part to its [M] bool mask, all clips first
+    parts: np.ndarray  # [P] names of the parts that are reported, all clips first
+    masks: np.ndarray  # [P, M] bool, which clips are of a part
     predicted: np.ndarray | None = None  # [M] classes
     scores: np.ndarray | None = None  # [M, classes] float32 before softmax, if there are any
 
@@ -34,23 +36,20 @@ def predictions_of(context: Context) -> Predictions:
     store, test = context.store, context.test
     parts = reported_parts(context.config.split, store, context.train, test)
     return Predictions(store.names[test], store.labels[test], store.subjects[test],
-                       np.array(store.classes), parts)
+                       np.array(store.classes), np.array([*parts]), np.stack([*parts.values()]))
 
 
 def save_predictions(clips: Predictions, result: Result, folder: Path) -> None:
-    """Write `folder/METRIC.npz` of each metric that names classes, or `METRIC-seed-N.npz` a seed.
-    """
+    """`folder/METRIC.npz` of each metric that names classes, or `METRIC-seed-N.npz` a seed."""
     folder.mkdir(parents=True, exist_ok=True)
-    shared = {name: value for name, value in vars(clips).items() if value is not None}
-    shared |= {"parts": np.array(list(clips.parts)), "masks": np.stack(list(clips.parts.values()))}
     for metric, reading in result.readings.items():
         for row, seed in enumerate(result.seeds if reading.predicted is not None else ()):
-            arrays = shared | {"predicted": reading.predicted[row]}
+            arrays = vars(clips) | {"predicted": reading.predicted[row]}
             if reading.scores is not None:
                 arrays["scores"] = reading.scores[row]
             name = metric if len(result.seeds) == 1 else f"{metric}-seed-{seed}"
             packed = io.BytesIO()
-            np.savez_compressed(packed, **arrays)
+            np.savez_compressed(packed, **{n: a for n, a in arrays.items() if a is not None})
             save_atomically(lambda path, made=packed: path.write_bytes(made.getvalue()),
                             folder / f"{name}.npz")
 
@@ -68,32 +67,21 @@ def load_predictions(path: str | Path) -> Predictions:
                          f"{there or 'no metric: run it first'}")
     try:
         with np.load(path) as file:
-            arrays = dict(file)
-        arrays["parts"] = dict(zip(arrays["parts"].tolist(), arrays.pop("masks"), strict=True))
-        return Predictions(**arrays)
+            return Predictions(**file)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise SjepaError(f"{path} holds no predictions ({error}): evaluate the run again") \
             from error
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, in float64."""
-    raised = np.exp(scores.astype(np.float64) - scores.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
-
-
 def fuse(scores: list[np.ndarray], weights: tuple[float, ...] = ()) -> np.ndarray:
-    """Late fusion: the weighted mean of the class probabilities of several runs.
+    """Late fusion: the weighted mean `[M, classes]` of the class probabilities of several runs.
 
     Args:
         scores: `[M, classes]` each, before softmax, of the same test clips.
         weights: one a run, 0 or more, not all 0; empty: equal ones.
-
-    Returns:
-        `[M, classes]` probabilities.
     """
-    weights = weights or [1.0] * len(scores)
-    return sum(w * softmax(s) for w, s in zip(weights, scores, strict=True)) / sum(weights)
+    chances = torch.from_numpy(np.stack(scores)).double().softmax(-1)
+    return np.average(chances.numpy(), axis=0, weights=weights or None)
 
 
 def _stream(result: dict) -> str:

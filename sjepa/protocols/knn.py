@@ -17,13 +17,9 @@ def nearest(train: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
             batch: int = 1024) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
     """The K most similar training features of each test feature, by the cosine, exactly.
 
-    Args:
-        train, test: features.
-        ks: numbers of neighbours, all taken from one search; N where there are fewer.
-        batch: test features at once; `[batch, N]` similarities are held in memory.
-
     Returns:
-        K to similarities and training indices, `[M, K]` each, the most similar first.
+        K to similarities and training indices, `[M, K]` each (`[M, N]` where N is smaller), the
+        most similar first. `[batch, N]` similarities are held in memory.
     """
     gallery = F.normalize(train, dim=1).T
     parts = {k: [] for k in ks}
@@ -77,22 +73,21 @@ def held_out_accuracy(run) -> dict[str, float]:
         return {}
     known, asked = (extract(run.model.target.encoder, run.data, train[side], dtype=run.dtype,
                             stream=run.config.stream) for side in (~held, held))
-    labels = torch.from_numpy(run.store.labels.astype(np.int64))
-    predicted = knn(known, labels[train[~held]], asked, (1,), len(run.store.classes))[1]
-    right = (predicted == labels[train[held]]).float().mean()
-    return {"knn": right.item() * 100}
+    labels = torch.from_numpy(run.store.labels[train].astype(np.int64))
+    predicted = knn(known, labels[~held], asked, (1,), len(run.store.classes))[1]
+    return {"knn": (predicted == labels[held]).float().mean().item() * 100}
 
 
 def run_knn(context: Context) -> Result:
     """kNN with each K: `top1-k1`, …"""
-    train, test = context.both_sides()
-    votes = knn(train, context.train_labels, test, context.config.ks, context.classes)
+    (train, test), labels = context.both_sides(), context.labels[context.train]
+    votes = knn(train, labels, test, context.config.ks, context.classes)
     return Result({f"top1-k{k}": reading(predicted, context.test_labels)
                    for k, predicted in votes.items()})
 
 
 def run_retrieval(context: Context) -> Result:
     """Recall at each K: `recall-at-1`, …"""
-    train, test = context.both_sides()
-    hits = recall(train, context.train_labels, test, context.test_labels, context.config.ks)
+    (train, test), labels = context.both_sides(), context.labels[context.train]
+    hits = recall(train, labels, test, context.test_labels, context.config.ks)
     return Result({f"recall-at-{k}": Reading(hit.numpy()[None]) for k, hit in hits.items()})

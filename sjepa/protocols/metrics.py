@@ -1,15 +1,10 @@
-"""What an accuracy hides: its interval, classes never found, and pairs taken for each other.
-
-Intervals are of 95 %, in percent.
-"""
+"""What an accuracy hides: its interval, of 95 % and in percent."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-
-FEWEST_SUBJECTS = 5  # resampling fewer people says nothing of other people
 
 
 def wilson(right: int, clips: int) -> tuple[float, float]:
@@ -20,14 +15,15 @@ def wilson(right: int, clips: int) -> tuple[float, float]:
     return max(100 * (middle - half), 0.0), min(100 * (middle + half), 100.0)
 
 
-def by_subject(right: np.ndarray, subjects: np.ndarray, draws: int = 2000) -> tuple[float, float]:
-    """Interval by drawing whole people with replacement: the clips of one are not independent.
+def by_subject(right: np.ndarray, subjects: np.ndarray, draws: int = 2000,
+               seed: int = 0) -> tuple[float, float]:
+    """Interval by drawing whole people: the clips of one are not independent.
 
     `right` `[M]` bool says which clips were taken rightly, `subjects` `[M]` whose they are.
     """
     _, owner = np.unique(subjects, return_inverse=True)
     hits, clips = np.bincount(owner, right), np.bincount(owner)
-    drawn = np.random.default_rng(0).integers(len(clips), size=(draws, len(clips)))
+    drawn = np.random.default_rng(seed).integers(len(clips), size=(draws, len(clips)))
     low, high = np.percentile(hits[drawn].sum(1) / clips[drawn].sum(1) * 100, (2.5, 97.5))
     return float(low), float(high)
 
@@ -56,7 +52,7 @@ def interval(right: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
     """
     if len(right) > 1:
         return over_seeds(right.mean(1) * 100)
-    if len(np.unique(subjects)) >= FEWEST_SUBJECTS and 0 < right.mean() < 1:
+    if len(np.unique(subjects)) >= 5 and 0 < right.mean() < 1:  # fewer say nothing of others
         return by_subject(right[0], subjects)
     return wilson(int(right.sum()), right.size)
 
@@ -66,25 +62,3 @@ def share(right: np.ndarray, subjects: np.ndarray) -> dict:
     low, high = interval(right, subjects)
     return {"value": round(float(right.mean() * 100), 2), "low": round(low, 2),
             "high": round(high, 2), "n": right.size, "right": int(right.sum())}
-
-
-def per_class_accuracy(matrix: np.ndarray) -> np.ndarray:
-    """Accuracy of each class in percent, `[classes]`; NaN of a class without a test clip.
-
-    `matrix` `[classes, classes]` is `sklearn.metrics.confusion_matrix`'s, of counts.
-    """
-    with np.errstate(invalid="ignore"):
-        return 100.0 * matrix.diagonal() / matrix.sum(1)
-
-
-def confused_pairs(matrix: np.ndarray, k: int = 10) -> list[tuple[int, int, int]]:
-    """The k pairs of classes that are mistaken for each other most often, in `matrix` as above.
-
-    Returns:
-        `(a, b, mistakes)` with a < b, both directions added up, most mistakes first; ties stand
-        in the order of the classes, pairs without a mistake are left out.
-    """
-    both = np.triu(matrix + matrix.T, 1)
-    order = np.argsort(-both, axis=None, kind="stable")[:k]
-    pairs = (divmod(int(at), len(matrix)) for at in order)
-    return [(a, b, int(both[a, b])) for a, b in pairs if both[a, b]]

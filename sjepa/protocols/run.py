@@ -17,7 +17,7 @@ from sjepa.checkpoint import make_writable, read_result, run_hash, what_counts, 
 from sjepa.config import as_dict, command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import leaked_between, split
-from sjepa.device import computing, describe, peak_bytes, pick_device, precision_name
+from sjepa.device import computing, describe, peak_bytes, precision_name
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS, EvaluateConfig, FuseConfig
 from sjepa.protocols.context import Context, Reading, set_up
@@ -100,8 +100,7 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
     What can be known to fail at the end is refused at the start.
 
     Args:
-        protocol: a key of `CONFIGS`.
-        config: its settings.
+        protocol, config: a key of `CONFIGS`, and its settings.
         command: the line that repeats the run, for the result.
 
     Returns:
@@ -115,27 +114,26 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
     if protocol == "fuse":
         facts, settings, clips, result = late_fusion(config)
         claim(config.folder, protocol, settings)
-        device = pick_device("cpu")
+        device = torch.device("cpu")
     else:
         context = set_up(config)
         device, facts, clips = context.device, facts_of(context), predictions_of(context)
         settings = as_dict(config) | {"precision": precision_name(config.precision, context.dtype)}
         claim(config.folder, protocol, settings, facts["pretraining"])
-        known = seen_before(context)
+        seen = seen_before(context)
         if device.type == "cuda":  # the peak is this stage's own, whatever ran here before
             torch.cuda.reset_peak_memory_stats(device)
         with computing(config.precision, device, getattr(config, "compile", "none")):
             result = PROTOCOLS[protocol](context)
         result.readings |= coarse_readings(context, result.readings)
-        notes = (context.store.meta["note"], result.note, known)
-        facts["note"] = "; ".join(filter(None, notes))
+        facts["note"] = "; ".join(filter(None, (context.store.meta["note"], result.note, seen)))
     stage = {"seconds": round(time.perf_counter() - begun + result.seconds, 2),
              "device": describe(device),
              "peak_bytes": max(peak_bytes(device) or 0, result.peak_bytes) or None}
     named = {"protocol": protocol} | {key: facts[key] for key in ("method", "preset", "seed")}
     readings = [{"split": part, **named, "metric": metric}
                 | share(reading.right[:, mask], clips.subjects[mask])
-                for part, mask in clips.parts.items()
+                for part, mask in zip(clips.parts.tolist(), clips.masks, strict=True)
                 for metric, reading in result.readings.items()]
     save_predictions(clips, result, config.folder / "scores")
     write_result(config.folder, protocol, settings, {"evaluate": stage}, readings, **facts,

@@ -2,10 +2,10 @@
 
 import numbers
 
+import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from sjepa.protocols.fusion import Predictions
-from sjepa.protocols.metrics import confused_pairs, per_class_accuracy
 
 NOT_RUN = "not run"
 
@@ -83,6 +83,28 @@ def percent(reading: dict | None, after: str = "") -> str:
 def _confusion(made: Predictions):
     """Counts `[classes, classes]`: row = true class, column = predicted class."""
     return confusion_matrix(made.labels, made.predicted, labels=range(len(made.classes)))
+
+
+def per_class_accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Accuracy of each class in percent, `[classes]`; NaN of a class without a test clip.
+
+    `matrix` `[classes, classes]` is `sklearn.metrics.confusion_matrix`'s, of counts.
+    """
+    with np.errstate(invalid="ignore"):
+        return 100.0 * matrix.diagonal() / matrix.sum(1)
+
+
+def confused_pairs(matrix: np.ndarray, k: int = 10) -> list[tuple[int, int, int]]:
+    """The k pairs of classes that are mistaken for each other most often, in `matrix` as above.
+
+    Returns:
+        `(a, b, mistakes)` with a < b, both directions added up, most mistakes first; ties stand
+        in the order of the classes, pairs without a mistake are left out.
+    """
+    both = np.triu(matrix + matrix.T, 1)
+    order = np.argsort(-both, axis=None, kind="stable")[:k]
+    pairs = (divmod(int(at), len(matrix)) for at in order)
+    return [(a, b, int(both[a, b])) for a, b in pairs if both[a, b]]
 
 
 def class_table(made: Predictions) -> Table:

@@ -16,7 +16,7 @@ from sjepa.config import (
     make_config,
 )
 from sjepa.errors import SjepaError
-from sjepa.protocols.config import CONFIGS, FuseConfig, LinearConfig
+from sjepa.protocols.config import CONFIGS, FuseConfig, KnnConfig, LinearConfig
 from sjepa.study.notebook import notebook_params, papermill_command
 
 EVERY = [(cls, f) for cls in (PretrainConfig, *CONFIGS.values()) for f in fields(cls)]
@@ -112,15 +112,14 @@ def test_parameter_files(tmp_path, text, said):
 
 
 @pytest.mark.parametrize("value, said", [
-    (0.3, "more_lrs = 0.3: expected tuple"), (["fast"], "expected a number, above 0"),
-    ([True], r"more_lrs = \[True\]: expected a number, above 0"),
-    ([0.1], r"more_lrs = \[0.1\]: expected each once, and lr = 0.1 not among them"),
-    ([0.30000001, 0.3], "expected each once"),  # both would be the metric top1-lr0.3
+    (0.3, "weights = 0.3: expected tuple"), (["fast"], "expected a number, at least 0"),
+    ([True], r"weights = \[True\]: expected a number, at least 0"),
 ])
-def test_further_learning_rates_are_numbers_each_once(value, said):
-    assert make_config(LinearConfig, {"more_lrs": [1, "3e-1"]}).more_lrs == (1.0, 0.3)
+def test_a_list_is_of_numbers(value, said):
+    two = {"runs": ["a", "b"]}
+    assert make_config(FuseConfig, two | {"weights": [1, "3e-1"]}).weights == (1.0, 0.3)
     with pytest.raises(SjepaError, match=said):
-        make_config(LinearConfig, {"more_lrs": value})
+        make_config(FuseConfig, two | {"weights": value})
 
 
 def test_the_command_repeats_the_run():
@@ -129,6 +128,6 @@ def test_the_command_repeats_the_run():
     named = dict(zip(said.split()[4::3], said.split()[5::3], strict=True))
     assert make_config(LinearConfig, {k: type(getattr(config, k))(v) for k, v in named.items()}) \
         == config
-    config = make_config(LinearConfig, {"more_lrs": [0.3, 1e-5]})
-    *_, flag, value = shlex.split(papermill_command("linear", config))
-    assert flag == "-y" and make_config(LinearConfig, yaml.safe_load(value)) == config
+    config = make_config(KnnConfig, {"ks": [3, 7]})
+    *_, flag, value = shlex.split(papermill_command("knn", config))
+    assert flag == "-y" and make_config(KnnConfig, yaml.safe_load(value)) == config

@@ -132,7 +132,8 @@ def test_coarse_classes_forgive_twins_and_nothing_else(common):
     assert readings["top1-coarse"].right.tolist() == [[True, True, False]]
     context = set_up(make_config(CONFIGS["knn"], common))
     assert context.coarse == () and not context.frontal and coarse_readings(context, {}) == {}
-    context.config = dataclasses.replace(context.config, dataset="kindergator")
+    config = dataclasses.replace(context.config, dataset="kindergator")
+    context = dataclasses.replace(context, config=config)
     assert len(context.coarse) == 58 and len(set(context.coarse)) == 42 and context.frontal
 
 

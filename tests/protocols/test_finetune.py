@@ -290,8 +290,8 @@ def test_a_run_that_cannot_go_on_is_refused_and_leaves_nothing(config, tmp_path)
     with pytest.raises(SjepaError, match="holds a run with lr = 0.001, not 0.002"):
         run_to_end(tuning(config, epochs=1, lr=2e-3), tmp_path / "o")
     run = tuning(config, epochs=1)
-    run.precision = "bf16"  # what `auto` may be on another device
-    with pytest.raises(SjepaError, match="in fp32, which would go on in bf16 here: set precision"):
+    run.config = dataclasses.replace(run.config, precision="bf16")  # `auto` on another device
+    with pytest.raises(SjepaError, match="holds a run with precision = fp32, not bf16"):
         run_to_end(run, tmp_path / "o")
     for name, value in (("origin", {"encoder": "another"}), ("train", torch.arange(20))):
         run = tuning(config, epochs=1)

@@ -5,15 +5,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import confusion_matrix
 
-from sjepa.protocols.metrics import (
-    by_subject,
-    confused_pairs,
-    interval,
-    over_seeds,
-    per_class_accuracy,
-    student_point,
-    wilson,
-)
+from sjepa.protocols.metrics import by_subject, interval, over_seeds, student_point, wilson
+from sjepa.show.tables import confused_pairs, per_class_accuracy
 
 
 @pytest.mark.parametrize("right, clips", [(0, 7), (7, 7), (369, 464), (1, 20_000)])
