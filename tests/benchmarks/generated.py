@@ -15,8 +15,8 @@ TWO_BODIES = 0.18  # of NTU60's clips
 class GeneratedStore:
     """Waving stick figures in memory, as many, as long and as often in pairs as NTU60's clips."""
 
-    path, meta, classes = Path("generated"), {"name": "synthetic", "lists": {}, "sha256": {}}, [""]
-    sides = {}
+    path, meta, classes = Path("generated"), {"name": "synthetic", "sha256": {}}, [""]
+    sides: dict = {}  # it is split by the rule of built-in data
 
     def __init__(self, clips: int, seed: int = 0):
         rng = np.random.default_rng(seed)

@@ -3,13 +3,10 @@
 Eager PyTorch in float32, attention spelled out, a row for every body slot, clips cropped, turned
 and viewed one at a time with numpy in a DataLoader, AdamW as it comes, an EMA parameter by
 parameter, the predictor's last layer on all tokens. Nothing is slower than it needs to be in that
-style, and the loss is the same: `tests/test_benchmark.py` compares both. The weights have the names
-that they have in `sjepa.model`.
+style, and the loss is the same: `tests/core/test_benchmark.py` compares both.
 """
 
 from __future__ import annotations
-
-import copy
 
 import numpy as np
 import torch
@@ -17,7 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from sjepa.encoder import make_encoder, patchify, take
+from sjepa.predictor import Predictor
 from sjepa.skeleton import NTU25, SPINE_BASE, SPINE_SHOULDER
+from sjepa.target import TargetEncoder
 
 # ---------------------------------------------------------------- data, one clip at a time
 
@@ -105,82 +105,22 @@ class Attention(nn.Module):
         return self.proj((weights @ v).transpose(1, 2).reshape(b, n, d))
 
 
-class Block(nn.Module):
-    def __init__(self, dim: int, heads: int):
-        super().__init__()
-        self.norm1, self.attn = nn.LayerNorm(dim), Attention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
-
-    def forward(self, x):
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
-class Positions(nn.Module):
-    def __init__(self, segments: int, dim: int):
-        super().__init__()
-        self.time = nn.Parameter(torch.randn(1, segments, 1, dim) * 0.02)
-        self.joint = nn.Parameter(torch.randn(1, 1, 25, dim) * 0.02)
-
-    def forward(self):
-        return (self.time + self.joint).flatten(1, 2)
-
-
-class Encoder(nn.Module):
-    def __init__(self, c):
-        super().__init__()
-        self.segment = c.segment
-        self.embed = nn.Linear(3 * c.segment, c.dim)
-        self.positions = Positions(c.frames // c.segment, c.dim)
-        self.blocks = nn.ModuleList(Block(c.dim, c.heads) for _ in range(c.depth))
-        self.norm = nn.LayerNorm(c.dim)
-
-    def forward(self, x, keep=None):
-        x = self.embed(tokenise(x, self.segment).flatten(1, 2)) + self.positions()
-        if keep is not None:
-            x = torch.gather(x, 1, keep[..., None].expand(-1, -1, x.shape[-1]))
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
-
-
-class Predictor(nn.Module):
-    def __init__(self, c):
-        super().__init__()
-        self.mask_token = nn.Parameter(torch.randn(1, 1, c.dim) * 0.02)
-        self.entry = nn.Linear(c.dim, c.dim)
-        self.positions = Positions(c.frames // c.segment, c.dim)
-        self.blocks = nn.ModuleList(Block(c.dim, c.heads) for _ in range(c.predictor_depth))
-        self.norm, self.exit = nn.LayerNorm(c.dim), nn.Linear(c.dim, c.dim)
+class AllTokens(Predictor):
+    """Predicts every token, also those that nobody asks for."""
 
     def forward(self, visible, keep):
-        count = self.positions.time.shape[1] * 25
-        x = self.mask_token.repeat(len(visible), count, 1)
+        positions = self.positions()
+        x = self.mask_token.repeat(len(visible), positions.shape[1], 1)
         x = x.scatter(1, keep[..., None].expand(-1, -1, x.shape[-1]), visible)
-        x = self.entry(x) + self.positions()
+        x = self.entry(x) + positions
         for block in self.blocks:
             x = block(x)
         return self.exit(self.norm(x))
 
 
-class Target(nn.Module):
-    def __init__(self, encoder, dim: int):
-        super().__init__()
-        self.encoder = copy.deepcopy(encoder).requires_grad_(False)
-        self.register_buffer("center", torch.zeros(dim))
-
-
-def tokenise(x, segment: int):
-    """`[B, T, V, 3]` to `[B, T / segment, V, segment * 3]`."""
-    b, t, v, c = x.shape
-    x = x.reshape(b, t // segment, segment, v, c).permute(0, 1, 3, 2, 4)
-    return x.reshape(b, t // segment, v, segment * c)
-
-
 def mask(x, segment: int, ratio: float, tau: float):
     """Motion-aware mask, Gumbel top-k: `keep` and `masked`, sorted."""
-    tokens = tokenise(x, segment)
+    tokens = patchify(x, segment)
     change = (tokens[:, 1:] - tokens[:, :-1]).abs().mean(-1)
     motion = torch.cat((change[:, :1], change), 1).flatten(1)
     z = motion / (tau * motion.max(-1, keepdim=True).values + 1e-10)
@@ -191,24 +131,26 @@ def mask(x, segment: int, ratio: float, tau: float):
 
 
 class PlainSJEPA(nn.Module):
-    """The three networks and the loss."""
+    """The three networks and the loss. The weights have the names that they have in `sjepa.model`.
+    """
 
     def __init__(self, config):
         super().__init__()
         self.config = config
-        self.encoder, self.predictor = Encoder(config), Predictor(config)
-        self.target = Target(self.encoder, config.dim)
+        self.encoder = make_encoder(config, NTU25)
+        self.predictor = AllTokens(config.dim, config.predictor_depth, config.heads, len(NTU25),
+                                   config.frames // config.segment)
+        for block in [*self.encoder.blocks, *self.predictor.blocks]:
+            block.attn = Attention(config.dim, config.heads)
+        self.target = TargetEncoder(self.encoder)
 
     def forward(self, x, view, keep, masked):
         """The loss, and the mean target of the masked tokens for the centre."""
-        index = masked[..., None].expand(-1, -1, self.config.dim)
-        with torch.no_grad():
-            target = torch.gather(self.target.encoder(x), 1, index)
-            wanted = F.softmax((target - self.target.center) / self.config.tau_t, -1)
+        target = take(self.target(x), masked)
+        wanted = F.softmax((target - self.target.center) / self.config.tau_t, -1)
         predicted = self.predictor(self.encoder(view, keep), keep)
         logits = F.log_softmax(predicted / self.config.tau_p, -1)
-        loss = -(wanted * torch.gather(logits, 1, index)).sum(-1).mean()
-        return loss, target.mean((0, 1))
+        return -(wanted * take(logits, masked)).sum(-1).mean(), target.mean((0, 1))
 
 
 class PlainStep:

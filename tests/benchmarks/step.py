@@ -10,44 +10,30 @@ does in the meantime then falls on both. Under `torchrun` the batch is shared by
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import sys
-from pathlib import Path
+from itertools import count
 
 import numpy as np
 import torch
+from generated import TWO_BODIES, GeneratedStore
+from plain import Clips, PlainStep
+from timing import add_pace, product_rate, profiled, set_pace, take_turns, warm_up, write_record
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
+from sjepa.config import PretrainConfig, make_config
+from sjepa.datasets.splits import SPLITS
+from sjepa.device import describe, pick_device, rank, team, world
+from sjepa.errors import main_with_errors
+from sjepa.inputs import body_rows
+from sjepa.pretrain import Pretraining
+from sjepa.study import flops as costs
+from sjepa.study.experiments import config_of, experiments
 
-from generated import TWO_BODIES, GeneratedStore  # noqa: E402
-from plain import Clips, PlainStep  # noqa: E402
-from timing import (  # noqa: E402
-    CLOCKS,
-    Turns,
-    check_clock,
-    load_now,
-    product_rate,
-    profiled,
-    warm_up,
-)
-
-from sjepa.checkpoint import commit, save_atomically, versions  # noqa: E402
-from sjepa.config import PretrainConfig, make_config  # noqa: E402
-from sjepa.datasets.splits import SPLITS  # noqa: E402
-from sjepa.device import describe, pick_device, rank, team, world  # noqa: E402
-from sjepa.errors import main_with_errors  # noqa: E402
-from sjepa.inputs import body_rows  # noqa: E402
-from sjepa.pretrain import Pretraining  # noqa: E402
-from sjepa.study import flops as costs  # noqa: E402
-from sjepa.study.experiments import config_of, experiments  # noqa: E402
-
-NTU60 = 40_091, 1  # training clips of its cross-subject protocol, one epoch
+PLAIN_STEPS = 4  # of each plain batch, a round
 
 
 class Ours:
-    """`sjepa`'s step on random batches."""
+    """`sjepa`'s step on random batches; `rows` notes how many bodies each computed."""
 
     def __init__(self, config: PretrainConfig, store: GeneratedStore):
         self.run = Pretraining(config, store)
@@ -73,37 +59,47 @@ class Ours:
             self.run.training_step(index)
 
 
-class Plain:
-    """The plain step behind its DataLoader."""
-
-    def __init__(self, config: PretrainConfig, store: GeneratedStore, device, batch: int):
-        clips = Clips(store, np.arange(len(store)), config)
-        workers = min(8, os.cpu_count() - 1) if device.type == "cuda" else 0
-        self.loader = torch.utils.data.DataLoader(
-            clips, batch, shuffle=True, drop_last=True, num_workers=workers,
-            pin_memory=device.type == "cuda", persistent_workers=workers > 0,
-        )
-        self.step, self.batches = PlainStep(config, device), iter(())
-
-    def __call__(self) -> None:
-        try:
-            clips, views = next(self.batches)
-        except StopIteration:
-            self.batches = iter(self.loader)
-            clips, views = next(self.batches)
-        self.step(clips, views)
+def plain_step(config: PretrainConfig, store: GeneratedStore, device, batch: int):
+    """The plain step behind its DataLoader, as a function without arguments."""
+    workers = min(8, os.cpu_count() - 1) if device.type == "cuda" else 0
+    loader = torch.utils.data.DataLoader(
+        Clips(store, np.arange(len(store)), config), batch, shuffle=True, drop_last=True,
+        num_workers=workers, pin_memory=device.type == "cuda", persistent_workers=workers > 0)
+    step, batches = PlainStep(config, device), (each for _ in count() for each in loader)
+    return lambda: step(*next(batches))
 
 
 def paper_runs(samples_per_s: float) -> dict[str, float]:
     """Hours of each of the paper's pretrainings at this speed."""
-    made = {}
-    for each in experiments("paper").values():
-        if each.step == "pretrain":
-            config = config_of(each.name)
-            counts = SPLITS[config.split].counts
-            spent = costs.hours(counts[0], config.epochs, samples_per_s, config.batch_size)
-            made[config.split] = round(spent, 2)
-    return made
+    configs = [config_of(each.name) for each in experiments("paper").values()
+               if each.step == "pretrain"]
+    return {config.split: round(costs.hours(SPLITS[config.split].counts[0], config.epochs,
+                                            samples_per_s, config.batch_size), 2)
+            for config in configs}
+
+
+def work(ours: Ours, speed: float) -> dict:
+    """What `speed` samples a second mean in bodies and operations, by the rows that were noted."""
+    config = ours.run.config
+    rows = statistics.mean(ours.rows) / ours.run.batch
+    flops = rows * costs.row_flops(config)
+    return {"samples_per_s": speed, "bodies_per_s": (1 + TWO_BODIES) * speed,
+            "rows_per_sample": rows, "gflop_per_sample": flops / 1e9,
+            "tflops": flops * speed / 1e12,
+            "precision": str(ours.run.dtype).removeprefix("torch.")}
+
+
+def kept_up(ours: Ours, tflops: float, plain: float | None, clock: str) -> dict:
+    """The share of its peak that a device keeps up in a step, and on a CPU in the plain one.
+
+    A CPU's peak is measured; the plain step is held against that of float32, with both body slots.
+    """
+    device, dtype, usual = ours.run.device, ours.run.dtype, None
+    peak = costs.peak_flops(describe(device), dtype) or product_rate(device, dtype, clock)
+    if plain and device.type == "cpu":
+        flops = 2 * costs.row_flops(ours.run.config) * plain
+        usual = flops / product_rate(device, torch.float32, clock)
+    return {"mfu": tflops * 1e12 / peak / world(), "plain_mfu": usual}
 
 
 def measure(args, config: PretrainConfig) -> dict:
@@ -113,63 +109,33 @@ def measure(args, config: PretrainConfig) -> dict:
         torch.backends.cuda.enable_cudnn_sdp(False)
     store = GeneratedStore(args.clips)
     ours = Ours(config, store)
-    device, run = ours.run.device, ours.run
+    run, device = ours.run, ours.run.device
     peak = warm_up(*((ours.compile_all, 1) if run.compiled else (ours, 2)), device)
-    plain = {}
-    if not args.no_plain and world() == 1:
-        plain = {batch: Plain(config, store, device, batch) for batch in args.plain_batch}
-    plain_peak = [warm_up(step, 1, device) for step in plain.values()]
-    turns, each, load = Turns(ours, plain, args.clock), args.steps // args.rounds, load_now()
-    ours.rows = []
-    for _ in range(args.rounds):
-        turns.take(each, args.plain_steps)
-    speed, made = turns.speeds("ours")[run.batch], turns.beside()
-    if args.profile:
-        made["profile"] = {"ours": profiled(ours, device)}
-        if plain:
-            made["profile"]["plain"] = profiled(plain[made["plain_batch"]], device)
-    if device.type == "cuda":  # on a CPU all share one process, in which ours ran first
-        made["plain_peak_bytes"] = max(plain_peak, default=None)
-    rows = statistics.mean(ours.rows) / args.batch
-    return {"samples_per_s": speed} | made | work(speed, rows, config, run) | kept_up(
-        rows * speed, made["plain_samples_per_s"], config, run, args.clock
-    ) | {
-        "peak_bytes": peak, "step_seconds": turns.seconds["ours", run.batch],
-        "device": describe(device), "processes": world(),
-        "threads": torch.get_num_threads(), "clock": args.clock, "load_before": load,
-        "preset": config.preset, "batch": args.batch,
-        "precision": str(run.dtype).removeprefix("torch."),
-        "compile": config.compile if run.compiled else "none", "attention": args.attention,
-        "empty_bodies": config.empty_bodies, "accumulate": config.accumulate, "clips": args.clips,
-        "steps": each * args.rounds, "rounds": args.rounds, "commit": commit()[0],
-        "versions": versions(), "command": "python " + " ".join(sys.argv),
-    }
-
-
-def work(speed: float, rows: float, config: PretrainConfig, run: Pretraining) -> dict:
-    """What the speed means in operations and in hours; `rows` bodies are computed a sample."""
-    flops = rows * costs.row_flops(config)
-    return {
-        "bodies_per_s": (1 + TWO_BODIES) * speed, "rows_per_sample": rows,
-        "gflop_per_sample": flops / 1e9, "tflops": flops * speed / 1e12,
-        "epoch_seconds": costs.hours(*NTU60, speed) * 3600,
+    # Of several batches the best counts: on a CPU more clips at once are slower.
+    batches = [min(args.batch, 32)] if device.type == "cuda" else [1, 2, 4]
+    plain = {batch: plain_step(config, store, device, batch) for batch in batches
+             if not args.no_plain and world() == 1}
+    for step in plain.values():
+        warm_up(step, 1, device)
+    ours.rows.clear()
+    turns = {"ours": (ours, args.steps // args.rounds)}
+    turns |= {batch: (step, PLAIN_STEPS) for batch, step in plain.items()}
+    seconds = take_turns(turns, args.rounds, device, args.clock)
+    speed = run.batch / statistics.median(seconds["ours"])
+    speeds = {batch: batch / statistics.median(seconds[batch]) for batch in plain}
+    best = max(speeds, key=speeds.get, default=None)
+    made = work(ours, speed)
+    made |= kept_up(ours, made["tflops"], speeds.get(best), args.clock) | {
+        "plain_samples_per_s": speeds.get(best), "ratio": speed / speeds[best] if plain else None,
+        "plain_batch": best, "plain_step_seconds": seconds.get(best),
         "hours": paper_runs(speed) if config.preset == "paper" else None,
-    }
-
-
-def kept_up(rows_per_s: float, plain: float | None, config: PretrainConfig, run: Pretraining,
-            clock: str) -> dict:
-    """The share of its peak that a device keeps up in a step, and on a CPU in the plain one.
-
-    A CPU's peak is measured; the plain step is held against that of float32, with both body slots.
-    """
-    sheet = costs.peak_flops(describe(run.device), run.dtype)
-    peak = sheet or product_rate(run.device, run.dtype, clock)
-    flops, usual = costs.row_flops(config), None
-    if plain and run.device.type == "cpu":
-        usual = 2 * flops * plain / product_rate(run.device, torch.float32, clock)
-    return {"mfu": rows_per_s * flops / peak / world(), "plain_mfu": usual,
-            "peak_tflops": peak / 1e12, "peak_is": "data sheet" if sheet else "one large product"}
+        "peak_bytes": peak, "step_seconds": seconds["ours"], "processes": world(),
+        "clock": args.clock, "preset": config.preset, "batch": args.batch,
+        "accumulate": config.accumulate, "clips": args.clips, "rounds": args.rounds}
+    if args.profile:
+        named = {"ours": ours} | ({"plain": plain[best]} if plain else {})
+        made["profile"] = {name: profiled(step, device) for name, step in named.items()}
+    return made
 
 
 def parse(argv: list[str] | None):
@@ -179,52 +145,34 @@ def parse(argv: list[str] | None):
     parser.add_argument("--batch", type=int, default=8, help="clips a step, over all processes")
     parser.add_argument("--steps", type=int, default=6, help="timed steps of ours, in all rounds")
     parser.add_argument("--rounds", type=int, default=3, help="turns of ours and plain")
-    parser.add_argument("--json", required=True, help="file of the result")
     parser.add_argument("--profile", action="store_true", help="add both steps' operators")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--compile", nargs="?", const="default", default="auto")
-    parser.add_argument("--no-compile", dest="compile", action="store_const", const="none")
-    parser.add_argument("--empty-bodies", default=None)
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--attention", choices=("any", "efficient"), default="any",
                         help="efficient: the one fused kernel that a T4 has, too")
-    parser.add_argument("--threads", type=int, default=None, help="of the CPU")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall",
-                        help="process: waiting for other work is left out; one thread of a CPU")
     parser.add_argument("--clips", type=int, default=2048, help="40091 is NTU60 cross-subject")
     parser.add_argument("--no-plain", action="store_true", help="ours alone")
-    parser.add_argument("--plain-batch", type=int, nargs="+", help="the best of them counts; "
-                        "default: 1 2 4 on a CPU, where more is slower, and 32 on a GPU")
-    parser.add_argument("--plain-steps", type=int, default=4, help="of each plain batch, a round")
+    add_pace(parser)
     args = parser.parse_args(argv)
     args.rounds = min(args.rounds, args.steps)
-    check_clock(args.clock, args.threads, args.device)
-    if args.plain_batch is None:
-        gpu = pick_device(args.device).type == "cuda"
-        args.plain_batch = [min(args.batch, 32)] if gpu else [1, 2, 4]
+    set_pace(args.clock, args.threads, args.device)
     return args
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Measure, and write the record."""
     args = parse(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    params = {"preset": args.preset, "batch_size": args.batch, "device": args.device,
-              "precision": args.precision, "compile": args.compile, "accumulate": args.accumulate}
-    if args.empty_bodies:
-        params["empty_bodies"] = args.empty_bodies
-    config = make_config(PretrainConfig, params)
+    config = make_config(PretrainConfig, {
+        "preset": args.preset, "batch_size": args.batch, "device": args.device,
+        "precision": args.precision, "accumulate": args.accumulate})
     with team(config.device):
         made = measure(args, config)
         if rank() > 0:
             return
-    out = Path(args.json)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_atomically(lambda p: p.write_text(json.dumps(made, indent=1) + "\n"), out)
-    beside = f", plain {made['plain_samples_per_s']:.3g}, ratio {made['ratio']:.3g}" if made[
-        "ratio"] else ""
-    print(f"{made['samples_per_s']:.3g} samples/s{beside} ({made['device']}, {out})")
+        write_record(args.json, made, pick_device(config.device))
+    beside = f", ratio {made['ratio']:.3g}" if made["ratio"] else ""
+    print(f"{made['samples_per_s']:.3g} samples/s{beside} ({args.json})")
 
 
 if __name__ == "__main__":

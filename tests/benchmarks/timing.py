@@ -1,15 +1,17 @@
-"""Seconds of a step: two clocks, turns of several steps, a profile."""
+"""Seconds of a step: two clocks, turns of several steps, a profile; and the record of it all."""
 
 from __future__ import annotations
 
-import os
-import statistics
+import json
+import sys
 import time
+from pathlib import Path
 
 import torch
 from torch.autograd import DeviceType
 
-from sjepa.device import peak_bytes
+from sjepa.checkpoint import commit, save_atomically, versions
+from sjepa.device import describe, peak_bytes
 from sjepa.errors import SjepaError
 
 #: `process` counts the seconds that a core worked for this process. With one thread on a quiet
@@ -29,6 +31,15 @@ def _now(device: torch.device, clock: str) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return CLOCKS[clock]()
+
+
+def take_turns(steps: dict, rounds: int, device: torch.device, clock: str) -> dict[str, list]:
+    """Seconds a step of each of `steps`, name to (step, count), a number for each round."""
+    seconds = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, (step, count) in steps.items():
+            seconds[name].append(timed(step, count, device, clock))
+    return seconds
 
 
 def product_rate(device: torch.device, dtype: torch.dtype, clock: str = "wall") -> float:
@@ -65,53 +76,28 @@ def profiled(step, device: torch.device) -> list[dict]:
     return sorted((r for r in rows if r["ms"] >= least), key=lambda r: -r["ms"])
 
 
-def check_clock(clock: str, threads: int | None, device: str = "cpu") -> None:
-    """Refuse a clock that would count seconds twice, or none of a GPU's."""
+def add_pace(parser) -> None:
+    """Arguments of a benchmark that times a CPU."""
+    parser.add_argument("--threads", type=int, default=None, help="of the CPU")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall",
+                        help="process: waiting for other work is left out; one thread of a CPU")
+    parser.add_argument("--json", required=True, type=Path, help="file of the result")
+
+
+def set_pace(clock: str, threads: int | None, device: str = "cpu") -> None:
+    """Set the threads; refuse a clock that would count seconds twice, or none of a GPU's."""
     if clock == "process" and (threads != 1 or device != "cpu"):
         raise SjepaError("--clock process counts the seconds of one thread: "
                          "add --device cpu --threads 1")
+    if threads:
+        torch.set_num_threads(threads)
 
 
-def load_now() -> float | None:
-    """What else the machine computes: its load average over a minute, where there is one."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows
-
-
-class Turns:
-    """All steps, round by round: ours, and the plain one with each of its batches.
-
-    Args:
-        ours: a step without arguments; its `run` is a `sjepa.pretrain.Pretraining`.
-        plain: the plain steps by their batch.
-        clock: a key of `CLOCKS`.
-    """
-
-    def __init__(self, ours, plain: dict, clock: str):
-        self.ours, self.plain, self.device, self.clock = ours, plain, ours.run.device, clock
-        self.seconds: dict[tuple, list[float]] = {}
-
-    def take(self, each: int, plain: int) -> None:
-        """One round: `each` steps of ours, `plain` steps of each plain batch."""
-        self._time(("ours", self.ours.run.batch), self.ours, each)
-        for batch, step in self.plain.items():
-            self._time(("plain", batch), step, plain)
-
-    def _time(self, name: tuple, step, count: int) -> None:
-        took = timed(step, count, self.device, self.clock)
-        self.seconds.setdefault(name, []).append(took)
-
-    def speeds(self, name: str) -> dict[int, float]:
-        """Samples a second by batch, the median over the rounds."""
-        return {batch: batch / statistics.median(seconds)
-                for (which, batch), seconds in self.seconds.items() if which == name}
-
-    def beside(self) -> dict:
-        """The plain step's figures at its best batch, and how many times as fast ours is."""
-        (ours,) = self.speeds("ours").values()
-        speeds = self.speeds("plain")
-        if not speeds:
-            return {"plain_samples_per_s": None, "ratio": None}
-        best = max(speeds, key=speeds.get)
-        return {"plain_samples_per_s": speeds[best], "ratio": ours / speeds[best],
-                "plain_batch": best, "plain_by_batch": speeds,
-                "plain_step_seconds": self.seconds["plain", best]}
+def write_record(path: Path, figures: dict, device: torch.device) -> None:
+    """Write a benchmark's figures, and on what and by which command they were measured."""
+    record = figures | {
+        "device": describe(device), "threads": torch.get_num_threads(), "commit": commit()[0],
+        "versions": versions(), "command": "python " + " ".join(sys.argv),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_atomically(lambda p: p.write_text(json.dumps(record, indent=1) + "\n"), path)

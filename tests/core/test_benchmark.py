@@ -4,10 +4,13 @@ import dataclasses
 import json
 import time
 
+import grow
 import numpy as np
+import plain
 import pytest
+import step
+import timing
 import torch
-from benchmarks import grow, plain, step, timing
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -122,28 +125,23 @@ def test_the_papers_step_costs_what_others_counted():
 
 
 def test_peaks_and_hours():
-    half = torch.bfloat16
+    half, minute = torch.bfloat16, 256 * 156 / 60  # an epoch a minute
     assert costs.peak_flops("NVIDIA H200", half) == 989.5e12
-    assert costs.peak_flops("NVIDIA H100 PCIe", half) < costs.peak_flops("NVIDIA H100 80GB", half)
     assert costs.peak_flops("Tesla T4", half) is None  # no bf16 there
     assert costs.peak_flops("Tesla T4", torch.float16) == 65e12
     assert costs.peak_flops("CPU, 2 threads", half) is None
-    a_minute_an_epoch = 256 * 156 / 60
-    assert costs.hours(40_091, 1200, a_minute_an_epoch) == pytest.approx(20)
+    assert costs.hours(40_091, 1200, minute) == pytest.approx(20)
 
 
 def test_command_line(tmp_path, capsys):
     out = tmp_path / "made" / "bench.json"
-    step.main(["--preset", "quick", "--batch", "4", "--steps", "2", "--rounds", "2", "--clips",
-               "40", "--device", "cpu", "--json", str(out), "--profile"])
+    step.main(["--preset", "quick", "--batch", "4", "--steps", "2", "--clips", "40", "--device",
+               "cpu", "--json", str(out), "--profile"])
     made = json.loads(out.read_text())
     assert made["ratio"] == pytest.approx(made["samples_per_s"] / made["plain_samples_per_s"])
-    assert made["plain_samples_per_s"] == max(made["plain_by_batch"].values())
     assert made["bodies_per_s"] == pytest.approx(1.18 * made["samples_per_s"])
-    assert made["peak_bytes"] > 0 and made["hours"] is None
-    assert 0 < made["mfu"] < 1 and 0 < made["plain_mfu"] < 1
-    assert made["mfu"] == pytest.approx(made["tflops"] / made["peak_tflops"])
-    assert made["peak_is"] == "one large product"
+    assert made["peak_bytes"] > 0 and made["hours"] is None and made["threads"] > 0
+    assert 0 < made["mfu"] < 1 and 0 < made["plain_mfu"] < 1 and "CPU" in made["device"]
     assert len(made["step_seconds"]) == len(made["plain_step_seconds"]) == 2
     assert 1 <= made["rows_per_sample"] <= 1.5  # quick drops absent bodies
     for rows in made["profile"].values():
@@ -153,11 +151,12 @@ def test_command_line(tmp_path, capsys):
 
 
 def test_each_row_of_growth_changes_one_thing(tmp_path, monkeypatch):
-    out = tmp_path / "grow.json"
     grid = {"tokens": [{}, dict(frames=128)], "without": grow.GRID["without"]}
-    monkeypatch.setattr(grow, "GRID", grid)
-    grow.main(["--preset", "quick", "--batch", "4", "--steps", "1", "--json", str(out)])
-    made = json.loads(out.read_text())["rows"]
+    base = dict(preset="quick", batch_size=4, device="cpu")
+    for name, value in (("GRID", grid), ("BASE", base), ("STEPS", 1)):
+        monkeypatch.setattr(grow, name, value)
+    grow.main(["--json", str(tmp_path / "grow.json")])
+    made = json.loads((tmp_path / "grow.json").read_text())["rows"]
     asis, longer, everyone = made[:3]
     assert (asis["tokens"], longer["tokens"]) == (100, 200)
     assert longer["gflop_per_sample"] > 2 * asis["gflop_per_sample"]
