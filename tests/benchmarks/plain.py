@@ -58,13 +58,7 @@ def view(body: np.ndarray, angle: float, shift: np.ndarray, mirrored: bool) -> n
 
 
 class Clips(Dataset):
-    """The training clips, each drawn anew when it is asked for.
-
-    Args:
-        store: has `clip(index)`, `[T, M, V, 3]`.
-        index: the training clips.
-        config: a `sjepa.config.PretrainConfig`.
-    """
+    """The training clips of a store, each drawn anew when it is asked for."""
 
     def __init__(self, store, index: np.ndarray, config):
         self.store, self.index, self.config = store, index, config

@@ -15,7 +15,6 @@ import gc
 import os
 import statistics
 import tempfile
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from generated import TWO_BODIES
-from timing import write_record
+from timing import timed, write_record
 from tqdm import tqdm
 
 from sjepa.config import RESULTS
@@ -92,9 +91,7 @@ def _check(paths: list[Path]) -> None:
 
 
 def _seconds(work: Callable) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
+    return timed(work, 1, torch.device("cpu"))
 
 
 def _seconds_alone(read: Callable, paths: list[Path]) -> float:
@@ -143,12 +140,8 @@ def report(seconds: dict[str, float], size: float, args: argparse.Namespace) -> 
         "open_seconds": round(_seconds_to_open(spec("ntu120").clips), 3),
         "clips": args.clips, "mean_clip_bytes": round(size), "workers": args.workers,
         "rounds": args.rounds, "cores": os.cpu_count(),
-        "note": "Generated files of NTU's grammar and size, in the system's file cache for every "
-        "reader. clips_per_s: all workers, reading and the lineage's cleaning, clips sent back; "
-        "read_*: read_skeleton on one core; plain_*: line by line on one core; store_*: the whole "
-        "of prepare_store, one file to one clip. The projection goes by store_clips_per_s and "
-        "leaves out the disk that the files come from. open_seconds: a store with as many clips "
-        "as NTU120, opened and its last clip read.",
+        "note": "generated files, in the system's file cache for every reader; the projection "
+        "goes by store_clips_per_s and leaves out the disk that the files come from",
     }
 
 
