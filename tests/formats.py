@@ -13,7 +13,6 @@ from sjepa.config import ROOT, data_dir
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.formats.npz import read_conversion
 from sjepa.datasets.layouts import LAYOUTS
-from sjepa.errors import SjepaError
 
 fuzz = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -26,48 +25,29 @@ def swap(old: str, new: str):
     return change
 
 
-TOKENS = [
-    b"", b"nan", b"-inf", b"1e999", b"1e308", b"0x1p3", b"1_0", b"\xd9\xa3", b"-", b"9" * 30, b"{",
-    b"}", b"0", b"-1", b"1.5", b"end", b"begin", b"\x00", b"\xff", b"\r", b"#", b":", b",", b"[",
-]
+TOKENS = [b"", b"nan", b"1e999", b"9" * 30, b"{", b"}", b"-1", b"1.5", b"end", b"\x00", b"\xff"]
 
 
 @st.composite
 def damaged(draw, raw: bytes) -> bytes:
-    """One to four of: a byte changed, a token replaced, a line gone, doubled or moved, a cut."""
+    """One to four of: a byte changed, a token replaced, a line gone or moved, a cut."""
     for _ in range(draw(st.integers(1, 4))):
         rows = raw.split(b"\n")
-        line = draw(st.integers(0, len(rows) - 1))
-        at = draw(st.integers(0, len(raw)))
-        kind = draw(st.sampled_from(["byte", "token", "delete", "double", "move", "cut"]))
-        if kind == "byte":
-            raw = raw[:at] + bytes([draw(st.integers(0, 255))]) + raw[at + 1 :]
+        line, at = draw(st.integers(0, len(rows) - 1)), draw(st.integers(0, len(raw)))
+        kind = draw(st.sampled_from(["byte", "token", "delete", "move", "cut"]))
+        if kind in ("byte", "cut"):
+            rest = bytes([draw(st.integers(0, 255))]) + raw[at + 1 :]
+            raw = raw[:at] + rest * (kind == "byte")
             continue
-        if kind == "cut":
-            raw = raw[:at]
-            continue
+        row = rows.pop(line)
         if kind == "token":
-            mark = b"," if b"," in rows[line] else b" "
-            words = rows[line].split(mark)
+            words = row.split(b" ")
             words[draw(st.integers(0, len(words) - 1))] = draw(st.sampled_from(TOKENS))
-            rows[line] = mark.join(words)
-        elif kind == "move":
-            rows.insert(draw(st.integers(0, len(rows) - 1)), rows.pop(line))
-        else:
-            rows[line : line + 1] = [] if kind == "delete" else [rows[line]] * 2
+            row = b" ".join(words)
+        if kind != "delete":
+            rows.insert(draw(st.integers(0, len(rows))) if kind == "move" else line, row)
         raw = b"\n".join(rows)
     return raw
-
-
-def survives(read, path: Path, raw: bytes) -> None:
-    """`read` gives finite positions of the bytes, or the documented error, which names the file."""
-    path.write_bytes(raw)
-    try:
-        positions = read(path)
-    except SjepaError as error:
-        assert str(path.parent) in str(error) and "\n" not in str(error)
-        return
-    assert positions.ndim == 3 and len(positions) and np.isfinite(positions).all()
 
 
 def open_folder(what: str) -> Path:

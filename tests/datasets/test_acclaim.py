@@ -178,35 +178,16 @@ read = partial(hdm05.read, options=None)
 NAME = "HDM_mm_depositFloorR_019_120.amc"
 
 
-def performer(seed: int = 0, frames: int = 9) -> tuple[list[dict], list[dict]]:
-    """The set's 30 bones with random build, and a motion."""
-    rng, layout = np.random.default_rng(seed), LAYOUTS["hdm31"]
-    bones = [
-        bone(name, layout.joints[above], rng.normal(size=3), float(rng.uniform(1, 7)),
-             rng.uniform(-90, 90, 3), dof=("rx", "ry", "rz")[: int(rng.integers(0, 4))])
-        for name, above in zip(layout.joints[1:], layout.parents[1:], strict=True)
-    ]
-    return bones, random_frames(rng, bones, frames)
-
-
-def recording(folder, name: str = NAME, up: int = 0):
-    """Files of a generated performance in `folder`; the skeleton `up` folders above."""
-    bones, frames = performer()
+def recording(folder):
+    """Files of a generated performance in `folder`, of the set's 30 bones with random build."""
+    rng, layout = np.random.default_rng(0), LAYOUTS["hdm31"]
+    bones = [bone(name, layout.joints[above], rng.normal(size=3), float(rng.uniform(1, 7)),
+                  rng.uniform(-90, 90, 3), dof=("rx", "ry", "rz")[: int(rng.integers(0, 4))])
+             for name, above in zip(layout.joints[1:], layout.parents[1:], strict=True)]
+    frames = random_frames(rng, bones, 9)
     folder.mkdir(parents=True, exist_ok=True)
-    where = [folder, *folder.parents][up]
-    write(where / f"{name[:6]}.asf", asf_text(bones).replace("\n", "\r\n"))
-    return write(folder / name, amc_text(frames)), literal(bones, frames)
-
-
-@pytest.mark.parametrize("up", [0, 2])
-def test_hdm05_clip_is_every_fourth_frame_wherever_the_skeleton_lies(tmp_path, up):
-    path, metres = recording(tmp_path / "train" / "1", up=up)
-    (item,) = read(path)
-    wanted = center_on_spine(LAYOUTS["hdm31"].map(metres[[0, 4, 8]])[:, None])
-    assert item.positions.dtype == np.float32 and item.positions.shape == (3, 1, 25, 3)
-    np.testing.assert_allclose(item.positions, wanted, atol=1e-6)
-    assert (item.name, item.label, item.subject) == (NAME[:-4], 0, 3)
-    assert (item.view, item.rep, item.setup) == (0, 19, 0)
+    write(folder / "HDM_mm.asf", asf_text(bones))
+    return write(folder / NAME, amc_text(frames)), literal(bones, frames)
 
 
 def test_hdm05_needs_the_actors_own_skeleton(tmp_path):
@@ -216,22 +197,22 @@ def test_hdm05_needs_the_actors_own_skeleton(tmp_path):
         read(path)
 
 
-def test_the_public_copys_folders(tmp_path):
-    """Motions in capitals, and the skeleton in another class's folder."""
-    path, _ = recording(tmp_path)
-    for folder in ("5", "9"):
-        (tmp_path / "train" / folder).mkdir(parents=True)
-    moved = tmp_path / "train" / "9" / f"{path.stem}.AMC"
-    path.rename(moved)
-    (tmp_path / "HDM_mm.asf").rename(tmp_path / "train" / "5" / "HDM_mm.asf")
-    assert hdm05.files(tmp_path) == [moved]
-    assert hdm05.skeleton_file(moved) == (tmp_path / "train" / "5" / "HDM_mm.asf")
-    (item,) = read(moved)
-    assert item.name == path.stem
-    (tmp_path / f"{path.stem}.amc").write_bytes(moved.read_bytes())
+def test_hdm05_clip_is_every_fourth_frame_wherever_the_skeleton_lies(tmp_path):
+    """In the public copy motions are in capitals, and the skeleton in another class's folder."""
+    path, metres = recording(tmp_path / "train" / "9")
+    (tmp_path / "train" / "5").mkdir()
+    (path.parent / "HDM_mm.asf").rename(tmp_path / "train" / "5" / "HDM_mm.asf")
+    path = path.rename(path.with_suffix(".AMC"))
+    assert hdm05.files(tmp_path) == [path]
+    (item,) = read(path)
+    wanted = center_on_spine(LAYOUTS["hdm31"].map(metres[[0, 4, 8]])[:, None])
+    np.testing.assert_allclose(item.positions, wanted, atol=1e-6)
+    assert (item.name, item.label, item.subject) == (NAME[:-4], 0, 3)
+    assert (item.view, item.rep, item.setup) == (0, 19, 0)
+    (tmp_path / NAME).write_bytes(path.read_bytes())
     with pytest.raises(SjepaError, match="have the same name"):
         hdm05.files(tmp_path)
-    moved.rename(tmp_path / "HDM_xy_squat1Reps_041_120.amc")
+    path.rename(tmp_path / "HDM_xy_squat1Reps_041_120.amc")
     with pytest.raises(SjepaError, match="expected a name like HDM_mm_depositFloorR_019_120.amc"):
         hdm05.files(tmp_path)
 

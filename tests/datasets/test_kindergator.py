@@ -6,9 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from formats import damaged, equals_conversion, fuzz, raw_samples, survives
-from hypothesis import given
-from hypothesis import strategies as st
+from formats import equals_conversion, raw_samples
 
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import kindergator
@@ -92,13 +90,6 @@ def test_faults_are_named_with_their_line(tmp_path, fault):
         read(path)
     assert expected in caught.value.expected and len(caught.value.found) <= 60
     assert (caught.value.path, caught.value.line) == (str(path), line)
-
-
-@fuzz
-@given(st.data())
-def test_fuzz_positions_or_a_named_fault(tmp_path_factory, data):
-    raw = data.draw(damaged(csv_text(trial(3)).encode()))
-    survives(kindergator.read_clip, tmp_path_factory.getbasetemp() / NAME, raw)
 
 
 @pytest.mark.parametrize("label", ["Throw-a-ball", "Throw-a-ball-as-far-as-you-can"])

@@ -7,9 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from formats import damaged, equals_conversion, fuzz, raw_samples, survives
-from hypothesis import given
-from hypothesis import strategies as st
+from formats import equals_conversion, raw_samples
 
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import nwucla
@@ -68,14 +66,6 @@ def test_files_are_the_clips_and_no_other_json(tmp_path):
         with pytest.raises(SjepaError, match=said):
             nwucla.files(tmp_path)
         (tmp_path / "a" / name).unlink()
-
-
-@fuzz
-@given(st.data())
-def test_fuzz_positions_or_a_named_fault(tmp_path_factory, data):
-    path = tmp_path_factory.getbasetemp() / NAME
-    raw = data.draw(damaged(write(path, clip(2).tolist()).read_bytes()))
-    survives(lambda path: read(path)[0].positions[:, 0], path, raw)
 
 
 def test_samples_equal_the_conversion():

@@ -71,13 +71,6 @@ def test_cuts_as_the_lineage_does(tmp_path, seed, inclusive):
     assert 9 <= sum(isinstance(item, Clip) for item in found) < len(found)
 
 
-def test_a_clip_of_nobody_in_300_rows_is_left_out(tmp_path):
-    x = people(310)
-    x[:300] = 0
-    (left,) = read(tmp_path, x, [(1, 0, 310)])
-    assert isinstance(left, LeftOut)
-
-
 @pytest.mark.parametrize("name, said", [
     ("0291-M", (2, -1, 2, 2, 291)), ("A03N12-R", (2, 12, 3, 2, 3))])
 def test_what_the_names_say(tmp_path, name, said):
