@@ -16,8 +16,8 @@ from sjepa.skeleton import KINECT20, NTU25, NTU_JOINTS, Skeleton
 def face_camera(clip: np.ndarray) -> np.ndarray:
     """A clip `[T, M, 25, 3]`, turned about the vertical until body 1 faces us.
 
-    For motion capture, which knows no front. The first frame in which body 1 is seen tells; a clip
-    whose hips do not, both in one place, is not turned.
+    The first frame in which its hips are not in one place tells; without such a frame nothing is
+    turned.
     """
     left, right = NTU_JOINTS.index("left hip"), NTU_JOINTS.index("right hip")
     across = clip[:, 0, right] - clip[:, 0, left]  # has to point along +x
@@ -81,8 +81,7 @@ def check_clip(clip: np.ndarray, where: str, hint: str = "divide centimetres by 
 
     Args:
         clip: `[T, V, 3]` of one body, or `[T, M, V, 3]` with absent bodies zero; metres.
-        where: it comes from, for the message.
-        hint: what to do where the size of a body says that the unit is another one.
+        where, hint: for the message: where it comes from, and what to do about another unit.
         skeleton: the joints; the size is looked at where they are NTU's.
 
     Raises:
@@ -96,10 +95,9 @@ def check_clip(clip: np.ndarray, where: str, hint: str = "divide centimetres by 
     if clip.ndim == 3:
         clip = clip[:, None]
     if clip.ndim != 4 or clip.shape[2:] != (len(skeleton), 3):
-        shape = f"[T, {len(skeleton)}, 3]"
-        raise SjepaError(f"{where}: expected {shape} or {shape.replace('T,', 'T, M,')} in the "
-                         f"layout {skeleton.name}, found {list(clip.shape)}: map other joints with "
-                         "sjepa.datasets.layouts.LAYOUTS")
+        raise SjepaError(f"{where}: expected [T, {len(skeleton)}, 3] or [T, M, {len(skeleton)}, 3] "
+                         f"in the layout {skeleton.name}, found {list(clip.shape)}: map other "
+                         "joints with sjepa.datasets.layouts.LAYOUTS")
     if not np.isfinite(clip).all():
         frame = int(np.flatnonzero(~np.isfinite(clip).all((1, 2, 3)))[0])
         raise SjepaError(f"{where}: a position in frame {frame} is NaN or infinite: leave such "
@@ -219,9 +217,8 @@ def _bandai21() -> Layout:
 def _mediapipe33() -> Layout:
     """MediaPipe Pose's landmarks in its order (BlazePose's topology), turned to y up.
 
-    The parents are its connections; shoulders and mouth, which it ties to no face, hang on the
-    nose. Pinky and index are the knuckles: the palm lies before them and the tips behind.
-    Source: developers.google.com/mediapipe, Pose Landmarker.
+    The parents are its connections; shoulders and mouth hang on the nose. Pinky and index are the
+    knuckles: the palm lies before them and the tips behind.
     """
     pairs = "ear mouth shoulder elbow wrist pinky index thumb hip knee ankle heel toe".split()
     joints = ["nose"]

@@ -73,8 +73,8 @@ def test_open_samples_read_as_the_sets_own_readers_have_them():
 
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_a_person_survives_every_convention(tmp_path, person, name):
-    known, prefix = CONVENTIONS[name], "mixamorig:" if name == "Mixamo" else ""
-    (tmp_path / "a.bvh").write_text(as_bvh(person, known.joints, known.metres, prefix))
+    prefix = "mixamorig:" if name == "Mixamo" else ""
+    (tmp_path / "a.bvh").write_text(as_bvh(person, *CONVENTIONS[name], prefix))
     clip = read_motion(tmp_path / "a.bvh")
     assert clip.dtype == np.float32 and clip.shape == (len(person), 1, 25, 3)
     np.testing.assert_allclose(clip, mapped(BANDAI, recorded(BANDAI, person)), atol=1e-5)
@@ -86,8 +86,8 @@ def test_a_cmu_skeleton_is_not_taken_for_mixamos(tmp_path, person):
     more = "".join(f"JOINT {name}\n{{\nOFFSET 9 9 9\nCHANNELS 0\n{end}}}\n"
                    for name in ("Spine", "Head"))
     cmu = CONVENTIONS["CMU"]
-    (tmp_path / "a.bvh").write_text(as_bvh(person, cmu.joints, cmu.metres))
-    (tmp_path / "b.bvh").write_text(as_bvh(person, cmu.joints, cmu.metres).replace(end, more, 1))
+    (tmp_path / "a.bvh").write_text(as_bvh(person, *cmu))
+    (tmp_path / "b.bvh").write_text(as_bvh(person, *cmu).replace(end, more, 1))
     np.testing.assert_array_equal(read_motion(tmp_path / "b.bvh"), read_motion(tmp_path / "a.bvh"))
 
 
@@ -102,7 +102,7 @@ def test_other_names_need_a_mapping_and_the_error_says_which(tmp_path, person):
         with pytest.raises(SjepaError, match="a.bvh: the mapping has to take Hips, "):
             read_motion(path, mapping=names | change, unit=1)
     clip = read_motion(path, mapping=names, unit=1)
-    whole = CONVENTIONS["Bandai-Namco"].joints
+    whole = CONVENTIONS["Bandai-Namco"][0]
     (tmp_path / "b.bvh").write_text(as_bvh(person, whole, 1.0))
     np.testing.assert_allclose(clip, read_motion(tmp_path / "b.bvh", unit=1), atol=1e-6)
 
@@ -110,7 +110,7 @@ def test_other_names_need_a_mapping_and_the_error_says_which(tmp_path, person):
 @pytest.mark.parametrize("metres", [1.0, 0.001])
 def test_another_unit_is_noticed_and_can_be_said(tmp_path, person, metres):
     path = tmp_path / "a.bvh"
-    path.write_text(as_bvh(person, CONVENTIONS["Mixamo"].joints, metres))
+    path.write_text(as_bvh(person, CONVENTIONS["Mixamo"][0], metres))
     with pytest.raises(SjepaError, match="the unit is not metres: pass unit="):
         read_motion(path)
     assert 1.2 < standing_height(read_motion(path, unit=metres)[:, 0]) < 1.9

@@ -23,19 +23,12 @@ _INCH = 0.0254  # metres; lengths divided by the `length` of `:units` are inches
 
 @dataclass(frozen=True)
 class Bone:
-    """A bone, or the root, which has no length.
+    """A bone, or the root, which has no length."""
 
-    Attributes:
-        parent: index of the bone it hangs on, -1 for the root.
-        reach: `[3]` from its parent's end to its own end at rest, in the file's unit.
-        axes: `[3, 3]` the frame in which its angles are given.
-        channels: in the order of the values, the first-listed rotation acts first.
-    """
-
-    parent: int
-    reach: np.ndarray
-    axes: np.ndarray
-    channels: tuple[str, ...]
+    parent: int  #: index of the bone it hangs on, -1 for the root
+    reach: np.ndarray  #: `[3]` from its parent's end to its own end at rest, in the file's unit
+    axes: np.ndarray  #: `[3, 3]` the frame in which its angles are given
+    channels: tuple[str, ...]  #: in the order of the values; the first-listed rotation acts first
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -29,19 +28,12 @@ _CHANNELS = {axis + kind for axis in "xyz" for kind in ("position", "rotation")}
 
 @dataclass(frozen=True)
 class Bvh:
-    """One motion.
-
-    Attributes:
-        joints: J names in the order of the file; End Sites are none.
-        parents: index of each joint's parent, -1 for the root; parents come first.
-        fps: frames a second.
-        positions: `[T, J, 3]` float64, in the file's unit and axes.
-    """
+    """One motion; J joints in the order of the file, parents first, End Sites left out."""
 
     joints: tuple[str, ...]
-    parents: tuple[int, ...]
-    fps: float
-    positions: np.ndarray
+    parents: tuple[int, ...]  #: index of each joint's parent, -1 for the root
+    fps: float  #: frames a second
+    positions: np.ndarray  #: `[T, J, 3]` float64, in the file's unit and axes
 
 
 @dataclass
@@ -163,21 +155,15 @@ _SIDES = {f"{ours}_{side[0]}": side + theirs for ours, theirs in _LIMBS.items()
           for side in ("Left", "Right")}
 
 
-class Convention(NamedTuple):
-    """How files of one origin name their joints, and how long their unit is."""
-
-    joints: Mapping[str, str]  #: of `bandai21` to the file's, without what precedes its `Hips`
-    metres: float
-
-
-#: The first whose joints are all there is taken: a CMU skeleton has most of Mixamo's names. CMU's
-#: head begins two joints above the neck; the first of them is where Bandai-Namco's begins.
-CONVENTIONS = {
-    "Bandai-Namco": Convention({joint: joint for joint in _LAYOUT.joints}, 0.01),
-    "CMU": Convention({"Hips": "Hips", "Spine": "LowerBack", "Chest": "Spine1", "Neck": "Neck",
-                       "Head": "Neck1"} | _SIDES, 0.0254 / 0.45),
-    "Mixamo": Convention({"Hips": "Hips", "Spine": "Spine", "Chest": "Spine1", "Neck": "Neck",
-                          "Head": "Head"} | _SIDES, 0.01),
+#: Joint of `bandai21` to that of files of one origin, without what precedes their `Hips`, and
+#: metres a unit. The first whose joints are all there is taken: a CMU skeleton has most of Mixamo's
+#: names. CMU's head begins two joints above the neck; Bandai-Namco's begins at the first of them.
+CONVENTIONS: dict[str, tuple[Mapping[str, str], float]] = {
+    "Bandai-Namco": ({joint: joint for joint in _LAYOUT.joints}, 0.01),
+    "CMU": ({"Hips": "Hips", "Spine": "LowerBack", "Chest": "Spine1", "Neck": "Neck",
+             "Head": "Neck1"} | _SIDES, 0.0254 / 0.45),
+    "Mixamo": ({"Hips": "Hips", "Spine": "Spine", "Chest": "Spine1", "Neck": "Neck",
+                "Head": "Head"} | _SIDES, 0.01),
 }
 
 
@@ -199,7 +185,7 @@ def read_joints(path: Path, mapping: Mapping[str, str] | None = None,
     prefix = root.removesuffix("Hips")  # such as mixamorig: or Character1_
     places = {joint.removeprefix(prefix): k for k, joint in enumerate(bvh.joints)}
     places |= {joint: k for k, joint in enumerate(bvh.joints)}
-    known = [each for each in CONVENTIONS.values() if set(each.joints.values()) <= set(places)]
+    known = [each for each in CONVENTIONS.values() if set(each[0].values()) <= set(places)]
     if not known and not mapping:
         raise SjepaError(
             f"{path}: the joints are not named as those of {', '.join(CONVENTIONS)}; found "

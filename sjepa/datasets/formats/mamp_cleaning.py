@@ -45,9 +45,6 @@ class Actor:
 def clip_from_skeleton(sk: SkeletonClip) -> np.ndarray:
     """The whole chain: cleans a recording and moves its origin to the first actor's spine.
 
-    Args:
-        sk: a clip as `read_skeleton` gives it.
-
     Returns:
         `[T, M, 25, 3]` float32, metres; M = 1 where one body is left, else 2 (the second slot may
         be all zeros: the lineage keeps it). T is at most the number of frames with a body.

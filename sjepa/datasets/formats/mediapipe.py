@@ -30,12 +30,7 @@ _FAR = 10.0  # metres
 def mediapipe_clip(landmarks: np.ndarray, where: str | Path = "landmarks") -> np.ndarray:
     """World landmarks on NTU-25, with the spine's middle in the first frame as the origin.
 
-    Args:
-        landmarks: `[T, 33, 3]` metres, as MediaPipe gives them; more columns are not used.
-        where: they come from, for the message.
-
-    Returns:
-        `[T, 1, 25, 3]` float32.
+    `[T, 33, 3 to 5]` metres, as MediaPipe gives them → `[T, 1, 25, 3]` float32.
 
     Raises:
         SjepaError: another shape, a value that is no length, or landmarks of the image.

@@ -25,7 +25,6 @@ from sjepa.errors import SjepaError
 ACTIONS = {"ntu60": 60, "ntu120": 120}
 SETUPS = {"ntu60": 17, "ntu120": 32}
 _NAME = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}", re.ASCII)
-_MOST = 10  # setups with absent clips that are told apart
 
 
 def classes(name: str) -> tuple[str, ...]:
@@ -95,21 +94,13 @@ def published_names(name: str) -> list[str]:
 
 
 def lacks(found: Iterable[str], name: str) -> list[str]:
-    """What sets clips of the names `found` apart from the published ones, as lines to print.
-
-    How many are not there, setup by setup, each with the first one; then the names that are no
-    usable published clips. Empty if there is neither.
-    """
+    """What sets clips of the names `found` apart from the published ones, as lines to print."""
     published, found, words = published_names(name), set(found), []
-    absent = [each for each in published if each not in found]
-    if absent:
-        words.append(f"{name} lacks {len(absent):,} of {len(published):,} published clips:")
-        of, gone = (Counter(each[:4] for each in names) for names in (published, absent))
-        lines = [f"  setup {int(setup[1:])}: {count:,} of {of[setup]:,}, "
-                 f"{next(each for each in absent if each.startswith(setup))} first"
-                 for setup, count in gone.items()]
-        words += lines[:_MOST]
-        words += [f"  and clips of {len(lines) - _MOST} more setups"] * (len(lines) > _MOST)
+    if absent := [each for each in published if each not in found]:
+        setups = Counter(int(each[1:4]) for each in absent)
+        words.append(f"{name} lacks {len(absent):,} of {len(published):,} published clips, "
+                     f"{absent[0]} first; by setup: "
+                     + ", ".join(f"{setup} ({count:,})" for setup, count in setups.items()))
     if strange := sorted(found.difference(published)):
         rest = f" and {len(strange) - 3:,} more" if len(strange) > 3 else ""
         words.append(f"not among the usable published clips of {name}: "

@@ -105,10 +105,7 @@ def files(raw: Path, phase: int) -> list[Video]:
 
 
 def _training(raw: Path, phase: int, wanted: str, there: list[str]) -> set[str]:
-    """The videos that train, as the split file `wanted` says; every other video of `there` tests.
-
-    The file's name may have `-` or `_`. Videos that it does not list are told on stderr.
-    """
+    """The videos that train, as the split file `wanted` says (also with `_`); the others test."""
     found = [path for path in walk_files(raw, "*.txt")
              if path.name.lower().replace("_", "-") == wanted]
     if len(found) != 1:
@@ -136,11 +133,8 @@ def _training(raw: Path, phase: int, wanted: str, there: list[str]) -> set[str]:
 
 
 def _rows(file: TextFile) -> list[tuple[int, str]]:
-    """Line number, from 1, and text of each line up to the last that is not blank.
-
-    A blank line between others is not passed over: frames are counted in rows, and public readers
-    disagree on whether it counts.
-    """
+    """Line number, from 1, and text of each line up to the last that is not blank."""
+    # A blank line between others is a fault: public readers disagree on whether it counts as a row.
     rows = file.rows()
     if not rows:
         raise SjepaError(f"{file.path} is empty: get it again")
