@@ -115,12 +115,10 @@ FAULTS = {  # what is done to the file, the line that must be named, part of wha
     "empty": (lambda text: "", 1, "HIERARCHY"),
     "second root": (swap("MOTION", "ROOT b\nMOTION"), 21, "ROOT, JOINT, End Site"),
     "brace gone": (swap("}\nMOTION", "MOTION"), 26, "a whole ROOT"),
-    "offset of two": (swap("0.0 10.0 0.0", "0.0 10.0"), 8, "OFFSET and three numbers"),
     "channel twice": (swap("Zrotation X", "Xrotation X"), 5, "CHANNELS"),
     "time of zero": (swap("0.02", "0"), 23, "Frame Time:"),
     "frame gone": (lambda text: text[: text.rindex("1.0 2.0")], 26, "as many lines as frames"),
     "five numbers": (swap("90.0 0.0 ", "90.0 "), 25, "the 6 numbers of a frame"),
-    "NaN": (swap("90.0", "NaN"), 25, "the 6 numbers of a frame"),
 }
 
 
@@ -179,14 +177,6 @@ def test_bandai_refuses_another_skeleton_or_rate(tmp_path, change, said):
     with pytest.raises(SjepaError, match=said) as caught:
         read(path)
     assert str(path) in str(caught.value)
-
-
-@pytest.mark.parametrize("name", [
-    "walk.bvh", "dataset-1_juggle_sad_001.bvh", "dataset-1_walk_merry_001.bvh"])
-def test_bandai_names_off_the_scheme(tmp_path, name):
-    (tmp_path / name).touch()
-    with pytest.raises(SjepaError, match=f"{name} .*naming scheme: expected a name like"):
-        bandai.files(tmp_path)
 
 
 def test_bandai_lists_and_samples_equal_the_conversion():
