@@ -1,12 +1,8 @@
 """BVH motion files (Biovision hierarchy), of any skeleton: text to joint positions.
 
-A file is a tree of joints (`ROOT`, `JOINT`, each with `OFFSET` and `CHANNELS`; `End Site` ends a
-limb), then `MOTION`, `Frames:`, `Frame Time:` and a line of numbers a frame: the channels' values,
-joints in the order of the tree.
-
-Any skeleton becomes Bandai-Namco's by the names of its joints: one map onto NTU-25 serves all.
-Those names say what a joint is: `UpperArm_L` is where the left upper arm begins, the shoulder.
-Programs that write BVH have their own names; those of three are known here.
+A file is a tree of joints, then a line of numbers a frame: the channels' values, joints in the
+order of the tree. Any skeleton becomes Bandai-Namco's by the names of its joints, so that one map
+onto NTU-25 serves all: `UpperArm_L` is where the left upper arm begins, the shoulder.
 """
 
 from __future__ import annotations
@@ -142,8 +138,6 @@ def _positions(joints: list[_Joint], values: np.ndarray) -> np.ndarray:
         turns.append(turn)
     return places
 
-
-# --- joints by their names -----------------------------------------------------------------------
 
 _LAYOUT = LAYOUTS["bandai21"]
 #: The joints that the map onto NTU-25 reads; Spine and the collar bones are not among them.

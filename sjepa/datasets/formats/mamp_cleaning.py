@@ -2,8 +2,7 @@
 
 SGN (Zhang et al. 2020) cleaned NTU RGB+D with a chain of scripts; CTR-GCN (Chen et al. 2021) and
 MAMP (Mao et al. 2023) took them over, and with them every skeleton paper that compares to these.
-This module does what those scripts do, quirks included, because a “better” cleaning would give
-other clips and no comparable number. The quirks, each marked where it happens:
+Their quirks stay, because a “better” cleaning would give other clips and no comparable number:
 
 1. A body that leaves and returns is moved up to close the gap.
 2. A clip with one body id is never tested for noise.

@@ -2,19 +2,18 @@
 
 A video is two text files of one name (the owners' README; Liu et al. 2017)::
 
-    skeleton  a row a frame: 150 numbers, blank-separated: x y z of the 25 joints of body 1, then of
-              body 2; an absent body is 75 zeros; metres, camera space, joints in NTU order
+    skeleton  a row a frame: x y z of the 25 joints of body 1, then of body 2, which is zero where
+              absent; metres, camera space, joints in NTU order
     labels    a row an instance: action, start frame, end frame, confidence, comma-separated
-    split     four lines: a header, the training videos, a header, the validation videos; names
-              without `.txt`, comma-separated
+    split     a header, the training videos, a header, the validation videos, comma-separated
 
 Names: Phase I `NNNN-V` (video, view), Phase II `AaaNnn-V` (recording, subject, view), V being L, M
 or R. Who performs in Phase I is not published, so both cross-subject splits are lists of videos.
 
-Clips are cut as the published lineage does it (MAMP's scripts `pku_gendata.py`): the rows [start,
-end), frames counted from 0, of which the first 300; no centring, no denoising; an instance whose
-values sum to 0 is left out. Two choices are options: whether row `end` belongs to the instance, and
-whether Phase II, which lacks ten of the 51 classes, keeps their ids.
+Clips are cut as by MAMP's scripts `pku_gendata.py`: the rows [start, end), counted from 0, of which
+the first 300; no centring, no denoising; an instance whose values sum to 0 is left out. Two choices
+are options: whether row `end` belongs to the instance, and whether Phase II, which lacks ten of the
+51 classes, keeps their ids.
 """
 
 from __future__ import annotations
@@ -59,9 +58,6 @@ def classes(phase: int, pku2_labels: str = "original") -> tuple[str, ...]:
     """Class names, in the order of the labels."""
     names = [row[1] for row in read_list("pku_classes.tsv")]
     return tuple(names[action - 1] for action in _label_of(phase, pku2_labels))
-
-
-# --- finding videos -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -129,9 +125,6 @@ def _training(raw: Path, phase: int, wanted: str, there: list[str]) -> set[str]:
     return training
 
 
-# --- the text -----------------------------------------------------------------------------------
-
-
 def _rows(file: TextFile) -> list[tuple[int, str]]:
     """Line number, from 1, and text of each line up to the last that is not blank."""
     # A blank line between others is a fault: public readers disagree on whether it counts as a row.
@@ -160,9 +153,6 @@ def _instances(path: Path, label_of: Mapping[int, int]) -> list[tuple[int, int, 
             file.fail(line, expected, repr(text))
         found.append((label_of[action], int(start), int(end)))
     return found
-
-
-# --- clips --------------------------------------------------------------------------------------
 
 
 def read(video: Video, options: PrepareConfig) -> list[Clip | LeftOut]:
