@@ -167,8 +167,7 @@ def test_an_old_store_without_its_files_is_named(home, tmp_path):
 
 
 @pytest.mark.parametrize("name", OPEN)
-def test_open_sets_have_the_official_counts_and_the_owners_files_their_content(tmp_path, name):
-    """Clip for clip; the few raw samples are what the set's conversion holds, to its rounding."""
+def test_open_sets_have_the_official_counts_and_content_and_a_few_files_have_not(tmp_path, name):
     home, raw = raw_samples(name)
     whole = open_store(prepare_store(name, home, tmp_path / "whole"), verify=True)
     report = count_report(whole)
@@ -178,12 +177,7 @@ def test_open_sets_have_the_official_counts_and_the_owners_files_their_content(t
     assert not np.abs(whole.clip(0)[0, 0, 1]).max()  # the spine's middle is the origin
     assert tuple(whole.classes) == spec(name).classes  # what the npz calls them too
     few = open_store(prepare_store(name, raw, tmp_path / "few"), verify=True)
-    assert len(few) >= 1 and count_report(few)["faults"]
-    columns = ("labels", "lengths", "subjects", "views", "setups")
-    for i in range(len(few)):
-        same = np.all([getattr(whole, c) == getattr(few, c)[i] for c in columns], axis=0)
-        gaps = [np.abs(whole.clip(k) - few.clip(i)).max() for k in np.flatnonzero(same)]
-        assert min(gaps) < 1e-3  # the conversion's rounding, in derived joints and in the origin
+    assert len(few) >= 1 and "other content" in count_report(few)["faults"]
 
 
 def test_nwucla_leaks_95_clips_and_its_conversion_may_be_given_as_a_file(tmp_path):
