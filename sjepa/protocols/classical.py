@@ -29,14 +29,11 @@ def _facing(pose: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def describe_clip(x: np.ndarray, skeleton: Skeleton, aligned: bool = True) -> np.ndarray:
-    """One vector a clip: positions, differences of frames, and three statistics of each joint.
+    """One vector of a body `[T, V, 3]`: positions, differences of frames, statistics of each joint.
 
     Centred on the spine's base in the first frame and divided by the median length of the spine, so
     that neither place nor size of a person counts. A planar skeleton's confidence stays as it is.
-
-    Args:
-        x: `[T, V, 3]` metres, one body, in the layout `skeleton`.
-        aligned: turn the first frame's shoulders along x, where it has depth and names them.
+    `aligned` turns the first frame's shoulders along x, where there is depth and they are named.
     """
     x, (base, shoulder) = x.astype(np.float64), skeleton.spine
     axes = slice(2 if skeleton.planar else 3)

@@ -34,8 +34,7 @@ def encode_bodies(encoder: torch.nn.Module, clips: torch.Tensor, pool=None,
     flat = clips.flatten(0, 1)
     present = seen(flat).any(1)
     rows = flat[present]
-    count = len(rows)
-    absent = count < len(flat)
+    count, absent = len(rows), len(rows) < len(flat)
     empty = int(absent)
     if padded:  # to B + 1, one body a clip and the shared row, or some quarters of B more
         empty += (len(clips) + 1 - count - empty) % -(-len(clips) // 4)
@@ -72,8 +71,7 @@ def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop:
     """Stored clips as a network takes them, `[B, M, T, V, 3]`, at test time or augmented.
 
     Args:
-        store, index: the clips, and which `[B]` of them, on the store's device.
-        frames: T.
+        store, index, frames: the clips, which `[B]` of them (on the store's device), and T.
         crop: share of the clip at test time, which is its centre.
         rotation: None at test time; a number: the training augmentation, a random crop and a base
             rotation of up to this many radians, drawn from `generator`.

@@ -260,8 +260,7 @@ def checkpoints(config: FinetuneConfig) -> Path:
 def tune(context: Context, config: FinetuneConfig, train: np.ndarray) -> Result:
     """Fine-tune on the clips `train` with the seed of `config`; checkpoints go to its folder.
 
-    Returns:
-        `top1`, after the last epoch, and `top1-best-epoch`, chosen on the test clips.
+    `top1` is read after the last epoch; `top1-best-epoch` is chosen on the test clips.
     """
     encoder = context.encoder
     if config.method == "scratch":
@@ -308,8 +307,7 @@ def run_transfer(context: Context) -> Result:
     config, origin = context.config, context.pretraining["split"]
     if origin.split("/")[0] == config.split.split("/")[0]:
         raise SjepaError(f"{config.run} was pretrained on {origin}, the data set of "
-                         f"{config.split}: that is fine-tuning, use "
-                         "`python -m sjepa.evaluate finetune`")
+                         f"{config.split}: that is fine-tuning, use the protocol finetune")
     result = tune(context, config, context.train)
     linear = LinearConfig(seed=config.seed, base_rotation=config.base_rotation,
                           passes=config.probe_passes)

@@ -84,11 +84,6 @@ def fuse(scores: list[np.ndarray], weights: tuple[float, ...] = ()) -> np.ndarra
     return np.average(chances.numpy(), axis=0, weights=weights or None)
 
 
-def _stream(result: dict) -> str:
-    """The stream of the encoder that was judged."""
-    return result["pretraining"]["settings"].get("stream", "joint")
-
-
 def _shared(result: dict) -> dict:
     """What two results must have in common to be fused; their streams need not train alike."""
     behind = result["pretraining"]["settings"]
@@ -97,8 +92,8 @@ def _shared(result: dict) -> dict:
                for name in ("preset", "split", "target")}}
 
 
-def fusible(config: FuseConfig) -> tuple[list[dict], list[Predictions]]:
-    """Results and predictions of the evaluations `config.runs`, if fusing them makes sense.
+def fusible(config: FuseConfig) -> tuple[list[dict], list[Predictions], list[str]]:
+    """Results, predictions and streams of the evaluations `config.runs`, if they can be fused.
 
     Raises:
         SjepaError: one is no evaluation of an encoder or has no class scores; they differ in
@@ -122,11 +117,11 @@ def fusible(config: FuseConfig) -> tuple[list[dict], list[Predictions]]:
                 and np.array_equal(predictions[0].labels, own.labels)):
             raise SjepaError(f"{run} scores other test clips than {config.runs[0]}: "
                              "evaluate both on the same store")
-    streams = [_stream(result) for result in results]
+    streams = [result["pretraining"]["settings"].get("stream", "joint") for result in results]
     if len(set(streams)) < len(streams):
         raise SjepaError(f"parameter runs: their streams are {', '.join(streams)}, and each may "
                          "stand once")
-    return results, predictions
+    return results, predictions, streams
 
 
 def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
@@ -136,11 +131,11 @@ def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
         What a result states of them, its settings with the hashes of what was fused, the test
         clips, and the reading.
     """
-    results, sources = fusible(config)
+    results, sources, streams = fusible(config)
     chances = fuse([source.scores for source in sources], config.weights)
     shared = ("dataset", "split", "method", "preset", "seed", "clips")
     facts = {name: results[0][name] for name in shared}
-    facts["note"] = f"late fusion of {', '.join(_stream(result) for result in results)}"
+    facts["note"] = f"late fusion of {', '.join(streams)}"
     settings = as_dict(config) | {"fused": {result["run"]: result["hash"] for result in results}}
     predicted = chances.argmax(1)
     fused = Reading((predicted == sources[0].labels)[None], predicted[None],

@@ -35,7 +35,6 @@ def linear_probe(passes, labels: torch.Tensor, test: torch.Tensor, test_labels: 
         passes: `passes(epoch)` gives the training features `[N, D]` of that epoch.
         labels, test_labels: `[N]` and `[M]` classes of training and test clips.
         test: `[M, D]` test features.
-        classes: number of classes.
         epochs, lr, batch_size, seed: see `sjepa.protocols.config.LinearConfig`.
 
     Returns:

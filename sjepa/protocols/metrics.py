@@ -17,10 +17,7 @@ def wilson(right: int, clips: int) -> tuple[float, float]:
 
 def by_subject(right: np.ndarray, subjects: np.ndarray, draws: int = 2000,
                seed: int = 0) -> tuple[float, float]:
-    """Interval by drawing whole people: the clips of one are not independent.
-
-    `right` `[M]` bool says which clips were taken rightly, `subjects` `[M]` whose they are.
-    """
+    """Interval of `[M]` clips by drawing whole people: those of one are not independent."""
     _, owner = np.unique(subjects, return_inverse=True)
     hits, clips = np.bincount(owner, right), np.bincount(owner)
     drawn = np.random.default_rng(seed).integers(len(clips), size=(draws, len(clips)))
