@@ -24,7 +24,7 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | None = Non
 
     Args:
         path: `.bvh`; `.csv` of a Kinect v1 as Kinder-Gator has it; MediaPipe's world landmarks as
-            `.json` or `.npy` (`sjepa.datasets.formats.mediapipe`).
+            `.csv`, `.json` or `.npy` (`sjepa.datasets.formats.mediapipe`).
         mapping, unit: of a BVH file, see `sjepa.datasets.formats.bvh.read_joints`.
 
     Returns:
@@ -42,7 +42,7 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | None = Non
     if suffix == ".bvh":
         clip = map_clip(path, "bandai21", read_joints(path, mapping, unit))
         hint = "pass unit=, metres a unit of the file (0.01 for centimetres)"
-    elif suffix == ".csv":
+    elif suffix == ".csv" and path.is_file() and b"Timestamp" in path.open("rb").readline():
         clip = map_clip(path, "kinect20", kindergator.read_clip(path))
     else:
         clip = mediapipe_clip(read_landmarks(path), path)

@@ -132,6 +132,10 @@ def points(frame, *more):
 
 WRITERS = {
     "visible.npy": lambda path, x: np.save(path, np.pad(x, ((0, 0), (0, 0), (0, 1)))),
+    "plain.csv": lambda path, x: np.savetxt(path, x.reshape(len(x), -1), delimiter=","),
+    "header.csv": lambda path, x: np.savetxt(path, np.pad(
+        x, ((0, 0), (0, 0), (0, 1))).reshape(len(x), -1), delimiter=",", comments="",
+        header=",".join(f"{axis}{k}" for k in range(33) for axis in "xyzv")),
     "dicts.json": lambda path, x: path.write_text(
         json.dumps([points(frame, ("visibility", 0.9)) for frame in x])),
     "results.json": lambda path, x: path.write_text(json.dumps(
@@ -163,7 +167,8 @@ def test_bad_landmarks_in_words(tmp_path, person, change, said):
     ("a.json", "{", "holds no landmarks .* expected numpy.save of .* or a JSON list of frames"),
     ("a.json", "[[], {\"worldLandmarks\": []}]", "expected landmarks"),
     ("a.npy", "text", "holds no landmarks"),
-    ("a.csv", "1,2,3\n", "line 1: expected the header Timestamp"),
+    ("a.csv", "1,2,3\n", "holds no landmarks"),
+    ("a.csv", "Timestamp,2,3\n", "line 1: expected the header Timestamp"),
     ("a.bvh", "text", "line 1: expected ROOT"),
     ("a.txt", "text", "expected a .bvh, .csv, .json or .npy file"),
 ])

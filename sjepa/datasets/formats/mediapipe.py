@@ -6,7 +6,8 @@ turn about z leads to this project's axes. Which arm is the left one is MediaPip
 picture that was mirrored, as webcams show it, left and right are swapped.
 Source: developers.google.com/mediapipe, Pose Landmarker.
 
-A `.npy` file holds `[T, 33, 3 to 5]`: x, y, z; visibility and presence may follow. A `.json` file
+A `.npy` file holds `[T, 33, 3 to 5]`: x, y, z; visibility and presence may follow. A `.csv` file has
+a line a frame with the same numbers, landmark by landmark, perhaps under a header. A `.json` file
 is a list of frames, each a list of 33 `{"x", "y", "z"}` or `[x, y, z]`, or a result of the
 landmarker with `worldLandmarks`; frames in which nobody was found are left out.
 """
@@ -49,7 +50,7 @@ def mediapipe_clip(landmarks: np.ndarray, where: str | Path = "landmarks") -> np
 
 
 def read_landmarks(path: Path) -> np.ndarray:
-    """Landmarks `[T, 33, 3 to 5]` float64 of a `.npy` or `.json` file.
+    """Landmarks `[T, 33, 3 to 5]` float64 of a `.npy`, `.csv` or `.json` file.
 
     Raises:
         SjepaError: the file cannot be read or holds something else.
@@ -57,13 +58,18 @@ def read_landmarks(path: Path) -> np.ndarray:
     try:
         if path.suffix.lower() == ".npy":
             return np.load(path, allow_pickle=False).astype(np.float64)
+        if path.suffix.lower() == ".csv":
+            header = any(letter.isalpha() for letter in path.open().readline().replace("e", ""))
+            table = np.loadtxt(path, delimiter=",", skiprows=header, ndmin=2)
+            return table.reshape(len(table), LANDMARKS, -1)
         frames = [_points(frame) for frame in json.loads(path.read_bytes())]
         return np.array([points for points in frames if points], np.float64)
     except OSError as error:
         raise SjepaError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:  # damaged files raise anything
         raise SjepaError(f"{path} holds no landmarks ({error!r}): expected numpy.save of "
-                         "[T, 33, 3], or a JSON list of frames with 33 landmarks each") from error
+                         "[T, 33, 3], a CSV with a line a frame, or a JSON list of frames with 33 "
+                         "landmarks each") from error
 
 
 def _points(frame: Any) -> list[list[float]]:
