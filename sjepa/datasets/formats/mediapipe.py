@@ -6,9 +6,9 @@ turn about z leads to this project's axes. Which arm is the left one is MediaPip
 picture that was mirrored, as webcams show it, left and right are swapped.
 Source: developers.google.com/mediapipe, Pose Landmarker.
 
-A `.npy` file holds `[T, 33, 3 to 5]`: x, y, z; visibility and presence may follow. A `.csv` file has
-a line a frame with the same numbers, landmark by landmark, perhaps under a header. A `.json` file
-is a list of frames, each a list of 33 `{"x", "y", "z"}` or `[x, y, z]`, or a result of the
+A `.npy` file holds `[T, 33, 3 to 5]`: x, y, z; visibility and presence may follow. A `.csv` file
+has a line a frame with the same numbers, landmark by landmark, perhaps under a header. A `.json`
+file is a list of frames, each a list of 33 `{"x", "y", "z"}` or `[x, y, z]`, or a result of the
 landmarker with `worldLandmarks`; frames in which nobody was found are left out.
 """
 
@@ -59,8 +59,9 @@ def read_landmarks(path: Path) -> np.ndarray:
         if path.suffix.lower() == ".npy":
             return np.load(path, allow_pickle=False).astype(np.float64)
         if path.suffix.lower() == ".csv":
-            header = any(letter.isalpha() for letter in path.open().readline().replace("e", ""))
-            table = np.loadtxt(path, delimiter=",", skiprows=header, ndmin=2)
+            with path.open() as file:  # a header has letters, and a number at most its e
+                header = any(map(str.isalpha, file.readline().replace("e", "")))
+            table = np.loadtxt(path, delimiter=",", skiprows=int(header), ndmin=2)
             return table.reshape(len(table), LANDMARKS, -1)
         frames = [_points(frame) for frame in json.loads(path.read_bytes())]
         return np.array([points for points in frames if points], np.float64)
