@@ -81,11 +81,11 @@ endif
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/prepare.py
-	$(BIN)/python tests/benchmarks/step.py --device cpu --batch 64 --accumulate 8 --steps 6 --profile \
+	$(BIN)/python tests/benchmarks/step.py --device cpu --batch 16 --accumulate 2 --steps 6 --profile \
 	  --json $(RESULTS)/bench-step-cpu.json
-	$(BIN)/python tests/benchmarks/step.py --device cpu --threads 1 --clock process --batch 16 --steps 6 \
+	$(BIN)/python tests/benchmarks/step.py --device cpu --threads 1 --clock process --batch 8 --steps 6 \
 	  --profile --json $(RESULTS)/bench-step-cpu-1.json
-	$(BIN)/torchrun --nproc_per_node=2 tests/benchmarks/step.py --device cpu --threads 1 --batch 32 --steps 4 \
+	$(BIN)/torchrun --nproc_per_node=2 tests/benchmarks/step.py --device cpu --threads 1 --batch 16 --steps 4 \
 	  --rounds 2 --json $(RESULTS)/bench-step-cpu-2.json
 	$(BIN)/python tests/benchmarks/grow.py --threads 1 --clock process --json $(RESULTS)/bench-grow-cpu.json
 

@@ -2,14 +2,19 @@
 
 import dataclasses
 import math
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from sjepa import pretrain as module
 from sjepa.checkpoint import read_history, save
-from sjepa.config import PretrainConfig, make_config
+from sjepa.config import ROOT, PretrainConfig, make_config
 from sjepa.datasets.splits import split
+from sjepa.device import peak_bytes
 from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.inputs import draw, make_batch
@@ -251,3 +256,28 @@ def test_a_failed_save_leaves_the_old_checkpoint(store, tiny, tmp_path, monkeypa
         save(run, tmp_path)
     assert (tmp_path / "last.pt").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_copy_in_another_project_does_not_take_its_commit(tmp_path):
+    """`git` answers for the folder around the package, which may be somebody else's repository."""
+    shutil.copytree(ROOT / "sjepa", tmp_path / "sjepa", ignore=shutil.ignore_patterns("weights"))
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run([*git, *command], check=True)
+    (tmp_path / "inner").mkdir()
+    shutil.move(tmp_path / "sjepa", tmp_path / "inner" / "sjepa")
+    code = "from sjepa.checkpoint import commit; print(commit())"
+    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "inner", check=True,
+                          env=os.environ | {"PYTHONPATH": str(tmp_path / "inner")},
+                          capture_output=True, text=True).stdout
+    assert told == "('unknown', None)\n"
+
+
+def test_peak_memory_follows_the_system(monkeypatch):
+    """Kibibytes on Linux, bytes on macOS, and nothing on Windows, which lacks the module."""
+    cpu = torch.device("cpu")
+    linux = peak_bytes(cpu)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert 1000 < linux / peak_bytes(cpu) < 1100
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_bytes(cpu) is None
