@@ -80,7 +80,7 @@ ifneq ($(CHAPTERS),)
 endif
 
 bench: $(STAMP)
-	$(BIN)/python tests/benchmarks/prepare.py
+	$(BIN)/python tests/benchmarks/prepare.py --clips 2000 --rounds 3
 	$(BIN)/python tests/benchmarks/step.py --device cpu --batch 16 --accumulate 2 --steps 6 --profile \
 	  --json $(RESULTS)/bench-step-cpu.json
 	$(BIN)/python tests/benchmarks/step.py --device cpu --threads 1 --clock process --batch 8 --steps 6 \

@@ -70,7 +70,7 @@ class PretrainConfig:
     split: str = setting("synthetic/xsub", "ours", "only the training part of it is ever read")
     out: str = setting("", "ours", "folder of the run; empty: runs/PRESET-SPLIT-SEED")
     seed: int = setting(
-        0, "ours", "weights, order, crops, views and masks follow from it", "[0, inf)"
+        0, "ours", "weights, order, crops, views and masks follow from it", "[0, 4294967295]"
     )
     device: str = setting("auto", "ours", "auto, cpu, cuda", choices=DEVICES)
     precision: str = setting(
@@ -277,13 +277,17 @@ def load_params(path: str | Path) -> dict:
     path = Path(path)
     if not path.is_file():
         raise SjepaError(f"no parameter file at {path}")
-    try:
-        params = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise SjepaError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    params = _yaml(path.read_text(), path)
     if not isinstance(params, dict):
         raise SjepaError(f"{path}: expected lines `name: value`")
     return params
+
+
+def _yaml(text: str, where):
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SjepaError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def command_line(prog: str, about: str, *classes) -> argparse.ArgumentParser:
@@ -303,11 +307,7 @@ def command_line(prog: str, about: str, *classes) -> argparse.ArgumentParser:
 
 
 def command_params(args: argparse.Namespace) -> dict:
-    """The settings that a command line gave: the file's, then each `-o name=value`.
-
-    Raises:
-        SjepaError: neither was given, or an override is no `name=value`.
-    """
+    """The settings that a command line gave: the file's, then each `-o name=value`."""
     if not args.params and not args.overrides:
         raise SjepaError("no settings: give --params FILE, or -o NAME=VALUE")
     params = load_params(args.params) if args.params else {}
@@ -315,7 +315,7 @@ def command_params(args: argparse.Namespace) -> dict:
         name, equals, value = each.partition("=")
         if not equals:
             raise SjepaError(f"-o {each}: expected NAME=VALUE")
-        params[name.strip()] = yaml.safe_load(value)
+        params[name.strip()] = _yaml(value, f"-o {each}")
     return params
 
 

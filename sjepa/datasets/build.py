@@ -205,7 +205,11 @@ def prepare_store(name: str, raw: str | Path, out: str | Path,
         raise SjepaError(f"{name!r} is no name of a data set: expected one such as my-set")
     raw, path = Path(raw).expanduser(), Path(out).expanduser() / name
     options = make_config(PrepareConfig, asdict(options or PrepareConfig()))
-    source, known = _source(name, raw, options), specs.known(name)
+    known = specs.known(name)
+    if known is None and (path / "store.json").is_file():
+        raise SjepaError(f"{path} holds a store already, and {name} is nobody's published set: "
+                         "move it away first, or choose another name")
+    source = _source(name, raw, options)
     about = {"note": known.note, "recipe": known.recipe} if known else {}
     with new_store(path, name, source.classes, options.dtype, source.skeleton,
                    options=asdict(options), **about) as writer:

@@ -19,7 +19,7 @@ class EvaluateConfig:
     dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
     split: str = setting("synthetic/xsub", "ours", "the protocol's training and test clips")
     test_crop: float = setting(0.95, "lineage", "MAMP's; the paper's readers say 0.9", "(0, 1]")
-    seed: int = setting(0, "ours", "of everything that the evaluation draws", "[0, inf)")
+    seed: int = setting(0, "ours", "of everything that the evaluation draws", "[0, 4294967295]")
     device: str = setting("auto", "ours", "auto, cpu, cuda", choices=DEVICES)
     precision: str = setting("fp32", "ours", "of the frozen encoder", choices=PRECISIONS)
     out: str = setting("", "ours", "folder of the result, which it names; empty: one inside run")

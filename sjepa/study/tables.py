@@ -95,6 +95,12 @@ def departures(row: Experiment) -> list[str]:
     if official and run["clips"] != official:
         seen = " + ".join(map(str, run["clips"] or ["an unknown number of"]))
         said.append(f"{seen} clips for {' + '.join(map(str, official))}")
+    if behind and run["pretraining"]:  # the encoder, too, has to have learned from the whole set
+        (learned,) = runs(run=run["pretraining"]) or [{"clips": None}]
+        official = SPLITS[settings["pretraining"]["split"]].counts
+        if official and (learned["clips"] or (None,))[0] != official[0]:
+            seen = learned["clips"][0] if learned["clips"] else "an unknown number of"
+            said.append(f"pretrained on {seen} clips for {official[0]}")
     return said
 
 
@@ -123,8 +129,9 @@ def results_table(step: str, groups: str, link="`{}`".format) -> Table:
     base = "from scratch" if step in ("finetune", "semi") else "untrained"
     for row, twin in twins(step, groups):
         named = row or twin
-        own, other = ("–" if each is None else percent(row_reading(each)) if row_reading(each)
-                      else not_run(each) for each in (row, twin))
+        own, other = ("–" if each is None else not_run(each) if not row_reading(each) else
+                      "–" if published and departures(each) else percent(row_reading(each))
+                      for each in (row, twin))
         says = f"{paper(row):.1f}" if row and paper(row) else "–"
         ours = [says, own, _gap(row)] if published else [own]
         judged = label(named, (row_reading(named) or named.params)["split"])
@@ -154,7 +161,8 @@ def cost_table(step: str, groups: str) -> Table | None:
 def counted(groups: str) -> tuple[int, int]:
     """How many evaluations of some groups were run, and how many there are."""
     every = [row for step in PROTOCOLS for row in evaluations(step, groups)]
-    return sum(row_reading(row) is not None for row in every), len(every)
+    return sum(row_reading(row) is not None and not (row.group == "paper" and departures(row))
+               for row in every), len(every)
 
 
 def cells() -> list[tuple[str, str, float, dict | None]]:

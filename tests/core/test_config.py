@@ -90,7 +90,8 @@ def test_overrides_on_the_command_line(tmp_path):
     config = make_config(PretrainConfig, command_params(args))
     assert (config.preset, config.dim, config.lr) == ("quick", 48, 1e-4)
     assert "mask_ratio = 0.9, a number, above 0, below 1: share of tokens" in parser.format_help()
-    for given, said in (([], "no settings: give --params"), (["-o", "dim"], "expected NAME=VALUE")):
+    for given, said in (([], "no settings: give --params"), (["-o", "dim"], "expected NAME=VALUE"),
+                        (["-o", "mask=[1"], r"-o mask=\[1 is not YAML")):
         with pytest.raises(SjepaError, match=said):
             command_params(parser.parse_args(given))
 

@@ -122,6 +122,9 @@ def test_a_set_of_ones_own_needs_no_more_than_its_store(home):
     assert [side.tolist() for side in split("mine/xsub", store)] == [[1, 2], [0]]
     assert count_report(store)["splits"] == {"mine/xsub": {"found": (2, 1), "official": None}}
     assert count_report(store)["faults"] == []
+    with pytest.raises(SjepaError, match="mine holds a store already.*choose another name"):
+        prepare_store("mine", home / "NTU60_XSub.npz", home)  # its arrays may exist nowhere else
+    assert len(load_store("mine")) == 3
 
 
 @pytest.fixture

@@ -40,9 +40,11 @@ class Book:
                      stage, lines, clips=dict(zip(("train", "test"), counts, strict=True)), **facts)
         return self.runs / row.run
 
-    def put(self, name, *readings, **other):
-        """Make a run and collect it."""
-        results.collect([self.run(name, readings, **other)])
+    def put(self, name, *readings, learned=(), **other):
+        """Make a run, and a paper row's pretraining on `learned` clips, and collect them."""
+        row = experiments(name)[name]
+        behind = [self.run(row.after[0], clips=learned)] if row.group == "paper" else []
+        results.collect([self.run(name, readings, **other), *behind])
 
 
 @pytest.fixture
