@@ -32,7 +32,7 @@ class Bone:
 
 
 @dataclass(frozen=True)
-class Skeleton:
+class AsfSkeleton:
     """The root and its bones by name, parents first; `metres` is the length of the file's unit."""
 
     bones: dict[str, Bone]
@@ -50,7 +50,7 @@ class Skeleton:
 _Rows = list[tuple[int, list[str]]]  # line number and words of each line
 
 
-def read_asf(path: str | os.PathLike) -> Skeleton:
+def read_asf(path: str | os.PathLike) -> AsfSkeleton:
     """Reads a skeleton whose angles are degrees and whose root is not turned at rest.
 
     Raises:
@@ -66,7 +66,7 @@ def read_asf(path: str | os.PathLike) -> Skeleton:
             section.append((line, [word, *words]))
     try:
         metres = _unit(text, _fields(sections[":units"]))
-        return Skeleton(_bones(text, sections), metres)
+        return AsfSkeleton(_bones(text, sections), metres)
     except KeyError as error:
         raise SjepaError(f"{path} lacks {error.args[0]!r}, or names it too late: expected an ASF "
                          "skeleton with :units, :root, :bonedata and :hierarchy") from error
@@ -129,7 +129,7 @@ def _bone(text: TextFile, name: str, parent: int, fields: dict) -> Bone:
     return Bone(parent, direction / np.linalg.norm(direction) * length, axes, channels)
 
 
-def read_amc(path: str | os.PathLike, skeleton: Skeleton) -> np.ndarray:
+def read_amc(path: str | os.PathLike, skeleton: AsfSkeleton) -> np.ndarray:
     """Reads a motion of `skeleton`, in which every frame lists every bone that has channels.
 
     Returns:
@@ -160,7 +160,7 @@ def read_amc(path: str | os.PathLike, skeleton: Skeleton) -> np.ndarray:
     return np.array([sum((frame[name] for name in sizes), []) for frame in frames])
 
 
-def joint_positions(skeleton: Skeleton, motion: np.ndarray) -> np.ndarray:
+def joint_positions(skeleton: AsfSkeleton, motion: np.ndarray) -> np.ndarray:
     """Forward kinematics: `motion` as of `read_amc` → `[T, J, 3]` float64, metres.
 
     The J points are the root, and the end of each bone.
