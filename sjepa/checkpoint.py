@@ -50,9 +50,6 @@ def make_writable(folder: Path) -> None:
                          ) from error
 
 
-# ---------------------------------------------------------------- result.json
-
-
 def _git(*arguments: str) -> str | None:
     """What git says in the project's own repository; None without git or outside of it."""
     home = Path(__file__).resolve().parent.parent
@@ -149,9 +146,6 @@ def read_result(folder: str | Path) -> dict:
         return {name: result[name] for name in ("run", "step", "settings", "stages")} | result
     except (ValueError, KeyError, TypeError) as error:
         raise SjepaError(f"{path} is damaged ({error}): run it again") from error
-
-
-# ---------------------------------------------------------------- checkpoints
 
 
 def save(run, out: Path) -> None:

@@ -149,9 +149,6 @@ def peak_bytes(device: torch.device) -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-# ---------------------------------------------------------------- several processes
-
-
 def world() -> int:
     """Number of processes."""
     ready = distributed.is_available() and distributed.is_initialized()

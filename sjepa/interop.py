@@ -1,5 +1,3 @@
 """Weights of other projects, by the name that outside checks call."""
 
-from sjepa.encoders import encoder_from_mamp
-
-__all__ = ["encoder_from_mamp"]
+from sjepa.encoders import encoder_from_mamp as encoder_from_mamp

@@ -1,9 +1,8 @@
 """The command `python -m sjepa.prepare NAME --raw DIR --out DIR`; its work is in `datasets`."""
 
-from sjepa.datasets.prepare import main, prepare
+from sjepa.datasets.prepare import main
+from sjepa.datasets.prepare import prepare as prepare
 from sjepa.errors import main_with_errors
-
-__all__ = ["main", "prepare"]
 
 if __name__ == "__main__":
     main_with_errors(main)
