@@ -67,12 +67,17 @@ def raw_samples(name: str) -> tuple[Path, Path]:
 def equals_conversion(npz: Path, reader, samples: Path, layout: str, half: float) -> None:
     """Each sample, read by `reader`, is the clip of the conversion `npz` that has its labels.
 
+    And its name, where the conversion has the owners' names.
+
     Args:
         half: half a step of the conversion's rounding, metres; a mapped joint errs by its weights'
             share of it, and so does the origin.
     """
+    with np.load(npz) as data:
+        named = "clip_names" in data
+
     def labels(each):
-        return each.label, each.subject, each.view, each.rep, each.setup
+        return each.label, each.subject, each.view, each.rep, each.setup, named and each.name
 
     clips, paths = read_conversion(npz), reader.files(samples)
     weights = np.abs(LAYOUTS[layout].to_ntu25).sum(1)

@@ -171,6 +171,12 @@ def _tree(*chains: str) -> tuple[list[str], list[int]]:
     return joints, [joints.index(parent) if parent else -1 for parent in above.values()]
 
 
+def _hand_beyond(side: str, wrist: str, elbow: str) -> _Sources:
+    """Hand, tip and thumb of a layout without them: past the wrist by shares of the forearm."""
+    return {f"{side} {joint}": {wrist: 1 + share, elbow: -share}
+            for joint, share in (("hand", 0.3), ("hand tip", 0.7), ("thumb", 0.3))}
+
+
 def _kinect20() -> Layout:
     """Kinect v1. Its order is NTU's first 20 with the shoulder centre in the place of the neck."""
     sources: _Sources = {joint: joint for joint in KINECT20.joints}
@@ -209,9 +215,45 @@ def _bandai21() -> Layout:
                               ("hip", "UpperLeg"), ("knee", "LowerLeg"), ("ankle", "Foot"),
                               ("foot", "Toes")):
             sources[f"{side} {joint}"] = f"{source}_{s}"
-        for joint, share in (("hand", 0.3), ("hand tip", 0.7), ("thumb", 0.3)):  # of the forearm
-            sources[f"{side} {joint}"] = {f"Hand_{s}": 1 + share, f"LowerArm_{s}": -share}
+        sources |= _hand_beyond(side, f"Hand_{s}", f"LowerArm_{s}")
     return _layout("bandai21", joints, parents, sources)
+
+
+def _openni15() -> Layout:
+    """OpenNI's person (Kinect v1): no pelvis, and limbs that end in the hand and in the foot."""
+    joints = ("Head Neck ShoulderRight ElbowRight HandRight ShoulderLeft ElbowLeft HandLeft Torso "
+              "HipRight KneeRight FootRight HipLeft KneeLeft FootLeft").split()
+    sources: _Sources = {
+        "spine base": {"HipRight": 0.5, "HipLeft": 0.5}, "spine mid": "Torso",
+        "spine shoulder": "Neck", "neck": {"Neck": 0.67, "Head": 0.33}, "head": "Head"}
+    for side in ("left", "right"):
+        end = side.title()
+        for joint, source in (("shoulder", "Shoulder"), ("elbow", "Elbow"), ("wrist", "Hand"),
+                              ("hip", "Hip"), ("knee", "Knee"), ("ankle", "Foot")):
+            sources[f"{side} {joint}"] = source + end
+        sources[f"{side} foot"] = {f"Foot{end}": 1}
+        sources |= _hand_beyond(side, f"Hand{end}", f"Elbow{end}")
+    parents = (1, 8, 1, 2, 3, 1, 5, 6, -1, 8, 9, 10, 8, 12, 13)
+    return _layout("openni15", joints, parents, sources)
+
+
+def _cmu_daz() -> Layout:
+    """CMU's skeleton for Daz Studio with its toes' ends, without eyes and the other fingers."""
+    joints, parents = _tree(
+        "hip abdomen chest neck head",
+        *(chain for s in "lr" for chain in (f"chest {s}Collar {s}Shldr {s}ForeArm {s}Hand "
+                                            f"{s}Thumb1 {s}Thumb2", f"{s}Hand {s}Mid1 {s}Mid2")),
+        *(f"hip {s}Buttock {s}Thigh {s}Shin {s}Foot {s}Toe" for s in "lr"))
+    sources: _Sources = {"spine base": "hip", "spine mid": "chest", "spine shoulder": "neck",
+                         "neck": "head", "head": {"head": 2.5, "neck": -1.5}}
+    for side, s in (("left", "l"), ("right", "r")):
+        for joint, source in (("shoulder", "Shldr"), ("elbow", "ForeArm"), ("wrist", "Hand"),
+                              ("hand", "Mid1"), ("hip", "Thigh"), ("knee", "Shin"),
+                              ("ankle", "Foot"), ("foot", "Toe")):
+            sources[f"{side} {joint}"] = s + source
+        for joint, finger in (("hand tip", "Mid"), ("thumb", "Thumb")):  # a bone past its end
+            sources[f"{side} {joint}"] = {f"{s}{finger}2": 2, f"{s}{finger}1": -1}
+    return _layout("cmu_daz31", joints, parents, sources)
 
 
 def _mediapipe33() -> Layout:
@@ -247,7 +289,7 @@ def _mediapipe33() -> Layout:
 
 _NTU25 = _layout("ntu25", NTU25.joints, NTU25.parents, {joint: joint for joint in NTU_JOINTS})
 LAYOUTS = {layout.name: layout for layout in (
-    _NTU25, _kinect20(), _hdm31(), _bandai21(), _mediapipe33())}
+    _NTU25, _kinect20(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(), _cmu_daz())}
 
 
 def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarray:

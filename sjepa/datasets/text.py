@@ -106,6 +106,13 @@ class TextFile:
                 self.numbers(line, text.split(), columns, expected)
         return values
 
+    def frames(self, joints: int, columns: int, expected: str) -> np.ndarray:
+        """Numbers `[T, joints, columns]` float64 of a file with a row a joint."""
+        rows = self.rows()
+        if not 0 < len(rows) <= MAX_FRAMES * joints or len(rows) % joints:
+            self.fail(len(self.lines), f"frames of {joints} rows", f"{len(rows)} rows")
+        return self.table(rows, columns, expected).reshape(-1, joints, columns)
+
 
 def _is_number(word: str) -> bool:
     try:

@@ -9,7 +9,8 @@ from sjepa.datasets.layouts import LAYOUTS, face_camera
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU_JOINTS
 
-FILES = {"hdm31": "hdm05_11", "bandai21": "bandai_int16", "kinect20": "kindergator_int16"}
+FILES = {"hdm31": "hdm05_11", "bandai21": "bandai_int16", "kinect20": "kindergator_int16",
+         "openni15": "kard_int16", "cmu_daz31": "cmu14_int16"}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)

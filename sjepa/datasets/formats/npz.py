@@ -7,7 +7,8 @@ from 0.
 
 A conversion holds a set in its own joints, ragged: `x` `[F, J, 3]` (times `x_scale`, where it is
 there), `offsets` `[N + 1]`, `labels`, `subjects`, `views`, `reps`, `class_names`, and `to_ntu25`
-`[25, J]`, which maps them onto NTU-25.
+`[25, J]`, which maps them onto NTU-25; `to_ntu25_body2` of sets that show two people. Clips are
+called as in `clip_names`, where that is there.
 """
 
 from __future__ import annotations
@@ -160,18 +161,21 @@ def read_conversion(path: Path) -> list[Clip]:
         SjepaError: the file is no such npz.
     """
     names = "x offsets labels subjects views reps to_ntu25".split()
-    *needed, scale, dataset, style = _load(path, *names, "x_scale", "dataset", "style")
+    *needed, scale, body2, called, dataset, style = _load(
+        path, *names, "x_scale", "to_ntu25_body2", "clip_names", "dataset", "style")
     joints, offsets, labels, subjects, views, reps, to_ntu25 = needed
     if any(each is None for each in needed) or to_ntu25.shape != (25, *joints.shape[1:2]):
         raise SjepaError(f"{path} is no conversion: expected {', '.join(names)}, x [F, J, 3] and "
                          "to_ntu25 [25, J]")
+    maps = np.stack([to_ntu25] if body2 is None else [to_ntu25, body2])
     clips = []
     for i, (begin, end) in enumerate(pairwise(offsets)):
         x = joints[begin:end].astype(np.float32) * np.float32(1 if scale is None else scale)
-        clip = np.einsum("kj,tjc->tkc", to_ntu25, x).astype(np.float32)
+        clip = np.einsum("mkj,tjc->tmkc", maps, x).astype(np.float32)
         label, subject, rep, view = (int(each[i]) for each in (labels, subjects, reps, views))
-        name = f"a{label:02d}_s{subject:02d}_e{rep:02d}_v{view:02d}_{i:05d}"
-        clips.append(Clip(center_on_spine(clip[:, None]), label, name, subject,
+        name = (f"a{label:02d}_s{subject:02d}_e{rep:02d}_v{view:02d}_{i:05d}" if called is None
+                else str(called[i]))
+        clips.append(Clip(center_on_spine(clip), label, name, subject,
                           view if dataset is None else int(dataset[i]), rep,
                           0 if style is None else int(style[i])))
     return clips
