@@ -88,35 +88,45 @@ class TextFile:
         """Line number, from 1, and text of each line that is not blank."""
         return [(line, text) for line, text in enumerate(self.lines, 1) if text.strip()]
 
-    def numbers(self, line: int, words: list[str], count: int, expected: str) -> list[float]:
-        """`words` of a line as `count` finite numbers of at most `MAX_NUMBER` in size."""
-        bad = [repr(word) for word in words if not _is_number(word)]
+    def numbers(self, line: int, words: list[str], count: int, expected: str,
+                limit: float = MAX_NUMBER) -> list[float]:
+        """`words` of a line as `count` numbers within `limit`, as `table` has it."""
+        bad = [repr(word) for word in words if not _is_number(word, limit)]
         if bad or len(words) != count:
             self.fail(line, expected, bad[0] if bad else f"{len(words)} fields")
         return [float(word) for word in words]
 
-    def table(self, rows: list[tuple[int, str]], columns: int, expected: str) -> np.ndarray:
-        """Numbers `[len(rows), columns]` float64 of (line number, text) pairs, read at once."""
+    def table(self, rows: list[tuple[int, str]], columns: int, expected: str,
+              limit: float = MAX_NUMBER) -> np.ndarray:
+        """Numbers `[len(rows), columns]` float64 of (line number, text) pairs, read at once.
+
+        Those of more than `limit` in size are faults; infinity lets anything pass, NaN too.
+        """
         try:
             values = np.loadtxt([text for _, text in rows], np.float64, comments=None, ndmin=2)
         except ValueError:
             values = np.empty((0, 0))
-        if values.shape != (len(rows), columns) or not (np.abs(values) <= MAX_NUMBER).all():
+        if values.shape != (len(rows), columns) or not _within(values, limit).all():
             for line, text in rows:  # word by word, to name the fault
-                self.numbers(line, text.split(), columns, expected)
+                self.numbers(line, text.split(), columns, expected, limit)
         return values
 
-    def frames(self, joints: int, columns: int, expected: str) -> np.ndarray:
+    def frames(self, joints: int, columns: int, expected: str,
+               limit: float = MAX_NUMBER) -> np.ndarray:
         """Numbers `[T, joints, columns]` float64 of a file with a row a joint."""
         rows = self.rows()
         if not 0 < len(rows) <= MAX_FRAMES * joints or len(rows) % joints:
             self.fail(len(self.lines), f"frames of {joints} rows", f"{len(rows)} rows")
-        return self.table(rows, columns, expected).reshape(-1, joints, columns)
+        return self.table(rows, columns, expected, limit).reshape(-1, joints, columns)
 
 
-def _is_number(word: str) -> bool:
+def _within(values: np.ndarray, limit: float) -> np.ndarray:
+    return (limit == np.inf) | (np.abs(values) <= limit)  # false for NaN where there is a limit
+
+
+def _is_number(word: str, limit: float) -> bool:
     try:
-        return abs(float(word)) <= MAX_NUMBER  # false for NaN too
+        return bool(_within(np.float64(word), limit))
     except ValueError:
         return False
 

@@ -1,4 +1,4 @@
-"""Sets of exercises, walks and signs: WMFT. Every file here is generated."""
+"""Sets of exercises, signs and walks: WMFT, ISL-Kinect, gait. Every file here is generated."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from test_splits import Stand
 
 from sjepa.datasets import spec
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine
-from sjepa.datasets.sources import wmft
+from sjepa.datasets.sources import gait, islkinect, wmft
 from sjepa.datasets.splits import split
+from sjepa.datasets.text import TextFormatError
 from sjepa.errors import SjepaError
 
 #: Each set's layout in its conversion, and the views of a subject.
-SETS = {"wmft": ("ntu25", (0,))}
+SETS = {"wmft": ("ntu25", (0,)), "islkinect": ("kinect20", (1, 2, 3)), "gait": ("ntu25", (1, 3, 5))}
 
 
 def joints(frames: int = 5, count: int = 25, seed: int = 0) -> np.ndarray:
@@ -82,3 +83,80 @@ def test_wmft_faults_are_named(tmp_path, change, said):
     with pytest.raises(SjepaError, match=said) as caught:
         wmft.read(path, None)
     assert str(path) in str(caught.value)
+
+
+# --- ISL-Kinect ---------------------------------------------------------------------------------
+
+
+def test_islkinect_signers_are_numbered_and_joints_put_in_order(tmp_path):
+    x = joints(count=20)
+    order = [islkinect.KINECT20.joints.index(joint) for joint in islkinect.JOINTS]
+    for name in ("born__Zoe_7", "born_Ann_1", "no_Max_4"):
+        np.savetxt(tmp_path / f"{name}.txt", x[:, order].reshape(5, 60), "%.6f")
+    units = islkinect.files(tmp_path)
+    clips = [islkinect.read(unit, None)[0] for unit in units]
+    for clip in clips:
+        np.testing.assert_allclose(clip.positions, standing(x, "kinect20"), atol=1e-6)
+    assert {told(clip) for clip in clips} == {
+        ("born_s03_e07", 3, 3, 3, 7, 0), ("born_s01_e01", 3, 1, 1, 1, 0),
+        ("no_s02_e04", 20, 2, 2, 4, 0)}
+
+
+def test_islkinect_faults_are_named_with_their_line(tmp_path):
+    path = tmp_path / "yes_Ann_9.txt"
+    np.savetxt(path, joints(count=20).reshape(5, 60))
+    text = path.read_text()
+    for bad, line in ((text.replace("\n", " 1\n", 1), 1), (text.rsplit(" ", 1)[0], 5)):
+        path.write_text(bad)
+        with pytest.raises(TextFormatError, match="x y z of 20 joints") as caught:
+            islkinect.read_clip(path)
+        assert (caught.value.path, caught.value.line) == (str(path), line)
+    path.rename(tmp_path / "maybe_Ann_9.txt")
+    with pytest.raises(SjepaError, match="expected a name like bye_NAME_1.txt"):
+        islkinect.files(tmp_path)
+
+
+# --- pathological gait --------------------------------------------------------------------------
+
+
+def walk(path, x: np.ndarray, change=lambda rows: rows):
+    """A walk in the owners' axes and columns; `change` may spoil its rows `[T, 101]`."""
+    numbered = np.insert(x[..., [0, 2, 1]] * (1, -1, 1), 0, np.arange(25)[:, None].T, axis=2)
+    rows = np.hstack([np.arange(len(x))[:, None] / 30, numbered.reshape(len(x), 100)])
+    np.savetxt(path, change(rows), delimiter="\t")
+    return path
+
+
+def test_gait_comes_back_y_up_and_without_the_frames_that_hold_memory(tmp_path):
+    x = joints(frames=9) * 0.3 + (0, 1, 1)
+    name = tmp_path / "human10_stiff_legged20_SkeletonData5.csv"
+    walk(name.with_name("human10_lurch1_SkeletonData2.csv"), x)  # a sensor that is not read
+    assert gait.files(tmp_path) == [] and gait.files(walk(name, x).parent) == [name]
+    (clip,) = gait.read(name, None)
+    np.testing.assert_allclose(clip.positions, standing(x), atol=1e-6)
+    assert told(clip) == ("human10_stiff_legged20_sensor5", 2, 10, 5, 20, 0)
+
+    def spoilt(rows):
+        joint = rows[:, 1:].reshape(9, 25, 4)
+        joint[8, :, 1:] = 6.9e-310
+        joint[7, 23, 1] = 3.6e80
+        joint[3, 4, 2] = np.nan
+        joint[4, 2, 1:] = 0
+        return rows
+
+    got = gait.read_clip(walk(name, x, spoilt))
+    assert len(got) == 7
+    np.testing.assert_allclose(got[[0, 1, 2, 5, 6]], x[[0, 1, 2, 5, 6]], atol=1e-9)
+    np.testing.assert_allclose(got[3:5], [x[2] + (x[5] - x[2]) * k / 3 for k in (1, 2)], atol=1e-9)
+
+
+@pytest.mark.parametrize("change, line, said", [
+    (lambda rows: rows[:, :-1], 1, "x y z of 25 joints, found 100 fields"),
+    (lambda rows: rows * np.where(np.arange(9)[:, None] == 4, 2, 1), 5, "joints 0 to 24"),
+    (lambda rows: np.where(np.arange(101) % 4 == 1, rows, 1e-9), 1, "a frame with positions"),
+])
+def test_gait_faults_are_named_with_their_line(tmp_path, change, line, said):
+    path = walk(tmp_path / "human1_lurch1_SkeletonData1.csv", joints(frames=9), change)
+    with pytest.raises(TextFormatError, match=said) as caught:
+        gait.read_clip(path)
+    assert (caught.value.path, caught.value.line) == (str(path), line)

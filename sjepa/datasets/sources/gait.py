@@ -1,0 +1,88 @@
+"""Pathological gait: ten people walk in six ways past Kinect v2 sensors, as tab-separated files.
+
+One file a walk and sensor, `humanN_GAITK_SkeletonDataV.csv`, a row a frame: seconds, then for each
+of NTU's 25 joints its number and x y z in metres, z up, walking along +y. Sensors 1, 3 and 5 see
+three stretches of a walk one after the other; 2, 4 and 6, beside them, are not read. Some frames,
+mostly last ones, hold no positions but what was in the memory: last ones are cut, others
+interpolated.
+Source: github.com/kooksung/pathological_gait_datasets (Jun et al., IEEE Access 2020).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.layouts import map_clip
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
+from sjepa.datasets.store import Clip
+from sjepa.datasets.text import find_files, parse_name, read_text
+
+CLASSES = ("normal", "antalgic", "stiff_legged", "lurch", "steppage", "trendelenburg")
+TRAIN = (1, 3, 5, 7, 9)
+VALIDATION = (5, 9)  # of those, to choose a recipe
+REACH, NOWHERE = 2.0, 1e-3  # metres: no joint is so far from the spine's base, so near the origin
+_LIKE = "human2_normal2_SkeletonData1.csv"
+_NAME = re.compile(rf"human([1-9]|10)_({'|'.join(CLASSES)})([1-9]|1[0-9]|20)_SkeletonData([135])")
+files = partial(find_files, glob="*_skeletondata[135].csv", scheme=_NAME, like=_LIKE)
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """Positions `[T, 25, 3]` float64 in metres, y up, walking to −z.
+
+    Raises:
+        SjepaError: the file cannot be read, is off its grammar, or has no good frame.
+    """
+    text = read_text(path)
+    rows = text.frames(1, 101, "seconds, and number x y z of 25 joints", limit=np.inf)
+    joints = rows[:, 0, 1:].reshape(-1, 25, 4)
+    for frame in np.flatnonzero((joints[..., 0] != range(25)).any(1)):
+        text.fail(text.rows()[frame][0], "joints 0 to 24 in their order", "others")
+    clip = joints[..., [1, 3, 2]] * (1, 1, -1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        away = np.linalg.norm(clip - clip[:, :1], axis=-1)
+        good = ((away < REACH) & (np.abs(clip).max(-1) > NOWHERE)).all(1)
+    there = np.flatnonzero(good)
+    if not len(there):
+        text.fail(1, "a frame with positions of a person", "none")
+    clip = clip[: there[-1] + 1]
+    for frame in np.flatnonzero(~good[: len(clip)]):
+        after = there[there > frame][0]
+        before = max(there[there < frame], default=after)
+        share = (frame - before) / max(after - before, 1)
+        clip[frame] = clip[before] * (1 - share) + clip[after] * share
+    return clip
+
+
+def read(path: Path, options: PrepareConfig) -> list[Clip]:
+    """The file's clip: view is the sensor, rep the walk."""
+    subject, gait, walk, sensor = parse_name(path, _NAME, _LIKE)
+    return [Clip(map_clip(path, "ntu25", read_clip(path)), CLASSES.index(gait),
+                 f"human{int(subject):02d}_{gait}{int(walk):02d}_sensor{sensor}", int(subject),
+                 int(sensor), int(walk))]
+
+
+SPEC = DatasetSpec(
+    name="gait", title="pathological gait", classes=CLASSES, files=files, read=read,
+    needs="the owners' *_SkeletonDataV.csv files or gait_int16.npz", converted="gait_int16.npz",
+    splits={
+        "xsub": Split(by_subject(TRAIN), (1_800, 1_800)),
+        # For choosing a recipe: both sides lie within the training part of the protocol.
+        "val": Split(lambda store: ~by_subject(VALIDATION)(store), (1_080, 720),
+                     takes=by_subject(TRAIN)),
+    },
+    clips=3_600, content=Content(
+        3_600, 447_289, "bd48db4dacb0f3d5be38e6a40d91f1480b2c3a35fce3d2a0133db81a4d8cf0b9"),
+    origin=Origin(
+        "Pathological gait", "https://github.com/kooksung/pathological_gait_datasets",
+        "no licence text found",
+        "for research; ask the authors before passing it on",
+        "Jun, Lee, Lee, Lee, Kim: Pathological Gait Classification Using Kinect v2 and Gated "
+        "Recurrent Neural Networks, IEEE Access 8, 2020",
+        ask="get https://github.com/kooksung/pathological_gait_datasets, folder Pathological_Gaits",
+    ), feeder="Gait",
+)
