@@ -7,12 +7,14 @@
   opens notebooks only).
 * The repository's address is set once, in ``_config.yml``: ``{repo}`` links a path to it, and the
   word ``REPOSITORY_URL`` in a page becomes it, in code blocks too.
+* Moving figures find their script linked by every page; elsewhere each output brings its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -105,6 +107,7 @@ def repo_role(name, rawtext, text, lineno, inliner, options=None, content=None):
 
 
 def setup(app):
+    os.environ["SJEPA_FIGURES"] = "linked"  # kernels inherit it
     app.add_role("repo", repo_role)
     app.connect("config-inited", drop_stale_cache)
     app.connect("source-read", put_address)

@@ -1,11 +1,14 @@
-"""Skeletons that move, as SVG: no player, no script, sharp at any size, small."""
+"""Skeletons that move, as SVG: sharp at any size, small; a script only adds a button to pause."""
 
 import html
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sjepa.config import ROOT
 from sjepa.show.plots import joint_colour, limbs, project
 from sjepa.skeleton import NTU25, Skeleton
 
@@ -18,12 +21,25 @@ class Animation:
 
     svg: str
 
+    @property
+    def still(self) -> str:
+        """The first frame."""
+        return re.sub("<animate[^>]*/>", "", self.svg)
+
     def _repr_html_(self) -> str:
-        return f'<div class="sjepa-motion">{self.svg}</div>'
+        return f'<div class="sjepa-motion" data-figure="loop">{self.svg}</div>{page_script()}'
 
     def save(self, path: str | Path) -> None:
         """Write the SVG as a file of its own."""
         Path(path).write_text(self.svg)
+
+
+def page_script() -> str:
+    """Style and script of moving figures, for a page that does not link them as the book does."""
+    style, script = (ROOT / "book" / "_static" / f"figures.{kind}" for kind in ("css", "js"))
+    if os.environ.get("SJEPA_FIGURES") == "linked" or not script.is_file():
+        return ""
+    return f"<style>{style.read_text()}</style><script>{script.read_text()}</script>"
 
 
 def _values(frames: np.ndarray) -> str:
@@ -96,10 +112,11 @@ def animate(clips, titles=(), masks=None, fps: float = 15, seconds: float | None
         inner += _words(title, wide / 2, tall * SCALE + 26)
         drawn.append(f'<g transform="translate({left:.0f},8)">{inner}</g>')
         left += wide
+    named = html.escape("; ".join(["Skeletons in motion", *filter(None, titles)]))
     box = f"0 0 {left:.0f} {tall * SCALE + (42 if any(titles) else 14):.0f}"
     return Animation(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" height="{height}" role="img" '
-        f'style="max-width:100%">{"".join(drawn)}</svg>')
+        f'aria-label="{named}" style="max-width:100%">{"".join(drawn)}</svg>')
 
 
 def _words(text: str, x: float, y: float) -> str:

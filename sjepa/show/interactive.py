@@ -1,0 +1,204 @@
+"""Figures that the reader moves: their data, as HTML, for `book/_static/figures.js` to build."""
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sjepa.datasets.formats.bvh import CONVENTIONS
+from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
+from sjepa.encoders import load_pretrained
+from sjepa.protocols.features import embed
+from sjepa.show.animation import animate, page_script
+from sjepa.show.plots import BLUE, ORANGE, PART_BOUNDS, PART_ORDER, joint_colour
+from sjepa.skeleton import NTU25
+
+_SIDES = {BLUE: "left", ORANGE: "right"}
+_SKELETON = {
+    "joints": NTU25.joints,
+    "side": [_SIDES.get(joint_colour(k), "torso") for k in range(25)],
+    "bones": [(k, up, _SIDES.get(joint_colour(k), "torso")) for k, up in enumerate(NTU25.parents)
+              if up >= 0],
+    "order": PART_ORDER,
+    "parts": [(name, *ends) for name, ends in PART_BOUNDS.items()],
+}
+
+
+def packed(values, bits: int = 16, rows: bool = False) -> dict:
+    """An array as whole numbers in base64; the largest error is half of a step, its `scale`.
+
+    Args:
+        values: any array.
+        bits: 8 or 16 of each whole number.
+        rows: one scale for each entry of the first axis, not one for all.
+    """
+    values = np.asarray(values, np.float32)
+    most = np.abs(values.reshape(len(values) if rows else 1, -1)).max(1)
+    scale = np.maximum(most, 1e-12) / (2 ** (bits - 1) - 1)
+    steps = values.reshape(len(scale), -1) / scale[:, None]
+    whole = steps.round().astype(np.int8 if bits == 8 else "<i2")
+    return {"shape": values.shape, "bits": bits, "scale": [float(f"{each:.7g}") for each in scale],
+            "base64": base64.b64encode(whole.tobytes()).decode()}
+
+
+def resized(clip: np.ndarray, frames: int) -> np.ndarray:
+    """A clip `[T, M, 25, 3]` in `frames` evenly spaced frames, linearly between its own."""
+    at = np.linspace(0, len(clip) - 1, frames)
+    low = at.astype(int)
+    high = np.minimum(low + 1, len(clip) - 1)
+    return clip[low] + (at - low)[:, None, None, None] * (clip[high] - clip[low])
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as notebooks show it: a still, its data, and the script that moves it.
+
+    Attributes:
+        kind: one of `KINDS` in figures.js.
+        label: what it is, for those who do not see it.
+        caption: below it.
+        data: what the script reads.
+        still: SVG for pages without scripts.
+    """
+
+    kind: str
+    label: str
+    caption: str
+    data: dict
+    still: str
+
+    def _repr_html_(self) -> str:
+        data = json.dumps(self.data | {"skeleton": _SKELETON}, separators=(",", ":"))
+        data = data.replace("</", r"<\/")  # nothing in it may end the script
+        return (f'<figure class="sjepa-figure" data-figure="{self.kind}" role="group" '
+                f'aria-label="{html.escape(self.label)}"><div class="sj-still">{self.still}</div>'
+                f'<script type="application/json">{data}</script>'
+                f"<figcaption>{html.escape(self.caption)}</figcaption></figure>{page_script()}")
+
+
+def _clips(clips: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]]) -> dict:
+    pairs = clips.items() if isinstance(clips, Mapping) else clips
+    return {"clips": [{"title": title, "frames": packed(clip)} for title, clip in pairs]}
+
+
+def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segment: int = 0,
+            attention: np.ndarray | None = None, yaw: float = 0.4, seconds: float = 4) -> Figure:
+    """Bodies to turn and to scrub through, perhaps with the token sheet of the first one.
+
+    Args:
+        clips: by title, `[T, M, 25, 3]` metres.
+        label, caption: see `Figure`.
+        segment: frames of a token; 0: no token sheet.
+        attention: `[blocks, N, N]` of the first clip's tokens, rows sum to 1; None: the sheet
+            shows how far each token moves.
+        yaw, seconds: the turn at first, radians; length of a loop.
+    """
+    data = _clips(clips) | {"segment": segment, "yaw": yaw, "seconds": seconds}
+    if attention is not None:
+        blocks, count, _ = attention.shape
+        each = packed(attention.reshape(blocks * count, count), 8, rows=True)
+        data["attention"] = each | {"shape": attention.shape}
+    still = animate(list(clips.values()), list(clips), yaw=yaw, height=260).still
+    return Figure("turn", label, caption, data, still)
+
+
+def mask_it(clips: Sequence[tuple[str, np.ndarray]], segment: int, label: str, caption: str = "",
+            yaw: float = 0.4, seconds: float = 6) -> Figure:
+    """Mask it yourself: clips `[T, 1, 25, 3]`, each with the answer to “what is it?”."""
+    data = _clips(clips) | {"segment": segment, "yaw": yaw, "seconds": seconds}
+    return Figure("mask", label, caption, data, animate(clips[0][1], yaw=yaw, height=260).still)
+
+
+def sharpen_it(runs: Sequence[dict], label: str, caption: str = "", tau_t: float = 0.06,
+               tau_p: float = 0.1) -> Figure:
+    """Centre and sharpen: `runs` hold name, target `[K, D]`, predicted, center `[D]`, tau_t.
+
+    `centred` says whether the run took the centre off.
+    """
+    data = {"tau_t": tau_t, "tau_p": tau_p, "runs": [
+        run | {"target": packed(run["target"]), "predicted": packed(run["predicted"]),
+               "center": [round(float(value), 4) for value in run["center"]]} for run in runs]}
+    return Figure("loss", label, caption, data, "<p>This figure moves where scripts may run.</p>")
+
+
+def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[str],
+               spaces: Mapping[str, np.ndarray], label: str, caption: str = "",
+               yaw: float = 0.4) -> Figure:
+    """A map of clips in several feature spaces; the chosen one plays with its neighbours.
+
+    The map is t-SNE's from the cosines, each turned and mirrored towards the first. Neighbours are
+    those of the features themselves and not those of the map.
+
+    Args:
+        clips: N of `[T, 1, 25, 3]`.
+        labels, classes: `[N]` numbers of classes, and their names.
+        spaces: features `[N, D]` by name.
+        label, caption, yaw: see `turn_it`.
+    """
+    from sklearn.manifold import TSNE
+
+    made, first = {}, None
+    for name, features in spaces.items():
+        unit = np.asarray(features, np.float64)
+        unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+        cosine = unit @ unit.T
+        np.fill_diagonal(cosine, -2)
+        xy = TSNE(perplexity=12, metric="cosine", init="random", random_state=0).fit_transform(unit)
+        xy = (xy - xy.mean(0)) / np.abs(xy - xy.mean(0)).max()
+        first = xy if first is None else first
+        left, _, right = np.linalg.svd(xy.T @ first)  # Procrustes
+        xy = xy @ left @ right
+        xy /= np.abs(xy).max()
+        made[name] = {"xy": packed(xy), "near": (-cosine).argsort(1, kind="stable")[:, :5].tolist()}
+    dots = "".join(f'<circle r="3" fill="{BLUE}" cx="{100 * x:.0f}" cy="{-100 * y:.0f}"/>'
+                   for x, y in first)
+    data = {"frames": packed(np.stack([resized(clip, 20) for clip in clips])), "yaw": yaw,
+            "labels": [int(k) for k in labels], "classes": list(classes), "spaces": made,
+            "seconds": 3}
+    return Figure("map", label, caption, data,
+                  f'<svg viewBox="-105 -105 210 210" height="300" role="img">{dots}</svg>')
+
+
+def own_motion(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[str],
+               examples: Mapping[str, str], label: str, caption: str = "",
+               encoder: str = "open-small") -> Figure:
+    """Your own motion: a shipped encoder in the reader's browser, and clips to compare with.
+
+    The weights go in as whole numbers of 8 bits, a scale for each row, all others of 16.
+
+    Args:
+        clips: `[T, 1, 25, 3]` each, of one person; they are turned to face the camera.
+        labels, classes: `[N]` numbers of classes, and their names.
+        examples: text of files to try, by file name.
+        label, caption: see `Figure`.
+        encoder: one of `sjepa.encoders.shipped()`.
+    """
+    model, card = load_pretrained(encoder)
+    faced = [face_camera(center_on_spine(clip)) for clip in clips]
+    data = {
+        "shape": model.shape, "weights": packed_weights(model), "maps": file_maps(),
+        "frames": packed(np.stack([resized(clip, 20) for clip in faced])),
+        "features": packed(embed(faced, model)), "labels": [int(k) for k in labels],
+        "classes": list(classes), "yaw": 0.4, "seconds": 3,
+        "words": f"The encoder is {card['name']} ({card['licence']}).",
+        "examples": [{"name": name, "text": text} for name, text in examples.items()],
+    }
+    return Figure("own", label, caption, data, animate(faced[0], yaw=0.4, height=260).still)
+
+
+def packed_weights(model) -> dict:
+    """Weights by name: matrices in 8 bits, a scale a row, what has few numbers in 16."""
+    return {name: packed(w.numpy(), 8, rows=True) if w.ndim == 2 else packed(w.numpy())
+            for name, w in model.state_dict().items()}
+
+
+def file_maps() -> dict:
+    """What the readers of files need: layouts as `[[joint, weight], …]` a row, names of BVH."""
+    rows = {name: [[(int(k), round(float(row[k]), 6)) for k in row.nonzero()[0]]
+                   for row in layout.to_ntu25] for name, layout in LAYOUTS.items()}
+    return {"layouts": rows, "conventions": [
+        {"name": name, "unit": unit, "joints": [known.get(j) for j in LAYOUTS["bandai21"].joints]}
+        for name, (known, unit) in CONVENTIONS.items()]}
