@@ -256,6 +256,21 @@ def _cmu_daz() -> Layout:
     return _layout("cmu_daz31", joints, parents, sources)
 
 
+def _uiprmd22() -> Layout:
+    """UI-PRMD's Kinect skeleton, whose limbs end in the wrist and in the toe."""
+    joints, parents = _tree("waist spine chest neck head tip", *(
+        f"chest {s}collar {s}shoulder {s}elbow {s}wrist" for s in "lr"),
+        *(f"waist {s}hip {s}knee {s}ankle {s}toe" for s in "lr"))
+    sources: _Sources = {"spine base": "waist", "spine mid": "spine", "spine shoulder": "chest",
+                         "neck": "head", "head": "tip"}
+    for side, s in (("left", "l"), ("right", "r")):
+        sources |= {f"{side} {joint}": s + joint for joint in (
+            "shoulder", "elbow", "wrist", "hip", "knee", "ankle")}
+        sources[f"{side} foot"] = f"{s}toe"
+        sources |= _hand_beyond(side, f"{s}wrist", f"{s}elbow")
+    return _layout("uiprmd22", joints, parents, sources)
+
+
 def _mediapipe33() -> Layout:
     """MediaPipe Pose's landmarks in its order (BlazePose's topology), turned to y up.
 
@@ -289,7 +304,8 @@ def _mediapipe33() -> Layout:
 
 _NTU25 = _layout("ntu25", NTU25.joints, NTU25.parents, {joint: joint for joint in NTU_JOINTS})
 LAYOUTS = {layout.name: layout for layout in (
-    _NTU25, _kinect20(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(), _cmu_daz())}
+    _NTU25, _kinect20(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(), _uiprmd22(),
+    _cmu_daz())}
 
 
 def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarray:

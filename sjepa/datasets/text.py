@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -113,8 +115,8 @@ class TextFile:
 
     def frames(self, joints: int, columns: int, expected: str,
                limit: float = MAX_NUMBER) -> np.ndarray:
-        """Numbers `[T, joints, columns]` float64 of a file with a row a joint."""
-        rows = self.rows()
+        """Numbers `[T, joints, columns]` float64 of a file with a row a joint; commas may part."""
+        rows = [(line, text.replace(",", " ")) for line, text in self.rows()]
         if not 0 < len(rows) <= MAX_FRAMES * joints or len(rows) % joints:
             self.fail(len(self.lines), f"frames of {joints} rows", f"{len(rows)} rows")
         return self.table(rows, columns, expected, limit).reshape(-1, joints, columns)
@@ -132,7 +134,7 @@ def _is_number(word: str, limit: float) -> bool:
 
 
 def read_text(path: str | os.PathLike, limit: int = MAX_BYTES) -> TextFile:
-    """Reads a text file of at most `limit` bytes, whose lines end in LF or CRLF, also mixed.
+    """Reads a text file, also a `.gz`, of at most `limit` bytes; lines end in LF or CRLF or both.
 
     It should be UTF-8; other letters, in comments and names, become question marks.
 
@@ -140,10 +142,14 @@ def read_text(path: str | os.PathLike, limit: int = MAX_BYTES) -> TextFile:
         SjepaError: it cannot be read, or is too large.
     """
     try:
-        if os.path.getsize(path) > limit:
+        with (gzip.open if os.fspath(path).endswith(".gz") else open)(path, "rb") as file:
+            raw = file.read(limit + 1)
+        if len(raw) > limit:
             raise SjepaError(f"{path} has more than {limit >> 20} MiB, far more than any "
                              "recording: get it again, or cut it")
-        text = Path(path).read_bytes().decode("utf-8-sig", errors="replace")
+        text = raw.decode("utf-8-sig", errors="replace")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SjepaError(f"{path} is no whole gzip file ({error}): get it again") from error
     except OSError as error:
         raise SjepaError(f"{path} cannot be read: {error.strerror}") from error
     return TextFile(os.fspath(path), text.replace("\r\n", "\n").split("\n"))

@@ -1,21 +1,26 @@
-"""Sets of exercises, signs and walks: WMFT, ISL-Kinect, gait. Every file here is generated."""
+"""WMFT, ISL-Kinect, pathological gait and UI-PRMD. Every file here is generated."""
 
 from __future__ import annotations
+
+import gzip
 
 import numpy as np
 import pytest
 from formats import equals_conversion, raw_samples
+from test_bvh import turned
 from test_splits import Stand
 
 from sjepa.datasets import spec
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine
-from sjepa.datasets.sources import gait, islkinect, wmft
+from sjepa.datasets.sources import gait, islkinect, uiprmd, wmft
 from sjepa.datasets.splits import split
 from sjepa.datasets.text import TextFormatError
 from sjepa.errors import SjepaError
+from sjepa.skeleton import NTU_JOINTS
 
 #: Each set's layout in its conversion, and the views of a subject.
-SETS = {"wmft": ("ntu25", (0,)), "islkinect": ("kinect20", (1, 2, 3)), "gait": ("ntu25", (1, 3, 5))}
+SETS = {"wmft": ("ntu25", (0,)), "islkinect": ("kinect20", (1, 2, 3)), "gait": ("ntu25", (1, 3, 5)),
+        "uiprmd": ("ntu25", (1, 2))}
 
 
 def joints(frames: int = 5, count: int = 25, seed: int = 0) -> np.ndarray:
@@ -160,3 +165,103 @@ def test_gait_faults_are_named_with_their_line(tmp_path, change, line, said):
     with pytest.raises(TextFormatError, match=said) as caught:
         gait.read_clip(path)
     assert (caught.value.path, caught.value.line) == (str(path), line)
+
+
+# --- UI-PRMD ------------------------------------------------------------------------------------
+
+
+def recording(folder, system: str, kind: str, rows: np.ndarray, name="m10_s03_e02_{}_inc.txt.gz"):
+    """A file of points `[T, N, 3]`, where and as the owners have it."""
+    path = folder / "Incorrect Segmented Movements" / system / kind / name.format(kind.lower())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wt") as file:
+        np.savetxt(file, rows.reshape(len(rows), -1), "%.9f", delimiter=",")
+    return path
+
+
+def test_uiprmd_kinect_equals_the_literal_way(tmp_path):
+    """Each offset is turned by all joints above it: about y, then x, then z of each."""
+    layout = LAYOUTS["uiprmd22"]
+    offsets = joints(frames=2, count=22) * 100
+    angles = np.random.default_rng(1).uniform(-180, 180, (2, 22, 3))
+    path = recording(tmp_path, "Kinect", "Positions", offsets)
+    with pytest.raises(SjepaError, match="m10_s03_e02_angles_inc.txt.gz cannot be read"):
+        uiprmd.read(path, None)
+    recording(tmp_path, "Kinect", "Angles", angles[:1])
+    with pytest.raises(SjepaError, match="has 2 frames, its angles .* have 1: get both again"):
+        uiprmd.read(path, None)
+    recording(tmp_path, "Kinect", "Angles", angles)
+
+    def place(frame: int, joint: int) -> np.ndarray:
+        v, above = offsets[frame, joint], layout.parents[joint]
+        start, at = 0.0 if above < 0 else place(frame, above), above
+        while at >= 0:
+            for axis in "yxz":
+                v = turned(v, axis, angles[frame, at]["xyz".index(axis)])
+            at = layout.parents[at]
+        return start + v
+
+    wanted = np.array([[place(frame, joint) for joint in range(22)] for frame in range(2)])
+    (clip,) = uiprmd.read(path, None)
+    np.testing.assert_allclose(
+        clip.positions, standing(wanted * (-0.01, 0.01, -0.01), "uiprmd22"), atol=1e-5)
+    assert told(clip) == ("m10_s03_e02_incorrect_kinect", 19, 3, 1, 2, 0)
+
+
+def marked(frames: int = 101) -> np.ndarray:
+    """Markers `[T, 39, 3]` in metres, y up, facing −z, that go ahead at 0.5 m a second."""
+    x = np.random.default_rng(0).normal((0, 1, 0), 0.3, (39, 3))
+    for marker, place in (("LASI", (-0.12, 1, -0.1)), ("RASI", (0.12, 1, -0.1)),
+                          ("LPSI", (-0.04, 1, 0.1)), ("RPSI", (0.04, 1, 0.1))):
+        x[uiprmd.MARKERS.index(marker)] = place
+    return x + np.arange(frames)[:, None, None] * (0, 0, -0.005)
+
+
+def vicon(folder, x: np.ndarray):
+    """The file of these markers; a missing one is 0 0 0 there too."""
+    return recording(folder, "Vicon", "Positions", x[..., [2, 0, 1]] * (-1000, -1000, 1000))
+
+
+def test_uiprmd_vicon_is_resampled_repaired_and_mapped(tmp_path):
+    whole = marked()
+    (clip,) = uiprmd.read(vicon(tmp_path, whole), None)
+    assert told(clip) == ("m10_s03_e02_incorrect_vicon", 19, 3, 2, 2, 0)
+    assert clip.positions.shape == (31, 1, 25, 3)  # of one second and the frame at its end
+    got = dict(zip(NTU_JOINTS, np.moveaxis(uiprmd.read_vicon(vicon(tmp_path, whole)), 1, 0),
+                   strict=True))
+    at = dict(zip(uiprmd.MARKERS, whole[0], strict=True))
+    for joint, wanted in (
+        ("left knee", at["LKNE"]), ("right foot", at["RTOE"]), ("spine base", (0, 1, 0)),
+        ("left hip", (-0.36 * 0.24, 1 - 0.30 * 0.24, -0.1 + 0.22 * 0.24)),
+        ("right hand tip", 2 * at["RFIN"] - (at["RWRA"] + at["RWRB"]) / 2),
+    ):
+        np.testing.assert_allclose(got[joint][0], wanted, atol=1e-6)
+        np.testing.assert_allclose(got[joint][30], wanted + np.array((0, 0, -0.5)), atol=1e-6)
+    holes = whole.copy()
+    for marker, gap in (("LTOE", slice(20, 45)), ("C7", slice(0, 90)), ("RWRA", slice(30, 100)),
+                        ("RBAK", slice(None))):
+        holes[gap, uiprmd.MARKERS.index(marker)] = 0
+    again = uiprmd.read_vicon(vicon(tmp_path, holes))
+    np.testing.assert_allclose(again, np.stack([*got.values()], 1), atol=1e-6)
+    holes[:, uiprmd.MARKERS.index("LKNE")] = 0
+    with pytest.raises(SjepaError, match="101 frames, in which LKNE is missing beyond repair"):
+        uiprmd.read_vicon(vicon(tmp_path, holes))
+
+
+def test_uiprmd_files_of_both_systems_and_what_is_left_out(tmp_path):
+    x = marked(4)
+    for system in ("Vicon", "Kinect"):
+        recording(tmp_path, system, "Positions", x, "m05_s10_e01_{}_inc.txt.gz")
+        recording(tmp_path, system, "Angles", x, "m05_s10_e01_{}_inc.txt.gz")
+    kinect, vicon_ = uiprmd.files(tmp_path)
+    assert kinect.parts[-3:-1] == ("Kinect", "Positions")
+    (left_out,) = uiprmd.read(vicon_, None)
+    assert left_out.name == "m05_s10_e01_incorrect_vicon" and "beyond repair" in left_out.why
+    with pytest.raises(TextFormatError, match="line 1: expected x,y,z of 22 points, found 117 fi"):
+        uiprmd.read(kinect, None)
+    kinect.write_bytes(kinect.read_bytes()[:-20])
+    with pytest.raises(SjepaError, match="is no whole gzip file"):
+        uiprmd.read(kinect, None)
+    (tmp_path / kinect.name).write_bytes(b"")
+    with pytest.raises(SjepaError, match="should lie in Kinect/Positions or Vicon/Positions"):
+        uiprmd.read(tmp_path / kinect.name, None)

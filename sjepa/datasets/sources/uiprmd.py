@@ -1,0 +1,268 @@
+"""UI-PRMD: ten people do ten rehabilitation exercises, right and wrong, before two systems at once.
+
+Each repetition is there as a Kinect v2 (view 1, 30 Hz) and as a Vicon with markers (view 2, 100 Hz)
+saw it. One file each, `mMM_sSS_eEE_positions.txt.gz`, `…_positions_inc.txt.gz` if done wrong, in
+folders `Kinect/Positions` and `Vicon/Positions`; Kinect's angles are in `Kinect/Angles`. A row a
+frame, separated by commas. The two were cut separately: their frames do not correspond.
+Source: webpages.uidaho.edu/ui-prmd (Vakanski et al., Data 2018; ODC PDDL).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.layouts import LAYOUTS, map_clip
+from sjepa.datasets.specs import (
+    Content,
+    DatasetSpec,
+    Origin,
+    Split,
+    by_subject,
+    by_view,
+    github_commit,
+)
+from sjepa.datasets.store import Clip, LeftOut, Store
+from sjepa.datasets.text import parse_name, read_text, walk_files
+from sjepa.errors import SjepaError
+from sjepa.skeleton import NTU_JOINTS
+
+EXERCISES = (
+    "deep squat", "hurdle step", "inline lunge", "side lunge", "sit to stand",
+    "standing active straight leg raise", "standing shoulder abduction",
+    "standing shoulder extension", "standing shoulder internal-external rotation",
+    "standing shoulder scaption",
+)
+CLASSES = tuple(f"{each}, {how}" for how in ("correct", "incorrect") for each in EXERCISES)
+KINECT, VICON = 1, 2  # views
+TRAIN = (1, 3, 5, 7, 9)
+VALIDATION = (5, 9)  # of those, to choose a recipe
+#: Vicon's clips of one frame, or with markers missing beyond repair.
+LOST = (
+    "m03_s02_e01_correct", "m03_s10_e01_incorrect", "m05_s10_e01_incorrect", "m10_s03_e01_correct",
+    "m10_s03_e01_incorrect", "m10_s05_e01_incorrect", "m10_s05_e09_incorrect",
+)
+_LIKE = "m01_s03_e04_positions.txt.gz"
+_NAME = re.compile(r"m(0[1-9]|10)_s(0[1-9]|10)_e(0[1-9]|10)_positions(_inc)?\.txt")
+
+
+def files(raw: Path) -> list[Path]:
+    """Both systems' positions below `raw`, Kinect's first."""
+    paths = sorted(walk_files(raw, "m[0-9]*_positions*.txt.gz"),
+                   key=lambda path: (path.parent.parent.name.lower(), path.name))
+    for path, after in zip(paths, paths[1:], strict=False):
+        if path.name == after.name and path.parent.parent.name == after.parent.parent.name:
+            raise SjepaError(f"{path} and {after} have the same name: remove one")
+    return paths
+
+
+# --- Kinect: offsets and angles along a tree ----------------------------------------------------
+
+
+def _turns(degrees: np.ndarray) -> np.ndarray:
+    """Rotation matrices `[T, 3, 3]` about y, then x, then z, of angles `[T, 3]` about x, y, z."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(np.radians(degrees.T)), np.sin(np.radians(degrees.T))
+    zero, one = np.zeros_like(cx), np.ones_like(cx)
+    about = (((one, zero, zero), (zero, cx, -sx), (zero, sx, cx)),
+             ((cy, zero, sy), (zero, one, zero), (-sy, zero, cy)),
+             ((cz, -sz, zero), (sz, cz, zero), (zero, zero, one)))
+    x, y, z = (np.moveaxis(np.array(each), -1, 0) for each in about)
+    return z @ x @ y
+
+
+def read_kinect(path: Path) -> np.ndarray:
+    """Positions `[T, 22, 3]` float64 in metres, joints as in `LAYOUTS["uiprmd22"]`, facing −z.
+
+    The order of the rotations is not documented: of the six, this one brings the joints nearest to
+    Vicon's.
+
+    Raises:
+        SjepaError: a file is off its grammar, or the one of the angles is not there or of another
+            length.
+    """
+    folder, name = path.parent.with_name("Angles"), path.name.replace("positions", "angles")
+    offsets, angles = (_table(each, 22) for each in (path, folder / name))
+    if len(offsets) != len(angles):
+        raise SjepaError(f"{path} has {len(offsets)} frames, its angles {folder / name} have "
+                         f"{len(angles)}: get both again")
+    places, turns = [], []
+    for joint, above in enumerate(LAYOUTS["uiprmd22"].parents):
+        turn, place = _turns(angles[:, joint]), offsets[:, joint]
+        if above >= 0:
+            place = places[above] + (turns[above] @ place[..., None])[..., 0]
+            turn = turns[above] @ turn
+        places.append(place)
+        turns.append(turn)
+    return np.stack(places, 1) * (-0.01, 0.01, -0.01)
+
+
+# --- Vicon: markers -----------------------------------------------------------------------------
+
+#: The order in a row.
+MARKERS = ("LFHD RFHD LBHD RBHD C7 T10 CLAV STRN RBAK LSHO LUPA LELB LFRM LWRA LWRB LFIN RSHO RUPA "
+           "RELB RFRM RWRA RWRB RFIN LASI RASI LPSI RPSI LTHI LKNE LTIB LANK LHEE LTOE RTHI RKNE "
+           "RTIB RANK RHEE RTOE").split()
+#: Those that stand for no joint, and may be missing.
+UNUSED = [marker for marker in MARKERS if marker[1:] in ("BAK", "UPA", "FRM", "THI", "TIB", "HEE")]
+#: Markers that move together, about.
+PARTS = ("LFHD RFHD LBHD RBHD", "C7 T10 CLAV STRN RBAK LSHO RSHO", "LASI RASI LPSI RPSI",
+         *(" ".join(side + marker for marker in part.split()) for side in "LR"
+           for part in ("ELB FRM WRA WRB FIN", "KNE TIB ANK HEE TOE")))
+HERTZ, KEPT = 100, 30  # frames a second in the files and in the store
+SHORT = 30  # frames of a gap that is bridged in time
+
+
+def _gaps(seen: np.ndarray) -> list[tuple[int, int]]:
+    """Begin and end of each stretch of False in `[T]`."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], ~seen, [0]))))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _moved(points: np.ndarray, of: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """`points` `[K, 3]`, moved with the stiff body whose points `of` `[N, 3]` are now at `to`."""
+    u, _, v = np.linalg.svd((of - of.mean(0)).T @ (to - to.mean(0)))
+    u[:, -1] *= np.sign(np.linalg.det(u @ v))  # no mirror image
+    return (points - of.mean(0)) @ u @ v + to.mean(0)
+
+
+def repaired(x: np.ndarray) -> np.ndarray:
+    """Markers `[T, 39, 3]` with their gaps filled; a missing one is 0 0 0.
+
+    Short gaps are bridged in time. In longer ones a marker is put where three or more others of its
+    part say, as they stood together in the nearest frame; else it stays missing.
+    """
+    x, frames = x.copy(), np.arange(len(x))
+    for marker in np.flatnonzero(~x.any(-1).all(0)):
+        seen = x[:, marker].any(-1)
+        for begin, end in _gaps(seen):
+            if end - begin <= SHORT and seen.any():
+                x[begin:end, marker] = np.stack([np.interp(
+                    frames[begin:end], frames[seen], axis[seen]) for axis in x[:, marker].T], -1)
+    for part in PARTS:
+        places = np.array([MARKERS.index(marker) for marker in part.split()])
+        seen = x[:, places].any(-1)
+        for frame, lost in np.argwhere(~seen):
+            others = seen & seen[frame]
+            like = np.flatnonzero(seen[:, lost] & (others.sum(1) >= 3))
+            if len(like):
+                near = like[np.abs(like - frame).argmin()]
+                by = places[others[near]]
+                x[frame, places[lost]] = _moved(x[near, places[lost]], x[near, by], x[frame, by])
+    return x
+
+
+def _hips(left: np.ndarray, right: np.ndarray, behind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The hip joints, from the pelvis' markers in front and the middle of those behind."""
+    middle, across = (left + right) / 2, right - left
+    width = np.median(np.linalg.norm(across, axis=-1))
+    side = across / np.linalg.norm(across, axis=-1, keepdims=True)
+    back = behind - middle
+    back -= (back * side).sum(-1, keepdims=True) * side
+    back /= np.linalg.norm(back, axis=-1, keepdims=True)
+    inside = middle + width * (0.22 * back + 0.30 * np.cross(side, back))
+    return inside - 0.36 * width * side, inside + 0.36 * width * side
+
+
+def read_vicon(path: Path) -> np.ndarray:
+    """Positions `[T, 25, 3]` float64 in metres on NTU-25 at 30 Hz, facing −z.
+
+    Shoulders, elbows, knees, ankles and feet are markers on the skin.
+
+    Raises:
+        SjepaError: the file is off its grammar, or lacks a marker for longer than can be rebuilt.
+    """
+    x = repaired(_table(path, len(MARKERS))[..., [1, 2, 0]] * (-0.001, 0.001, -0.001))
+    lost = [MARKERS[k] for k in np.flatnonzero(~x.any(-1).all(0)) if MARKERS[k] not in UNUSED]
+    if lost or len(x) < 2:
+        raise SjepaError(f"{path} has {len(x)} frames, in which {', '.join(lost) or 'nothing'} is "
+                         "missing beyond repair")
+    at = dict(zip(MARKERS, np.moveaxis(x, 1, 0), strict=True))
+
+    def mean(*names: str) -> np.ndarray:
+        return np.mean([at[name] for name in names], 0)
+
+    chest, head = mean("C7", "CLAV"), mean("LFHD", "RFHD", "LBHD", "RBHD")
+    joints = {"spine base": mean("LASI", "RASI", "LPSI", "RPSI"), "spine mid": mean("T10", "STRN"),
+              "spine shoulder": chest, "neck": 0.67 * chest + 0.33 * head, "head": head}
+    joints["left hip"], joints["right hip"] = _hips(at["LASI"], at["RASI"], mean("LPSI", "RPSI"))
+    for side in ("left", "right"):
+        s = side[0].upper()
+        wrist, finger = mean(f"{s}WRA", f"{s}WRB"), at[f"{s}FIN"]
+        joints |= {f"{side} {joint}": at[s + marker] for joint, marker in (
+            ("shoulder", "SHO"), ("elbow", "ELB"), ("knee", "KNE"), ("ankle", "ANK"),
+            ("foot", "TOE"))}
+        joints |= {f"{side} wrist": wrist, f"{side} hand": finger,
+                   f"{side} hand tip": 2 * finger - wrist,
+                   f"{side} thumb": finger + 0.7 * (at[f"{s}WRA"] - at[f"{s}WRB"])}
+    clip = np.stack([joints[joint] for joint in NTU_JOINTS], 1)
+    times = np.arange((len(x) - 1) * KEPT // HERTZ + 1) * HERTZ / KEPT
+    before = np.minimum(times.astype(int), len(x) - 2)
+    share = (times - before)[:, None, None]
+    return clip[before] * (1 - share) + clip[before + 1] * share
+
+
+# --- both ---------------------------------------------------------------------------------------
+
+
+def _table(path: Path, points: int) -> np.ndarray:
+    """Numbers `[T, points, 3]` of a file, a row a frame."""
+    expected = f"x,y,z of {points} points"
+    return read_text(path).frames(1, 3 * points, expected).reshape(-1, points, 3)
+
+
+def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
+    """The file's clip: the class is the exercise and how it was done, view the system."""
+    exercise, subject, rep, wrong = parse_name(path, _NAME, _LIKE)
+    system = path.parent.parent.name.lower()
+    if system not in ("kinect", "vicon"):
+        raise SjepaError(f"{path} should lie in Kinect/Positions or Vicon/Positions, as the owners "
+                         "have it")
+    how = f"m{exercise}_s{subject}_e{rep}_{'incorrect' if wrong else 'correct'}"
+    if system == "vicon" and how in LOST:
+        return [LeftOut(f"{how}_vicon", "one frame, or markers are missing beyond repair")]
+    if system == "kinect":
+        clip = map_clip(path, "uiprmd22", read_kinect(path))
+    else:
+        clip = map_clip(path, "ntu25", read_vicon(path))
+    label = int(exercise) - 1 + len(EXERCISES) * bool(wrong)
+    return [Clip(clip, label, f"{how}_{system}", int(subject), 1 + (system == "vicon"), int(rep))]
+
+
+def _across(origin: int, goal: int) -> dict:
+    """Training subjects as one system saw them, then the test subjects as the other did."""
+    def takes(store: Store) -> np.ndarray:
+        return np.where(by_subject(TRAIN)(store), store.views == origin, store.views == goal)
+
+    return {"trains": by_subject(TRAIN), "takes": takes}
+
+
+SPEC = DatasetSpec(
+    name="uiprmd", title="UI-PRMD", classes=CLASSES, files=files, read=read,
+    needs="the owners' *_positions.txt.gz and *_angles.txt.gz files or uiprmd_int16.npz",
+    converted="uiprmd_int16.npz",
+    splits={
+        "xsub": Split(by_subject(TRAIN), (1_976, 1_997)),
+        "xsub-kinect": Split(by_subject(TRAIN), (1_000, 1_000), by_view((KINECT,))),
+        "xsub-vicon": Split(by_subject(TRAIN), (976, 997), by_view((VICON,))),
+        "vicon-kinect": Split(counts=(976, 1_000), **_across(VICON, KINECT)),
+        "kinect-vicon": Split(counts=(1_000, 997), **_across(KINECT, VICON)),
+        # For choosing a recipe: both sides lie within the training part of the protocols.
+        "val": Split(lambda store: ~by_subject(VALIDATION)(store), (1_178, 798),
+                     takes=by_subject(TRAIN)),
+    },
+    clips=3_973, content=Content(
+        3_973, 296_739, "0fbc2162d9f79d48b11eba14bba5c5dbf2c5a51634b257a2c06c54c0c56cfb91"),
+    origin=Origin(
+        "UI-PRMD", "https://webpages.uidaho.edu/ui-prmd/", "ODC PDDL 1.0",
+        "in the public domain by the section “Dataset License” of its descriptor: use, change and "
+        "share it",
+        "Vakanski, Jun, Paul, Baker: A Data Set of Human Body Movements for Physical "
+        "Rehabilitation Exercises, Data 3(1), 2018",
+        # A copy, file for file compressed; it has no licence text of its own.
+        github_commit("niemasd/UI-PRMD-Analysis", "2c5bf130697b4dd7c6aafc1e75f5cb4b60f651c3",
+                      ".txt.gz", unpacked=430_000_000),
+    ), coarse=EXERCISES + EXERCISES, feeder="UIPRMD",
+)
