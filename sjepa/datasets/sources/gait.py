@@ -84,5 +84,6 @@ SPEC = DatasetSpec(
         "Jun, Lee, Lee, Lee, Kim: Pathological Gait Classification Using Kinect v2 and Gated "
         "Recurrent Neural Networks, IEEE Access 8, 2020",
         ask="get https://github.com/kooksung/pathological_gait_datasets, folder Pathological_Gaits",
-    ), feeder="Gait",
+    ), frontal=True,  # all walk to −z; turned by their first frame, `val` reads worse
+    feeder="Gait",
 )
