@@ -9,6 +9,7 @@ import sys
 import threading
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from test_store import listing
@@ -187,4 +188,6 @@ def test_the_page_tells_what_the_catalogue_knows():
         assert (f"python -m sjepa.download {name} --out " in page) == bool(origin.archive), name
         if origin.archive:
             assert origin.archive.url in page and content.sha256 in page, name
+            for suffix in origin.archive.suffixes:  # else none of its files would be unpacked
+                assert suffix == Path(f"a{suffix}").suffix == suffix.lower(), name
             assert f"{content.clips:,} clips" in page and f"{content.frames:,} frames" in page

@@ -263,6 +263,6 @@ SPEC = DatasetSpec(
         "Rehabilitation Exercises, Data 3(1), 2018",
         # A copy, file for file compressed; it has no licence text of its own.
         github_commit("niemasd/UI-PRMD-Analysis", "2c5bf130697b4dd7c6aafc1e75f5cb4b60f651c3",
-                      ".txt.gz", unpacked=430_000_000),
+                      ".gz", unpacked=430_000_000),
     ), coarse=EXERCISES + EXERCISES, feeder="UIPRMD",
 )
