@@ -118,7 +118,7 @@ class TextFile:
         """Numbers `[T, joints, columns]` float64 of a file with a row a joint; commas may part."""
         rows = [(line, text.replace(",", " ")) for line, text in self.rows()]
         if not 0 < len(rows) <= MAX_FRAMES * joints or len(rows) % joints:
-            self.fail(len(self.lines), f"frames of {joints} rows", f"{len(rows)} rows")
+            self.fail(len(self.lines), f"{joints} rows a frame", f"{len(rows)} rows")
         return self.table(rows, columns, expected, limit).reshape(-1, joints, columns)
 
 

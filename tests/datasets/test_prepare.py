@@ -37,7 +37,8 @@ from sjepa.datasets.store import OldStore
 from sjepa.errors import SjepaError
 
 FEW = dict(subjects=(0, 1, 2), actions=(0, 3), views=(0, 1))
-OPEN = ["nwucla", "hdm05", "kindergator", "bandai", "kard", "wmft", "islkinect", "gait", "uiprmd"]
+OPEN = ["nwucla", "hdm05", "kindergator", "bandai", "kard", "florence", "msrdaily", "sbu",
+        "wmft", "islkinect", "gait", "uiprmd"]
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""Florence 3D Actions: nine actions of ten people before a Kinect v1, as OpenNI's joints.
+
+One file a clip, `aAA_sS_idN.txt` (action, subject, number of the clip). A row a joint, fifteen rows
+a frame: x y z in millimetres.
+Source: Seidenari, Varano, Berretti, Del Bimbo, Pala, 2013.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.layouts import LAYOUTS, map_clip
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
+from sjepa.datasets.store import Clip
+from sjepa.datasets.text import find_files, parse_name, read_text
+
+PAGE = "https://www.micc.unifi.it/resources/datasets/florence-3d-actions-dataset/"
+CLASSES = (
+    "wave", "drink from a bottle", "answer phone", "clap", "tight lace", "sit down", "stand up",
+    "read watch", "bow",
+)
+#: The file's order.
+JOINTS = (
+    "Head", "Neck", "Torso", "ShoulderLeft", "ElbowLeft", "HandLeft", "ShoulderRight",
+    "ElbowRight", "HandRight", "HipLeft", "KneeLeft", "FootLeft", "HipRight", "KneeRight",
+    "FootRight",
+)
+ORDER = [JOINTS.index(joint) for joint in LAYOUTS["openni15"].joints]
+_LIKE = "a01_s1_id1.txt"
+_NAME = re.compile(r"a(0[1-9])_s([1-9]|10)_id([0-9]{1,3})")
+files = partial(find_files, glob="a[0-9]*_id*.txt", scheme=_NAME, like=_LIKE)
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """Positions `[T, 15, 3]` float64 in metres, joints as in `LAYOUTS["openni15"]`."""
+    return read_text(path).frames(15, 3, "x y z")[:, ORDER] * 0.001
+
+
+def read(path: Path, options: PrepareConfig) -> list[Clip]:
+    """The file's clip; its number is the rep."""
+    action, subject, number = map(int, parse_name(path, _NAME, _LIKE))
+    return [Clip(map_clip(path, "openni15", read_clip(path)), action - 1,
+                 f"a{action:02d}_s{subject:02d}_id{number:03d}", subject, rep=number)]
+
+
+SPEC = DatasetSpec(
+    name="florence", title="Florence 3D", classes=CLASSES, files=files, read=read,
+    needs="the files a*_s*_id*.txt or florence_int16.npz", converted="florence_int16.npz",
+    splits={"xsub": Split(by_subject((1, 3, 5, 7, 9)), (109, 106))},
+    clips=215, content=Content(
+        215, 3_802, "d56d5a8154fd30610ef260a715ac3f390439853f14a8bada5b7cd9e0895b2d4b"),
+    origin=Origin(
+        "Florence 3D Actions", PAGE, "no licence text found in the copy used",
+        "for research, and not to be passed on",
+        "Seidenari, Varano, Berretti, Del Bimbo, Pala: Recognizing Actions from Depth Cameras as "
+        "Weakly Aligned Multi-Part Bag-of-Poses, CVPR Workshops 2013",
+        ask="take the files a*_s*_id*.txt, a clip each, from the folder florence of "
+            "https://github.com/Mabdou11/Activity-Recognition-skeleton-datasets",
+    ), feeder="Florence",
+)
