@@ -3,6 +3,7 @@
 # make bench   the benchmarks (minutes; on a quiet machine), into book/results/bench-*.json
 # make bench-gpu  the same of a training step on this machine's GPU
 # make quick   the quick reproduction only (built-in data; results in runs/quick*)
+# make mutants  change the method line by line: each change must turn a test red (minutes)
 # make clean   remove what was built (keeps .venv)
 #
 # Needs Python >= 3.11 and nothing else. Another interpreter: make book PYTHON=python3.12
@@ -31,7 +32,8 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # A forced backend would silence the inline figures of the chapters.
 unexport MPLBACKEND
 
-.PHONY: help book render test lint unit chapters bench bench-gpu quick clean
+.PHONY: help book render test lint unit chapters mutants bench bench-gpu quick clean
+.NOTPARALLEL:
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -66,18 +68,22 @@ test: lint unit chapters render
 lint: $(STAMP)
 	$(BIN)/ruff check .
 ifneq ($(NOTEBOOKS),)
-	$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS)
+	$(BIN)/nbstripout --verify --keep-id --keep-count $(NOTEBOOKS)
 endif
-
-unit: $(STAMP)
-	$(BIN)/python -m pytest -q -p no:cacheprovider tests
 
 # One thread a worker: two workers on two cores.
+unit: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider -n $(JOBS) tests
+
+# What a chapter puts out here is what the book shows: `render` runs none of them again.
 chapters: quick
 ifneq ($(CHAPTERS),)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout 300 --timeout 0 -n $(JOBS) --dist loadscope $(CHAPTERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbval --nbval-current-env \
+	  --nbval-cell-timeout 300 --book-cache -n $(JOBS) --dist loadscope $(CHAPTERS)
 endif
+
+mutants: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py --jobs $(JOBS)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/prepare.py --clips 2000 --rounds 3

@@ -38,8 +38,7 @@ def inputs_hash(root: Path = ROOT) -> str:
     return digest.hexdigest()
 
 
-def drop_stale_cache(app, config) -> None:
-    build = Path(app.outdir).parent
+def drop_stale_cache(build: Path) -> None:
     stamp, now = build / ".inputs", inputs_hash()
     if stamp.is_file() and stamp.read_text() == now:
         return
@@ -109,7 +108,7 @@ def repo_role(name, rawtext, text, lineno, inliner, options=None, content=None):
 def setup(app):
     os.environ["SJEPA_FIGURES"] = "linked"  # kernels inherit it
     app.add_role("repo", repo_role)
-    app.connect("config-inited", drop_stale_cache)
+    app.connect("config-inited", lambda app, config: drop_stale_cache(Path(app.outdir).parent))
     app.connect("source-read", put_address)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", clean_page, priority=900)

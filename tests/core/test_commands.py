@@ -19,7 +19,7 @@ TINY = dict(preset="quick", dataset="synthetic", split="synthetic/xsub", dim=16,
 def run(*args, cwd):
     return subprocess.run(
         [sys.executable, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=280,
-        env=os.environ | {"OMP_NUM_THREADS": "2", "PYTHONPATH": f"{cwd}{os.pathsep}{ROOT}",
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{cwd}{os.pathsep}{ROOT}",
                           "SJEPA_DATA": str(cwd)},
     )
 

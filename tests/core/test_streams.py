@@ -49,14 +49,14 @@ def test_pretraining_sees_the_stream_and_draws_the_mask_from_joints(store, tiny)
     losses = {}
     for stream in STREAMS:
         config = dataclasses.replace(tiny, stream=stream, view_rotation=1.0, view_translation=0.2,
-                                     view_flip=0.7)
+                                     view_flip=0.7, mask_ratio=0.8, mask_tau=0.3)
         run = Pretraining(config, store)
         x, weight = make_batch(run.data, run.train[:6], config, run.generator)
         state = run.generator.get_state()
         losses[stream] = run.model(*draw(x, config, run.generator), weight).loss
         run.generator.set_state(state)
         view = geometric_view(x, 1.0, 0.2, 0.7, run.generator)
-        keep, masked = motion_aware_mask(patchify(x, 8), 0.9, 0.8, run.generator)
+        keep, masked = motion_aware_mask(patchify(x, 8), 0.8, 0.3, run.generator)
         seen, viewed = to_stream(x, stream), to_stream(view, stream)
         assert torch.equal(losses[stream], run.model(seen, viewed, keep, masked, weight).loss)
     assert len({round(loss.item(), 4) for loss in losses.values()}) == 3

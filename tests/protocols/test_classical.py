@@ -14,8 +14,6 @@ from sjepa.protocols.context import set_up
 from sjepa.protocols.linear import run_linear
 from sjepa.skeleton import COCO17, KINECT20, NTU25
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("skeleton", [NTU25, KINECT20], ids=lambda skeleton: skeleton.name)
 def test_vectors_ignore_place_size_and_facing(clip, skeleton):

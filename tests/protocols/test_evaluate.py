@@ -19,8 +19,6 @@ from sjepa.protocols.fusion import load_predictions
 from sjepa.protocols.metrics import interval, over_seeds
 from sjepa.protocols.run import coarse_readings, evaluate
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def run(common, tmp_path):

@@ -16,8 +16,6 @@ from sjepa.protocols.context import own_draws, set_up
 from sjepa.protocols.features import clip_features, encode_bodies, extract
 from sjepa.skeleton import KINECT20
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def encoder():

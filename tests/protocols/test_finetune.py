@@ -30,8 +30,6 @@ from sjepa.protocols.finetune import (
     run_transfer,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def encoder():

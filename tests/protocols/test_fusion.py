@@ -13,8 +13,6 @@ from sjepa.protocols.config import FuseConfig, LinearConfig
 from sjepa.protocols.fusion import fuse, load_predictions
 from sjepa.protocols.run import evaluate
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_fusion_by_hand():
     a, b = np.array([[2.0, 0, 0]]), np.array([[0, 1.0, 0]])

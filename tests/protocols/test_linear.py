@@ -12,8 +12,6 @@ from sjepa.protocols.config import LinearConfig
 from sjepa.protocols.context import Context, set_up
 from sjepa.protocols.linear import linear_probe, make_probe, probe, run_linear
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_probe_is_the_lineages():
     stated = dict(epochs=100, lr=0.1, batch_size=256, passes=0, base_rotation=0.3, test_crop=0.95)
