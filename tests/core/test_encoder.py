@@ -25,6 +25,18 @@ def test_paper_shape():
     assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(6.37e6, rel=0.01)
 
 
+def test_weights_start_as_the_lineages():
+    """Xavier-uniform and no bias; positions, mask token and the predictor's exit near 0."""
+    encoder, predictor = Encoder(64, 1, 4), Predictor(64, 1, 4)
+    for name, layer in [*encoder.named_modules(), *predictor.named_modules()]:
+        if isinstance(layer, nn.Linear) and name != "exit":
+            bound = (6 / (layer.in_features + layer.out_features)) ** 0.5
+            assert 0.98 * bound < layer.weight.abs().max() <= bound and not layer.bias.any()
+    for near_zero in (*encoder.positions.parameters(), *predictor.positions.parameters(),
+                      predictor.mask_token, predictor.exit.weight):
+        assert near_zero.std().item() == pytest.approx(0.02, rel=0.3)
+
+
 def test_only_kept_tokens_take_part(clip):
     encoder = Encoder(32, 2, 4)
     keep = torch.randperm(750)[:75].sort().values[None]

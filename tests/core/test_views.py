@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sjepa import views
 from sjepa.clips import DeviceStore, center_crop, crop_resize, train_crop
 from sjepa.skeleton import NTU25, NTU_BONES, NTU_FLIP_PAIRS
 from sjepa.views import (
@@ -71,8 +72,9 @@ def test_train_crop_keeps_within_the_clip_and_long_enough(ragged, spans):
 
 
 def test_center_crop_is_central(ragged, spans):
-    begin, span = center_crop(ragged, torch.tensor([2]), 120, 0.95)
-    assert (begin.item(), span.item()) == (5, 190)
+    for share, wanted in (((), (5, 190)), ((0.5,), (50, 100))):  # 95 % unless it is said
+        begin, span = center_crop(ragged, torch.tensor([2]), 120, *share)
+        assert (begin.item(), span.item()) == wanted
 
 
 def test_rotations_are_proper_and_invert():
@@ -137,13 +139,34 @@ def test_a_body_without_an_axis_turns_about_the_vertical(clip):
     torch.testing.assert_close(turned[..., 1], x[..., 1], atol=1e-5, rtol=1e-5)
 
 
-def test_settings_bound_the_view(clip):
-    x = clip.expand(500, -1, -1, -1)
-    shifted = geometric_view(x, 0.0, 0.1, 0.0, seeded()) - x
-    assert shifted.abs().max() <= 0.1 + 1e-4 and shifted.abs().max() > 0.095
-    share = (geometric_view(x, 0.0, 0.0, 0.5, seeded())[:, 0, 4, 0] - x[:, 0, 4, 0]).abs() > 1e-6
-    assert 0.4 < share.float().mean() < 0.6
-    torch.testing.assert_close(geometric_view(x, 0.0, 0.0, 0.0, seeded()), x, atol=1e-6, rtol=0)
+def even(draws, limit):
+    """Whether `draws` `[N, ...]` fill both sides of ± `limit`, in each column."""
+    return (draws.abs() <= limit).all() and all(
+        (side.amax(0) >= 0.95 * limit).all() for side in (draws, -draws))
+
+
+@pytest.mark.parametrize("asked", [{}, dict(rotation=1.0, translation=0.2, flip_p=0.2)])
+def test_views_are_drawn_evenly_from_the_ranges(clip, monkeypatch, asked):
+    """From those asked for; by default from the lineage's rotation, a tenth of a metre, a half."""
+    rotation, translation, flip_p = asked.values() or (0.3, 0.1, 0.5)
+    drawn, x = [], clip.expand(500, -1, -1, -1)
+    for name in ("rotate_about_body", "translate", "flip"):
+        monkeypatch.setattr(views, name, lambda x, amount, *_: drawn.append(amount) or x)
+    geometric_view(x, generator=seeded(), **asked)
+    angle, shift, which = drawn
+    assert even(angle, rotation) and even(shift, translation)
+    assert abs(which.float().mean() - flip_p) < 0.07
+    monkeypatch.undo()
+    torch.testing.assert_close(geometric_view(x[:9], 0.0, 0.0, 0.0, seeded()), x[:9])
+
+
+@pytest.mark.parametrize("asked", [(), (1.0,)])
+def test_the_base_rotation_is_drawn_evenly_about_all_axes(clip, monkeypatch, asked):
+    angles = []
+    monkeypatch.setattr(views, "euler_rotation", lambda a: angles.append(a) or torch.eye(3).expand(
+        len(a), 3, 3))
+    base_rotation(clip.expand(500, 1, -1, -1, -1), *asked, generator=seeded())
+    assert even(angles[0], *(asked or (0.3,)))
 
 
 def test_base_rotation_turns_both_bodies_together(clip):
