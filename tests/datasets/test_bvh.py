@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from formats import equals_conversion, raw_samples, swap
 
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine
-from sjepa.datasets.sources import bandai
+from sjepa.datasets.sources import bandai, cmu14
 from sjepa.datasets.store import LeftOut
 from sjepa.datasets.text import TextFormatError
 from sjepa.errors import SjepaError
@@ -187,3 +188,59 @@ def test_bandai_lists_and_samples_equal_the_conversion():
         assert data["style_names"].tolist() == bandai.STYLES
         half = float(data["x_scale"]) / 2
     equals_conversion(npz, bandai, samples, "bandai21", half)
+
+
+# --- CMU -----------------------------------------------------------------------------------------
+
+
+def dancer(frames: int = 17) -> tuple[list[tuple], np.ndarray]:
+    """The skeleton for Daz, with a tail that is not read; toes, its End Sites, are joints here."""
+    rng, layout = np.random.default_rng(0), LAYOUTS["cmu_daz31"]
+    tree = [*zip(layout.joints, layout.parents, strict=True), ("tail", 0)]
+    joints = [(name, above, rng.normal(0, 20, 3), [] if name.endswith("Toe") else ALL[3:])
+              for name, above in tree]
+    joints[0] = (*joints[0][:3], ALL)
+    return joints, rng.uniform(-180, 180, (frames, sum(len(joint[3]) for joint in joints)))
+
+
+def daz_text(joints: list[tuple], values) -> str:
+    """Their file, which has the toes as End Sites."""
+    text = bvh_text(joints, values, 0.00833333)
+    toe = r"JOINT [lr]Toe\n{\n(.*\n)CHANNELS 0 \nEnd Site\n{\n.*\n}\n}"
+    return re.sub(toe, r"End Site\n{\n\1}", text)
+
+
+def test_cmu_clip_equals_the_literal_way(tmp_path):
+    joints, values = dancer()
+    path = write(tmp_path / "13_40.bvh", daz_text(joints, values))
+    (item,) = cmu14.read(path, None)
+    metres = literal(joints, values)[8::4, :31] * (-0.01, 0.01, -0.01)
+    wanted = center_on_spine(LAYOUTS["cmu_daz31"].map(metres)[:, None])
+    assert item.positions.shape == (3, 1, 25, 3)
+    np.testing.assert_allclose(item.positions, wanted, atol=5e-6)
+    assert (item.name, item.label, item.subject, item.rep) == ("13_40", 0, 13, 40)
+    (left,) = cmu14.read(tmp_path / "13_02.bvh", None)
+    assert isinstance(left, LeftOut) and left.name == "13_02"
+
+
+@pytest.mark.parametrize("change, said", [
+    (swap("JOINT lShin", "JOINT lCalf"), "joints lack lShin"),
+    (swap("0.00833333", "0.0333333"), "found 17, 30 a second"),
+    (lambda text: text[:3000], "bvh, line"),
+])
+def test_cmu_refuses_another_skeleton_or_rate(tmp_path, change, said):
+    path = write(tmp_path / "09_02.bvh", change(daz_text(*dancer())))
+    with pytest.raises(SjepaError, match=said) as caught:
+        cmu14.read(path, None)
+    assert str(path) in str(caught.value)
+
+
+def test_cmu_lists_and_samples_equal_the_conversion():
+    folder, samples = raw_samples("cmu14")
+    npz = folder / "cmu14_int16.npz"
+    with np.load(npz) as data:
+        assert data["clip_names"].tolist() == [
+            f"{subject:02d}_{trial:02d}" for subject, trials in cmu14.TRIALS.items()
+            for trial in trials]
+        half = float(data["x_scale"]) / 2
+    equals_conversion(npz, cmu14, samples, "cmu_daz31", half)

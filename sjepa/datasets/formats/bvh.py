@@ -24,7 +24,7 @@ _CHANNELS = {axis + kind for axis in "xyz" for kind in ("position", "rotation")}
 
 @dataclass(frozen=True)
 class Bvh:
-    """One motion; J joints in the order of the file, parents first, End Sites left out."""
+    """One motion; J joints in the order of the file, parents first."""
 
     joints: tuple[str, ...]
     parents: tuple[int, ...]  #: index of each joint's parent, -1 for the root
@@ -40,11 +40,15 @@ class _Joint:
     channels: tuple[str, ...] = ()
 
 
-def read_bvh(path: str | os.PathLike) -> Bvh:
+def read_bvh(path: str | os.PathLike, ends: bool = False) -> Bvh:
     """Reads a BVH file and works out where its joints are.
 
     Position channels replace the OFFSET along their axis, on any joint; rotations multiply in the
     listed order, so that the last-listed acts first on the bone.
+
+    Args:
+        path: the file.
+        ends: give End Sites too, as joints called `JOINT end`.
 
     Raises:
         SjepaError: the file cannot be read, or is no BVH: the sentence names the line.
@@ -53,13 +57,13 @@ def read_bvh(path: str | os.PathLike) -> Bvh:
     rows = text.rows()
     heads = (k for k, (_, line) in enumerate(rows) if line.strip().upper() == "MOTION")
     start = next(heads, len(rows))
-    joints = _hierarchy(text, rows[:start])
+    joints = _hierarchy(text, rows[:start], ends)
     fps, values = _motion(text, rows[start + 1 :], sum(len(joint.channels) for joint in joints))
     names, parents = zip(*((joint.name, joint.parent) for joint in joints), strict=True)
     return Bvh(names, parents, fps, _positions(joints, values))
 
 
-def _hierarchy(text: TextFile, rows: list[tuple[int, str]]) -> list[_Joint]:
+def _hierarchy(text: TextFile, rows: list[tuple[int, str]], ends: bool) -> list[_Joint]:
     """The joints, parents first; a brace is a line of its own wherever it stands."""
     joints: list[_Joint] = []
     named, opened = -1, []  # the joint named last, and those whose braces are open; End Site: -1
@@ -70,14 +74,15 @@ def _hierarchy(text: TextFile, rows: list[tuple[int, str]]) -> list[_Joint]:
             named = len(joints)
             joints.append(_Joint(" ".join(words[1:]), inside))
         elif key == "END" and inside >= 0:
-            named = -1
+            named = len(joints) if ends else -1
+            joints += [_Joint(f"{joints[inside].name} end", inside)] * ends
         elif key == "{" and joints:
             opened.append(named)
         elif key == "}" and opened:
             opened.pop()
         elif key == "OFFSET" and opened:
             offset = text.numbers(line, words[1:], 3, "OFFSET and three numbers")
-            if inside >= 0:  # that of an End Site is not needed
+            if inside >= 0:  # that of an End Site may not be needed
                 joints[inside].offset = tuple(offset)
         elif key == "CHANNELS" and inside >= 0:
             channels = tuple(word.lower() for word in words[2:])

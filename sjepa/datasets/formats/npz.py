@@ -33,6 +33,7 @@ from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU25
 
 FRAMES = 300
+NO_CLASS = "motion"  # the one class of a conversion without classes, whose labels are all -1
 _PROTOCOLS = {"xsub": "XSub", "xview": "XView", "xset": "XSet"}
 _PARTS = ("train", "test")
 
@@ -103,7 +104,7 @@ def source(path: Path, known: DatasetSpec | None) -> Source:
     """
     class_names, *ys = _load(path, "class_names", "y_train", "y_test")
     if class_names is not None:
-        return Source([path], read_conversion, [str(name) for name in class_names])
+        return Source([path], read_conversion, [str(name) for name in class_names] or [NO_CLASS])
     number = max(_labels(path, y)[1] for y in ys)
     classes = known.classes if known and len(known.classes) == number else [
         f"class {k + 1}" for k in range(number)]
@@ -167,6 +168,7 @@ def read_conversion(path: Path) -> list[Clip]:
     if any(each is None for each in needed) or to_ntu25.shape != (25, *joints.shape[1:2]):
         raise SjepaError(f"{path} is no conversion: expected {', '.join(names)}, x [F, J, 3] and "
                          "to_ntu25 [25, J]")
+    labels = labels + (labels == -1).all()  # without classes: all are of the first
     maps = np.stack([to_ntu25] if body2 is None else [to_ntu25, body2])
     clips = []
     for i, (begin, end) in enumerate(pairwise(offsets)):
