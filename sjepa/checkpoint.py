@@ -8,7 +8,13 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,36 +24,13 @@ from safetensors.torch import save as to_bytes
 from sjepa.config import as_dict
 from sjepa.encoder import encoder_metadata
 from sjepa.errors import SjepaError
+from sjepa.files import read_json, save_atomically
 
+#: What helps where numbers grow out of bounds.
+LOWER = "lower lr, set clip_grad to 3.0, or use precision fp32"
 #: Settings that say where and at what pace a run computes, not what.
 FREE = {"out", "run", "device", "checkpoint_every", "monitor_every", "compile", "accumulate",
         "workers"}
-
-
-def save_atomically(write, path: Path) -> None:
-    """`write(temporary path)`, then put the whole file in the place of `path`."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def make_writable(folder: Path) -> None:
-    """Make a run's folder and write into it, before hours are spent on what it shall hold.
-
-    Raises:
-        SjepaError: it cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise SjepaError(f"cannot write into {folder} ({error.strerror}): choose another out"
-                         ) from error
 
 
 def _git(*arguments: str) -> str | None:
@@ -141,15 +124,120 @@ def read_result(folder: str | Path) -> dict:
     if not path.is_file():
         raise SjepaError(f"{folder} holds no finished run (result.json): run it first, or give "
                          "another folder")
+    result = read_json(path)
     try:
-        result = json.loads(path.read_text())
         return {name: result[name] for name in ("run", "step", "settings", "stages")} | result
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise SjepaError(f"{path} is damaged ({error}): run it again") from error
+
+
+# --- checkpoints --------------------------------------------------------------------------------
+
+
+def check_weights(model: torch.nn.Module, folder: Path) -> None:
+    """Refuse to keep weights that are not finite: the checkpoints in `folder` are better."""
+    for name, value in model.state_dict().items():
+        if not value.isfinite().all():
+            raise SjepaError(f"{name} is not finite any more: {LOWER}; the checkpoints in {folder} "
+                             "are of before")
+
+
+def keep(state: dict, folder: Path) -> None:
+    """Write a checkpoint, `last.pt`; the one before it stays as `previous.pt`.
+
+    Raises:
+        SjepaError: it cannot be written; those that were there stay.
+    """
+    last = folder / "last.pt"
+
+    def write(partial: Path) -> None:
+        try:
+            torch.save(state, partial)
+        except RuntimeError as error:  # so torch says that the disk is full
+            raise OSError(str(error).splitlines()[0]) from error
+        if last.exists():
+            os.replace(last, folder / "previous.pt")
+
+    save_atomically(write, last)
+
+
+def kept(folder: Path) -> dict | None:
+    """The newest whole checkpoint in a folder, on the CPU; None if there is none.
+
+    Raises:
+        SjepaError: there is none that is whole.
+    """
+    faults = []
+    for path in (folder / "last.pt", folder / "previous.pt"):
+        if not path.is_file():
+            continue
+        try:
+            state = _read_state(path)
+        except SjepaError as error:
+            faults.append(error)
+            continue
+        for fault in faults:
+            print(f"warning: {fault}; going on from {path}, epoch {state['epoch']}",
+                  file=sys.stderr, flush=True)
+        return state
+    if faults:
+        raise SjepaError(f"{faults[0]}, and there is none before it: delete {folder} to start anew")
+    return None
+
+
+def _read_state(path: Path) -> dict:
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums
+            if archive.testzip() or any(each.compress_type for each in archive.infolist()):
+                raise ValueError("a part of it has another checksum than when it was written")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not {"config", "epoch", "model"} <= state.keys():
+            raise ValueError("it holds something else")
+    except PermissionError as error:
+        raise SjepaError(f"{path} cannot be read: {error.strerror}") from error
+    except Exception as error:  # damaged files raise anything
+        why = " ".join(str(error).split())[:100]
+        raise SjepaError(f"{path} is damaged ({why or type(error).__name__})") from error
+    return state
+
+
+@contextmanager
+def signals_held() -> Iterator[list[int]]:
+    """SIGTERM, SIGHUP and Ctrl-C in the block are only noted, in the list that it is given.
+
+    A loop looks there after each step, saves and leaves the block, which then ends the process as
+    the signal would have. A second signal ends it at once.
+    """
+    caught: list[int] = []
+    former = {}
+
+    def note(number, _) -> None:
+        caught.append(number)
+        restore()
+        os.write(2, f"\n{signal.Signals(number).name}: saving after this step; a second one ends "
+                    "at once\n".encode())
+
+    def restore() -> None:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    if threading.current_thread() is threading.main_thread():  # others get no signals
+        for name in ("SIGTERM", "SIGHUP", "SIGINT"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number and signal.getsignal(number) not in (None, signal.SIG_IGN):
+                former[number] = signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        restore()
+    if caught:
+        signal.raise_signal(caught[0])
+        sys.exit(128 + caught[0])  # where somebody's handler did not end it
 
 
 def save(run, out: Path) -> None:
     """Write the checkpoint `last.pt` of a `Pretraining`; at its end first weights and result."""
+    check_weights(run.model, out)
     out.mkdir(parents=True, exist_ok=True)
     if run.epoch == run.config.epochs:
         weights = run.model.target.encoder.state_dict()
@@ -159,7 +247,8 @@ def save(run, out: Path) -> None:
         save_atomically(lambda p: p.write_bytes(to_bytes(weights, stated)),
                         out / "target.safetensors")
         write_result(out, "pretrain", **run.result())
-    save_atomically(lambda p: torch.save(run.state(), p), out / "last.pt")
+    keep(run.state(), out)
+    run.saved = f"epoch {run.epoch}"
 
 
 def save_history(history: list[dict[str, float]], out: Path) -> None:
@@ -184,11 +273,11 @@ def resume(run, out: Path) -> None:
     Raises:
         SjepaError: the folder holds a run with other settings or of other data.
     """
-    if not (out / "last.pt").is_file():
-        return
-    state = torch.load(out / "last.pt", map_location=run.device, weights_only=True)
-    same_settings(state["config"], run.config, out)
-    run.load_state(state)
+    if state := kept(out):
+        # Its precision is compared as it was resolved, below.
+        same_settings(state["config"], run.config, out, ("precision",))
+        run.load_state(state)
+        run.saved = f"epoch {run.epoch}"
 
 
 def same_settings(old: dict, config, out: Path, ignore: tuple[str, ...] = ()) -> None:

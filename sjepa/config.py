@@ -268,6 +268,9 @@ def make_config(cls, params: dict):
     return config
 
 
+_LONGEST = 100_000  # characters of a parameter file
+
+
 def load_params(path: str | Path) -> dict:
     """The parameters in a YAML file.
 
@@ -277,17 +280,34 @@ def load_params(path: str | Path) -> dict:
     path = Path(path)
     if not path.is_file():
         raise SjepaError(f"no parameter file at {path}")
-    params = _yaml(path.read_text(), path)
-    if not isinstance(params, dict):
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LONGEST + 1)
+    except (OSError, UnicodeError) as error:
+        raise SjepaError(f"{path} cannot be read: {error}") from error
+    if len(text) > _LONGEST:
+        raise SjepaError(f"{path} has more than {_LONGEST:,} characters: that is no parameter file")
+    params = _yaml(text, path)
+    if not isinstance(params, dict) or not all(isinstance(name, str) for name in params):
         raise SjepaError(f"{path}: expected lines `name: value`")
     return params
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and each said where it stands: aliases of aliases fill any memory."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias (*name): write the value out")
+        return super().compose_node(parent, index)
+
+
 def _yaml(text: str, where):
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SjepaError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise SjepaError(f"{where} is not YAML of names and values: {why}") from error
 
 
 def command_line(prog: str, about: str, *classes) -> argparse.ArgumentParser:

@@ -13,7 +13,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 
 import torch
 from torch import distributed
@@ -68,8 +69,34 @@ def computing(precision: str, device: torch.device, compile: str = "auto"):
         else:
             with torch._dynamo.config.patch(recompile_limit=64):
                 yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise SjepaError(f"the memory of {describe(device)} does not suffice "
+                         f"({str(error).splitlines()[0][:120]}): end what else runs there, or take "
+                         "another device or smaller settings") from error
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory was not to be had, on a GPU or on the host."""
+    return (isinstance(error, torch.OutOfMemoryError | MemoryError)
+            or "can't allocate memory" in str(error))
+
+
+def largest_that_fits(size: int, attempt: Callable[[int], object]) -> int:
+    """The largest of size / 2, size / 4, … whose `attempt` finds the memory it needs, or 0."""
+    while size := size // 2:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        try:
+            attempt(size)
+            return size
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+    return 0
 
 
 def precision_name(name: str, dtype: torch.dtype) -> str:
@@ -172,11 +199,21 @@ def team(device: str = "auto"):
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if gpu else "gloo")
+    # Whether to stop is agreed on the hosts; half an hour is more than any store takes to be made.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo",
+                                   timeout=timedelta(minutes=30))
     try:
         yield
+    except RuntimeError as error:  # distributed.DistError and what gloo raises
+        said = str(error).lower()
+        if not any(word in said for word in ("gloo", "nccl", "connection", "timed out")):
+            raise
+        raise SjepaError(f"process {rank()} of {world()} lost another one "
+                         f"({' '.join(str(error).split())[-80:]}): start all of them again, the "
+                         "run goes on from its last checkpoint") from error
     finally:
-        distributed.destroy_process_group()
+        with contextlib.suppress(RuntimeError):
+            distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
@@ -200,6 +237,11 @@ def averaging(network: torch.nn.Module, now: bool):
     """Context of a forward and backward pass: gradients are averaged `now`, or with a later one."""
     held_back = isinstance(network, DistributedDataParallel) and not now
     return network.no_sync() if held_back else contextlib.nullcontext()
+
+
+def any_of(flag: bool) -> bool:
+    """Whether `flag` is set in any process; in all of them the answer is the same."""
+    return bool(summed(torch.tensor(float(flag))))
 
 
 def summed(value: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -89,20 +90,28 @@ def read_encoder(path: str | Path) -> tuple[torch.nn.Module, dict[str, str]]:
         with safe_open(path, "pt") as file:
             stated = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise SjepaError(f"{path} cannot be read ({error}): pretrain or fetch it again") from error
     kind = stated.get("encoder", "vit")
     if kind not in ENCODERS:
         raise SjepaError(f"{path} holds an encoder {kind!r}, which is not registered: import the "
                          "module that adds it to sjepa.encoder.ENCODERS first")
     wanted = inspect.signature(ENCODERS[kind]).parameters
-    shape = {name: stated[name] for name in wanted if stated.get(name, "").isdecimal()}
+    shape = {name: int(stated[name]) for name in wanted
+             if re.fullmatch("[0-9]{1,5}", stated.get(name, ""))}
     if set(shape) != set(wanted) or not set(stated) <= {*wanted, "card", "encoder"}:
         raise SjepaError(f"{path} does not state the shape of an encoder of this project "
                          f"({', '.join(wanted)}): it is a checkpoint of another architecture; "
                          "MAMP's are read by sjepa.interop")
     try:
-        encoder = ENCODERS[kind](**{name: int(value) for name, value in shape.items()})
+        # Without memory at first: a damaged file may state any shape.
+        with torch.device("meta"):
+            bare = ENCODERS[kind](**{name: min(value, len(weights)) if name == "depth" else value
+                                     for name, value in shape.items()})
+        expected = {name: value.shape for name, value in bare.state_dict().items()}
+        if expected != {name: value.shape for name, value in weights.items()}:
+            raise RuntimeError("other weights")
+        encoder = ENCODERS[kind](**shape)
         encoder.load_state_dict(weights)
     except (RuntimeError, SjepaError, ZeroDivisionError) as error:
         raise SjepaError(f"{path} does not fit the shape that it states: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 from collections.abc import Callable
 
@@ -11,9 +13,30 @@ class SjepaError(ValueError):
 
 
 def main_with_errors(main: Callable[[], None]) -> None:
-    """Run `main`; bad input ends it with one sentence on stderr and status 2, no traceback."""
+    """Run `main`; what users can mend ends it with one sentence on stderr and no traceback.
+
+    The status is 2, or that of the signal: of Ctrl-C, or of writing to a pipe that nobody reads.
+    """
     try:
         main()
+        if sys.stdout:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        _end("interrupted", signal.SIGINT)
+    except BrokenPipeError:
+        _end("nobody reads what this prints any more; files that were written are whole: "
+             "the same command goes on", getattr(signal, "SIGPIPE", 0))
     except SjepaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(f"error: {error}")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _end(f"error: {where}{error.strerror or error}")
+
+
+def _end(sentence: str, number: int = 0) -> None:
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
+    if number:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    sys.exit(2)

@@ -6,14 +6,19 @@ The same under `torchrun --nproc_per_node=8 -m sjepa.pretrain …` on several GP
 from __future__ import annotations
 
 import math
+import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from sjepa import device as devices
-from sjepa.checkpoint import make_writable, resume, save, save_history
+from sjepa.checkpoint import LOWER, resume, save, save_history, signals_held
 from sjepa.config import (
     RUNS,
     PretrainConfig,
@@ -38,6 +43,7 @@ from sjepa.device import (
 from sjepa.diagnostics import warnings
 from sjepa.encoder import Block
 from sjepa.errors import SjepaError, main_with_errors
+from sjepa.files import alone, make_writable
 from sjepa.inputs import draw, make_batch, pad_rows
 from sjepa.model import TARGETS, Step
 
@@ -99,6 +105,8 @@ class Pretraining:
         self.steps = self.steps_per_epoch * config.epochs
         self.after: dict[str, float] = {}  # readings of the last step's end
         self.epoch, self.step, self.seconds, self.history = 0, 0, 0.0, []
+        self.readings: dict[str, list[torch.Tensor]] = {}  # of the steps of this epoch
+        self.saved = ""  # where the last checkpoint stands, in words
 
     def micro_batches(self, index: torch.Tensor) -> list[tuple]:
         """Draw the batch of the clips `index` and take this process's part of it.
@@ -162,30 +170,56 @@ class Pretraining:
         self.step += 1
         return readings
 
-    def run_epoch(self) -> dict[str, float]:
-        """One pass over the training clips in a fresh order; returns the mean readings.
+    def run_epoch(self, stopped: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
+        """The rest of a pass over the training clips in a fresh order.
+
+        Args:
+            stopped: is asked before each step whether to leave.
+
+        Returns:
+            The mean readings; None if it was left, from where `run_epoch` goes on.
 
         Raises:
             SjepaError: the loss is not finite.
         """
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), self.step
         order = torch.randperm(len(self.train), generator=self._order())
-        sums: dict[str, list] = {}
-        for batch in self.train[order].split(self.batch)[: self.steps_per_epoch]:
+        batches = self.train[order].split(self.batch)[: self.steps_per_epoch]
+        whole = True
+        for batch in batches[self.step - self.epoch * self.steps_per_epoch :]:
+            if stopped():
+                whole = False
+                break
             for name, value in self.training_step(batch).items():
-                sums.setdefault(name, []).append(value)
-        row = {name: torch.stack(values).mean().item() for name, values in sums.items()}
-        self.epoch += 1
+                self.readings.setdefault(name, []).append(value)
+        self._check_losses(batches)
         seconds = time.perf_counter() - begun
         self.seconds += seconds
+        if not whole:
+            return None
+        row = {name: torch.stack(values).mean().item() for name, values in self.readings.items()}
+        self.epoch, self.readings = self.epoch + 1, {}
         rate = learning_rate(self.step / self.steps_per_epoch, self.config)
         row = {"epoch": self.epoch, **row, "lr": rate, **self.after,
-               "clips_per_s": self.steps_per_epoch * self.batch / seconds}
-        if not math.isfinite(row["loss"]):
-            raise SjepaError(f"the loss is {row['loss']} in epoch {self.epoch}: "
-                             "lower lr, set clip_grad to 3.0, or use precision fp32")
+               "clips_per_s": (self.step - before) * self.batch / seconds}
         self.history.append(row)
         return row
+
+    def _check_losses(self, batches: Sequence[torch.Tensor]) -> None:
+        """Name the first step of this epoch whose loss is not finite, and its clips."""
+        losses = torch.stack(self.readings.get("loss", [torch.zeros(())])).cpu()
+        if losses.isfinite().all():
+            return
+        step = int((~losses.isfinite()).nonzero()[0])
+        index = batches[step].numpy()
+        broken = [k for k in index if not np.isfinite(self.store.clip(k)).all()]
+        names = self.store.names[broken if broken else index]
+        which = "positions that are not finite in" if broken else "clips"
+        raise SjepaError(
+            f"the loss is {losses[step].item()} in epoch {self.epoch + 1}, step "
+            f"{step + 1} of {self.steps_per_epoch}, {which} {', '.join(names[:3])}"
+            f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {LOWER}; "
+            + (f"the last checkpoint is of {self.saved}" if self.saved else "no checkpoint yet"))
 
     def _order(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.config.seed * 100_003 + self.epoch)
@@ -198,6 +232,7 @@ class Pretraining:
             "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
             "generator": self.generator.get_state(), "epoch": self.epoch, "step": self.step,
             "seconds": self.seconds, "history": self.history, "store": self.store.meta["sha256"],
+            "readings": {name: torch.stack(values) for name, values in self.readings.items()},
         }
 
     def load_state(self, state: dict) -> None:
@@ -222,6 +257,8 @@ class Pretraining:
         self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.history = state["seconds"], state["history"]
+        self.readings = {name: list(values.to(self.device))
+                         for name, values in state.get("readings", {}).items()}
         if state.get("device", self.device.type) == self.device.type:
             self.generator.set_state(state["generator"].cpu())
         else:  # the state of a GPU's generator says nothing to a CPU's
@@ -275,8 +312,9 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
         run = Pretraining(config, store)
         if devices.rank() == 0:
             make_writable(out)
-        resume(run, out)
-        _loop(run, out)
+        with alone(out / "last.pt", wait=False) if devices.rank() == 0 else nullcontext():
+            resume(run, out)
+            _loop(run, out)
     return out
 
 
@@ -284,9 +322,15 @@ def _loop(run: Pretraining, out: Path) -> None:
     config, first = run.config, devices.rank() == 0
     bar = tqdm(initial=run.epoch, total=config.epochs, desc="pretrain", unit="epoch", mininterval=5,
                disable=not first)
-    with bar:
+    with bar, signals_held() as caught:
         while run.epoch < config.epochs:
-            row = run.run_epoch()
+            row = _advance(run, lambda: devices.any_of(bool(caught)))
+            if row is None:
+                if first:
+                    save(run, out)
+                    print(f"stopped after step {run.step} of {run.steps}: {out / 'last.pt'} is "
+                          "where the same command goes on", file=sys.stderr, flush=True)
+                return
             if config.knn_every and run.epoch % config.knn_every == 0:
                 # From the room above, and only where it is asked for: the method judges nothing.
                 from sjepa.protocols.knn import held_out_accuracy
@@ -300,6 +344,32 @@ def _loop(run: Pretraining, out: Path) -> None:
             bar.update()
             if due and first:
                 _say(run, row)
+
+
+def _advance(run: Pretraining, stopped: Callable[[], bool]) -> dict[str, float] | None:
+    """`run_epoch`; where memory is short, say what would fit, which is tried out."""
+    try:
+        return run.run_epoch(stopped)
+    except (RuntimeError, MemoryError) as error:
+        if not devices.out_of_memory(error):
+            raise
+    # Only here, when the error is gone, is the memory of the step that failed free again.
+    config, world = run.config, devices.world()
+
+    def attempt(rows: int) -> None:
+        run.config = replace(config, accumulate=-(-run.batch // (rows * world)))
+        run.parts = world * run.config.accumulate
+        run.optimizer.zero_grad(set_to_none=True)
+        inputs, weight, _ = run.micro_batches(run.train[: run.batch])[0]
+        with autocast(run.device, run.dtype):
+            loss = run.model(*inputs, weight).loss
+        loss.backward()
+
+    rows = devices.largest_that_fits(run.batch // run.parts, attempt)
+    fits = (f"accumulate = {run.config.accumulate} fits, {rows} clips at once in the same step"
+            if rows else "not even one clip at once fits")
+    raise SjepaError(f"a step of {run.batch} clips does not fit the memory of "
+                     f"{describe(run.device)} with accumulate = {config.accumulate}: {fits}")
 
 
 def _say(run: Pretraining, row: dict[str, float]) -> None:
@@ -318,8 +388,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--resume", help="folder of a run to continue")
     args = parser.parse_args(argv)
     config = make_config(PretrainConfig, command_params(args))
-    if args.resume and not (Path(args.resume) / "last.pt").is_file():
-        raise SjepaError(f"nothing to resume: {args.resume} has no last.pt")
+    if args.resume and not [*Path(args.resume).glob("*.pt")]:
+        raise SjepaError(f"nothing to resume: {args.resume} has no checkpoint")
     with devices.team(config.device):
         out = pretrain(config, args.resume)
         if devices.rank() == 0:

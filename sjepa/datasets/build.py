@@ -27,11 +27,11 @@ from sjepa.datasets.store import (
     OldStore,
     Store,
     StoreWriter,
-    alone,
     new_store,
     open_store,
 )
 from sjepa.errors import SjepaError
+from sjepa.files import alone, read_json
 from sjepa.skeleton import NTU25, Skeleton
 
 _CHUNK = 16  # files that travel to a process together
@@ -225,17 +225,27 @@ def _there(name: str) -> Store:
     fault = OldStore(f"no store of {name} in {home}: set SJEPA_DATA to the folder that holds it, "
                      f"or make it with {made}")
     for path in (home / name, ROOT / "data" / name):
-        if (path / "store.json").is_file():
-            try:
-                store = open_store(path)
-            except OldStore as error:
-                fault = error
-                continue
-            # Only a set that is made here can be out of date; no other's module is loaded for it.
-            recipe = store.meta["recipe"]
-            if not recipe or recipe == specs.spec(name).recipe:
-                return store
+        try:
+            store = open_store(path, verify=True)  # what is trained on is read whole anyway
+        except OldStore as error:
+            fault = error if path.exists() else fault
+            continue
+        # Only a set that is made here can be out of date; no other's module is loaded for it.
+        recipe = store.meta["recipe"]
+        if not recipe or recipe == specs.spec(name).recipe:
+            _say_what_lacks(store)
+            return store
     raise fault
+
+
+def _say_what_lacks(store: Store) -> None:
+    """Say of a store that `prepare` refused what is wrong with it; results on it say so too."""
+    counts = store.path / "counts.json"
+    report = read_json(counts) if counts.is_file() else None
+    if isinstance(report, dict) and report.get("faults"):
+        lacks = f"not the whole of {store.meta['name']}: {'; '.join(map(str, report['faults']))}"
+        print(f"warning: {store.path} is {lacks}", file=sys.stderr, flush=True)
+        store.meta["note"] = "; ".join(filter(None, (store.meta["note"], lacks)))
 
 
 def _workshop() -> Path:

@@ -12,9 +12,11 @@ has offset -1 and costs no bytes, and neither does a second body that is a copy 
 bodies of a clip are equally long; frames in which a present body was not seen are zero. The third
 channel of a planar skeleton is a confidence.
 
-Clips go into the folder `NAME.partial` beside the store's place, and only a whole store is moved
+Clips go into a folder `NAME.partial-…` beside the store's place, and only a whole store is moved
 there. What a killed process left is thrown away: reading again takes a minute. A lock beside the
-store keeps two processes, on two machines that share the folder too, from writing it at once.
+store (`files.alone`) keeps two processes, on two machines too, from making it at once. Where a
+shared file system has no locks, the second to begin throws away the folder of the first, which ends
+with an error: two never write one folder.
 """
 
 from __future__ import annotations
@@ -23,15 +25,16 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from sjepa.errors import SjepaError
+from sjepa.files import alone, read_arrays, read_json
 from sjepa.skeleton import NTU25, Skeleton
 
 VERSION = 3
@@ -144,51 +147,56 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
     Raises:
         StoreError: there is none, or it is of another version, or damaged.
     """
-    path = Path(path)
-    if not (path / "store.json").is_file():
+    path = home = Path(path)
+    if not path.exists():  # a kill struck between the two moves of `new_store`
+        home = _old(path)
+    if not (home / "store.json").is_file():
         raise OldStore(
             f"no store at {path}: make one with `python -m sjepa.prepare NAME --raw DIR --out DIR`")
     try:
-        meta = json.loads((path / "store.json").read_text(encoding="utf-8"))
+        meta = read_json(home / "store.json")
         version = meta["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path / 'store.json'} is damaged: prepare the store again") from error
+    except (SjepaError, KeyError, TypeError) as error:
+        raise StoreError(f"{home / 'store.json'} is damaged: prepare the store again") from error
     if version != VERSION:
         raise OldStore(f"{path} has store version {version}, this code reads {VERSION}: "
                        "prepare the store again")
     try:
-        frames = np.load(path / "frames.npy", mmap_mode="r", allow_pickle=False)
-        index = dict(np.load(path / "index.npz", allow_pickle=False))
+        if meta.get("own_sha256", _own_hash(meta)) != _own_hash(meta):
+            raise ValueError("store.json has another checksum than when it was written")
+        frames = np.load(home / "frames.npy", mmap_mode="r", allow_pickle=False)
+        index = read_arrays(home / "index.npz")
         sides = {column.removeprefix(_SIDE): index.pop(column)
                  for column in list(index) if column.startswith(_SIDE)}
-        store = Store(path, meta, Skeleton.from_dict(meta["skeleton"]), sides, frames, **index)
+        store = Store(home, meta, Skeleton.from_dict(meta["skeleton"]), sides, frames, **index)
         counts = frames.shape[:2] + (len(store),)
         expected = meta["frames"], len(store.skeleton), meta["clips"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StoreError(f"{path} is damaged ({error}): prepare the store again") from error
+        sums = dict(meta["sha256"])
+    except Exception as error:  # damaged files raise anything
+        raise StoreError(f"{path} is damaged ({str(error)[:160]}): prepare the store again") \
+            from error
     if counts != expected:
         raise StoreError(f"{path} holds other counts than its store.json: prepare it again")
     if verify:
-        for name, expected in meta["sha256"].items():
-            if file_hash(path / name) != expected:
-                raise StoreError(f"{path / name} has another checksum than when it was written: "
+        for name in ("frames.npy", "index.npz"):
+            if file_hash(home / name) != sums.get(name):
+                raise StoreError(f"{home / name} has another checksum than when it was written: "
                                  "prepare the store again")
     return store
 
 
+def _old(path: Path) -> Path:
+    """Where the store at `path` waits while another takes its place."""
+    return path.with_name(path.name + ".old")
+
+
+def _own_hash(meta: dict) -> str:
+    """What `store.json` says, without the hash that it carries of itself."""
+    rest = {name: value for name, value in meta.items() if name != "own_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 # --- writing ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """One process at a time makes the store at `path`; within one it may be entered again."""
-    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
-    with lock:
-        try:
-            yield
-        finally:
-            if lock.lock_counter == 1:  # a process that waits for the file notices that it went
-                Path(lock.lock_file).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -201,15 +209,18 @@ def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = 
     `about` has more for `store.json`: `note`, `recipe`, `options`. No clip is a `StoreError`.
     """
     path = Path(path)
-    partial, old = (path.with_name(path.name + end) for end in (".partial", ".old"))
+    old, begun = _old(path), f"{path.name}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path):
             if old.exists() and not path.exists():
                 os.replace(old, path)  # a kill struck between the two moves of the end
-            shutil.rmtree(partial, ignore_errors=True)
+            for left in path.parent.iterdir():
+                if left.name.startswith(begun):
+                    shutil.rmtree(left, ignore_errors=True)
+            partial = Path(tempfile.mkdtemp(prefix=begun, dir=path.parent))
             try:
-                partial.mkdir()
+                partial.chmod(path.parent.stat().st_mode & 0o777)  # else its owner's alone
                 with StoreWriter(partial, classes, dtype, skeleton) as writer:
                     yield writer
                 if not writer.clips:
@@ -307,6 +318,7 @@ class StoreWriter:
                 "clips": len(clips), "frames": self.frames,
                 "left_out": [[each.name, each.why] for each in self.left_out], **about,
                 "sha256": {f: file_hash(self.folder / f) for f in ("frames.npy", "index.npz")}}
+        meta["own_sha256"] = _own_hash(meta)
         (self.folder / "store.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
 

@@ -4,8 +4,8 @@ Lineage: MAMP's recipe, after MAE's. AdamW with a learning rate a layer (after B
 2022), stochastic depth, dropout, label smoothing, linear warm-up and cosine, the augmentation of
 pretraining.
 
-Everything that an epoch draws follows from seed and epoch, so a checkpoint needs no state of a
-random generator, and a run that was killed goes on to the bit where its checkpoint stands. A
+Everything that an epoch draws follows from seed and epoch, and a checkpoint amid an epoch has the
+states of its generators: a run that was stopped goes on to the bit where its checkpoint stands. A
 compiled encoder draws stochastic depth from the same seed, but in an order of its own.
 """
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +24,22 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sjepa.checkpoint import same_settings, save_atomically
+from sjepa.checkpoint import check_weights, keep, kept, same_settings, signals_held
 from sjepa.config import as_dict
 from sjepa.datasets.subsets import labelled_subset, write_list
-from sjepa.device import autocast, compile_modules, peak_bytes, precision_name
+from sjepa.device import (
+    autocast,
+    compile_modules,
+    describe,
+    largest_that_fits,
+    out_of_memory,
+    peak_bytes,
+    precision_name,
+)
 from sjepa.encoder import init_linear
 from sjepa.encoders import untrained_like
 from sjepa.errors import SjepaError
+from sjepa.files import alone, make_writable
 from sjepa.pretrain import learning_rate
 from sjepa.protocols.config import FinetuneConfig, LinearConfig
 from sjepa.protocols.context import Context, Reading, Result, own_draws, reading
@@ -39,7 +48,7 @@ from sjepa.protocols.linear import probe
 
 #: What a checkpoint holds besides settings and origin: states, and plain values.
 LEARNED = ("model", "optimizer", "scaler")
-KNOWN = ("epoch", "seconds", "peak", "history", "scores", "best")
+KNOWN = ("epoch", "seconds", "peak", "history", "scores", "best", "draws")
 
 
 class ActionHead(nn.Module):
@@ -148,6 +157,8 @@ class FineTuning:
         self.epoch, self.seconds, self.earlier, self.peak = 0, 0.0, 0.0, 0
         self.history: list[dict] = []
         self.scores = self.best = None
+        self.losses: list[torch.Tensor] = []  # of the steps of this epoch
+        self.draws: list[torch.Tensor] = []  # states of its generators, where it was left
 
     def class_scores(self, clips: torch.Tensor) -> torch.Tensor:
         """Scores `[B, classes]` in float32, before softmax, of clips `[B, M, T, V, 3]`."""
@@ -173,8 +184,11 @@ class FineTuning:
         self.optimizer.zero_grad(set_to_none=True)
         return loss.detach()
 
-    def run_epoch(self) -> dict:
-        """One pass over the training clips in a fresh order; reads the test clips when due."""
+    def run_epoch(self, stopped: Callable[[], object] = lambda: False) -> dict | None:
+        """The rest of a pass over the training clips in a fresh order; reads the test when due.
+
+        None if it was `stopped`, which is asked before each step.
+        """
         begun = time.perf_counter()
         seed = 3 * (self.config.seed * 100_003 + self.epoch)  # three streams of draws an epoch
         generator = torch.Generator(self.device).manual_seed(seed + 1)  # crops and rotations
@@ -183,18 +197,42 @@ class FineTuning:
         batches = self.train[order].split(self.batch)[: len(order) // self.batch]  # full ones
         self.model.train()
         with own_draws(seed, self.device):  # dropout and stochastic depth
-            losses = [self.training_step(part, self.epoch + step / len(batches), generator)
-                      for step, part in enumerate(batches)]
+            self._go_on(generator)
+            for step in range(len(self.losses), len(batches)):
+                if stopped():
+                    self.draws = [own.get_state() for own in self._generators(generator)]
+                    self.seconds += time.perf_counter() - begun
+                    return None
+                self.losses.append(self.training_step(
+                    batches[step], self.epoch + step / len(batches), generator))
+        losses, self.losses = torch.stack(self.losses).cpu(), []
+        if not losses.isfinite().all():
+            step = int((~losses.isfinite()).nonzero()[0])
+            names = self.context.store.names[batches[step].numpy()]
+            raise SjepaError(f"the loss is {losses[step].item()} in epoch {self.epoch + 1}, step "
+                             f"{step + 1} of {len(batches)}, clips {', '.join(names[:3])} …: lower "
+                             "lr, or use precision fp32; the last checkpoint is of before")
         self.epoch += 1
-        row = {"epoch": self.epoch, "loss": torch.stack(losses).mean().item()}
-        if not math.isfinite(row["loss"]):
-            raise SjepaError(f"the loss is {row['loss']} in epoch {self.epoch}: "
-                             "lower lr, or use precision fp32")
+        row = {"epoch": self.epoch, "loss": losses.mean().item()}
         if self.epoch % self.config.test_every == 0 or self.epoch == self.config.epochs:
             row["accuracy"] = self.read_test()
         self.seconds += time.perf_counter() - begun
         self.history.append(row)
         return row
+
+    def _generators(self, own: torch.Generator) -> list[torch.Generator]:
+        """What an epoch draws from: `own`, and the global generators."""
+        gpu = self.device.type == "cuda"
+        return [own, torch.default_generator,
+                *([torch.cuda.default_generators[torch.cuda.current_device()]] if gpu else [])]
+
+    def _go_on(self, generator: torch.Generator) -> None:
+        """Put the generators where an epoch was left; on another device they draw anew."""
+        own = self._generators(generator)
+        if len(self.draws) == len(own):
+            for each, state in zip(own, self.draws, strict=True):
+                each.set_state(state)
+        self.draws = []
 
     @torch.no_grad()
     def read_test(self) -> float:
@@ -216,6 +254,7 @@ class FineTuning:
         """All that is needed to go on to the bit where this run stands."""
         self.peak = max(self.peak, peak_bytes(self.device) or 0)
         return {"config": as_dict(self.config), "origin": self.origin, "train": self.train,
+                "losses": torch.stack(self.losses) if self.losses else torch.empty(0),
                 **{name: getattr(self, name).state_dict() for name in LEARNED},
                 **{name: getattr(self, name) for name in KNOWN}}
 
@@ -232,24 +271,50 @@ class FineTuning:
         for name in LEARNED:
             getattr(self, name).load_state_dict(state[name])
         for name in KNOWN:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, []))
+        self.losses = list(state.get("losses", torch.empty(0)).to(self.device))
         self.earlier = self.seconds
 
 
 def run_to_end(run: FineTuning, out: Path) -> FineTuning:
-    """Run to the last epoch, from where the checkpoint in `out` stands if there is one."""
-    path, epochs = out / "last.pt", run.config.epochs
-    if path.is_file():
-        # On the CPU first: scores and counters belong there, weights are copied into place.
-        run.load_state(torch.load(path, map_location="cpu", weights_only=True), out)
-    bar = tqdm(range(run.epoch, epochs), "fine-tune", initial=run.epoch, total=epochs,
-               unit="epoch", mininterval=5)
-    for _ in bar:
-        bar.set_postfix(loss=run.run_epoch()["loss"], refresh=False)
-        if run.epoch % run.config.checkpoint_every == 0 or run.epoch == epochs:
-            out.mkdir(parents=True, exist_ok=True)
-            save_atomically(lambda p: torch.save(run.state(), p), path)
+    """Run to the last epoch, from where the checkpoint in `out` stands if there is one.
+
+    Raises:
+        SjepaError: another process is at work there, a step does not fit the memory, the folder
+            cannot be written, or as `FineTuning.load_state`.
+    """
+    make_writable(out)
+    with alone(out / "last.pt", wait=False), signals_held() as caught:
+        if state := kept(out):
+            run.load_state(state, out)
+        with tqdm(initial=run.epoch, total=run.config.epochs, desc="fine-tune", unit="epoch",
+                  mininterval=5) as bar:
+            while run.epoch < run.config.epochs:
+                row = _advance(run, lambda: caught)
+                if (row is None or run.epoch % run.config.checkpoint_every == 0
+                        or run.epoch == run.config.epochs):
+                    check_weights(run.model, out)
+                    keep(run.state(), out)
+                if row is None:
+                    break
+                bar.set_postfix(loss=row["loss"], refresh=False)
+                bar.update()
     return run
+
+
+def _advance(run: FineTuning, stopped: Callable[[], object]) -> dict | None:
+    """`run_epoch`; where memory is short, say what would fit, which is tried out."""
+    try:
+        return run.run_epoch(stopped)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    generator = torch.Generator(run.device)
+    fits = largest_that_fits(
+        run.batch, lambda size: run.training_step(run.train[: max(size, 2)], run.epoch, generator))
+    raise SjepaError(
+        f"a step of {run.batch} clips does not fit the memory of {describe(run.device)}: "
+        + (f"batch_size = {fits} fits, which needs a lower lr too" if fits > 1 else "nor do two"))
 
 
 def checkpoints(config: FinetuneConfig) -> Path:

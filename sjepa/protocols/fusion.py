@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sjepa.checkpoint import read_result, save_atomically, what_counts
+from sjepa.checkpoint import read_result, what_counts
 from sjepa.config import as_dict
 from sjepa.datasets.splits import reported_parts
 from sjepa.errors import SjepaError
+from sjepa.files import read_arrays, save_atomically
 from sjepa.protocols.config import FuseConfig
 from sjepa.protocols.context import Context, Reading, Result
 
@@ -66,9 +67,8 @@ def load_predictions(path: str | Path) -> Predictions:
         raise SjepaError(f"no predictions at {path}: the evaluation has those of "
                          f"{there or 'no metric: run it first'}")
     try:
-        with np.load(path) as file:
-            return Predictions(**file)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        return Predictions(**read_arrays(path))
+    except TypeError as error:
         raise SjepaError(f"{path} holds no predictions ({error}): evaluate the run again") \
             from error
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sjepa.checkpoint import make_writable, read_result, run_hash, what_counts, write_result
+from sjepa.checkpoint import read_result, run_hash, what_counts, write_result
 from sjepa.config import as_dict, command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import leaked_between, split
 from sjepa.device import computing, describe, peak_bytes, precision_name
 from sjepa.errors import SjepaError
+from sjepa.files import make_writable
 from sjepa.protocols.config import CONFIGS, EvaluateConfig, FuseConfig
 from sjepa.protocols.context import Context, Reading, set_up
 from sjepa.protocols.finetune import run_finetune, run_semi, run_transfer

@@ -158,6 +158,9 @@ def collect(folders: Iterable[str | Path] = (), replace: bool = False) -> list[s
 def _result_files(folders: Iterable[str | Path]) -> list[Path]:
     found = []
     for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise SjepaError(f"there is no folder {folder}: give that of a run, or one with runs "
+                             "in it")
         made = sorted(path for path in folder.rglob("result.json") if not any(
             part.startswith("quick") for part in (folder.name, *path.relative_to(folder).parts)))
         if not made:

@@ -83,6 +83,6 @@ def test_what_cannot_be_fused_is_named(judged, restate, tmp_path):
     with pytest.raises(SjepaError, match="judges no encoder, so it has no stream"):
         fusing(joint, bone)
     (tmp_path / "bone" / "scores" / "top1.npz").write_bytes(b"no zip")
-    with pytest.raises(SjepaError, match="top1.npz holds no predictions"):
+    with pytest.raises(SjepaError, match="top1.npz is no readable npz"):
         fusing(joint, bone)
     assert not (tmp_path / "f").exists()

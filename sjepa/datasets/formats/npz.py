@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sjepa.checkpoint import save_atomically
 from sjepa.datasets.build import Source
 from sjepa.datasets.layouts import center_on_spine
 from sjepa.datasets.specs import DatasetSpec
@@ -30,6 +29,7 @@ from sjepa.datasets.specs import known as known_set
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Clip, LeftOut, Store
 from sjepa.errors import SjepaError
+from sjepa.files import make_writable, read_arrays, save_atomically
 from sjepa.skeleton import NTU25
 
 FRAMES = 300
@@ -68,11 +68,8 @@ def export_npz(store: Store, split_name: str, folder: str | Path) -> Path:
                 with archive.open(f"y_{part}.npy", "w") as member:
                     np.lib.format.write_array(member, one_hot)
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_atomically(write, path)
-    except OSError as error:
-        raise SjepaError(f"cannot write {path}: {error.strerror}") from error
+    make_writable(path.parent)
+    save_atomically(write, path)
     return path
 
 
@@ -89,11 +86,8 @@ def _write_clips(archive: zipfile.ZipFile, name: str, store: Store, index: np.nd
 
 def _load(path: Path, *names: str) -> list[np.ndarray | None]:
     """Arrays of an npz, None for those that are not in it."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return [file[name] if name in file else None for name in names]
-    except Exception as error:  # damaged files raise anything
-        raise SjepaError(f"{path} is no readable npz of numbers ({error}): get it again") from error
+    arrays = read_arrays(path, *names)
+    return [arrays.get(name) for name in names]
 
 
 def source(path: Path, known: DatasetSpec | None) -> Source:

@@ -31,29 +31,68 @@ from sjepa.skeleton import COCO17, NTU25, Skeleton
 TRUNK = 0.5  # metres from the shoulders to the hips
 _PICTURE = 2.0  # metres that a picture is high where no trunk is seen
 _BODIES = 2
+MAX_CLASSES = 100_000
 _SIDE = re.compile(r"(?:(?P<split>.+)_)?(?P<side>train|val|test)")
 
-#: All that a pickle may name: what numpy writes for an array, a number and a type of numbers. An
-#: array begins empty and is then filled: no size that the file names is believed.
+_NUMBERS = "biufSU"  # kinds of values; nothing that points anywhere
+
+
+class _Kind:
+    """Stands for a `numpy.dtype` in a pickle, whose own way of loading believes what it is told."""
+
+    def __init__(self, code: str, *_):
+        self.dtype = np.dtype(str(code))
+
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+def _plain(kind: _Kind) -> np.dtype:
+    if kind.dtype.kind not in _NUMBERS or not kind.dtype.itemsize:
+        raise pickle.UnpicklingError(f"an array of {kind.dtype}")
+    return kind.dtype
+
+
+class _Array(np.ndarray):
+    """An array that begins empty and is then filled from bytes: no size is believed."""
+
+    def __setstate__(self, state: tuple) -> None:
+        *_, shape, kind, fortran, raw = state
+        if not isinstance(raw, bytes | bytearray):
+            raise pickle.UnpicklingError("an array that is not made of bytes")
+        super().__setstate__((1, shape, _plain(kind), bool(fortran), bytes(raw)))
+
+
+#: All that a pickle may name: what numpy writes for an array, a number and a type of numbers.
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): None, ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): None, ("numpy", "dtype"): _Kind,
     # how older pickles write bytes, whatever encoding they name
     ("_codecs", "encode"): lambda text, encoding: text.encode("latin-1")}
 for _core in ("numpy.core", "numpy._core"):
     _ALLOWED |= {
-        (f"{_core}.multiarray", "_reconstruct"): lambda *_: np.ndarray((0,), np.uint8),
-        (f"{_core}.multiarray", "scalar"): lambda dtype, raw: np.frombuffer(raw, dtype)[0],
-        (f"{_core}.numeric", "_frombuffer"): lambda buffer, dtype, shape, order: (
-            np.frombuffer(buffer, dtype).reshape(shape, order=order))}
+        (f"{_core}.multiarray", "_reconstruct"): lambda *_: _Array((0,), np.uint8),
+        (f"{_core}.multiarray", "scalar"): lambda kind, raw: np.frombuffer(raw, _plain(kind))[0],
+        (f"{_core}.numeric", "_frombuffer"): lambda buffer, kind, shape, order: (
+            np.frombuffer(buffer, _plain(kind)).reshape(shape, order=order))}
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Gives plain values and arrays of numbers, and refuses everything else by its name."""
+class _PlainUnpickler(pickle._Unpickler):
+    """Gives plain values and arrays of numbers, and refuses everything else by its name.
+
+    Python's own unpickler: the one in C makes room for as many values as a number in the file says.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
         return _ALLOWED[module, name]
+
+    def load_build(self) -> None:
+        if not isinstance(self.stack[-2], _Kind | _Array):  # else it could change what is ours
+            raise pickle.UnpicklingError("it sets the state of something else than an array")
+        super().load_build()
+
+    dispatch = pickle._Unpickler.dispatch | {pickle.BUILD[0]: load_build}
 
 
 def load(path: Path) -> dict:
@@ -85,11 +124,17 @@ def source(path: Path, known: DatasetSpec | None) -> Source:
     """
     data = load(path)
     annotations = data["annotations"]
-    try:
-        planar = np.shape(annotations[0]["keypoint"])[-1] == 2
-        highest = max(int(each["label"]) for each in annotations)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise SjepaError(f"{path}: an annotation without keypoint or label ({error!r})") from error
+    for each in annotations:
+        # By type, as nested lists may stand for more than fits the memory.
+        if not (isinstance(each, dict) and isinstance(each.get("frame_dir"), str)
+                and isinstance(each.get("label"), int | np.integer) and each["label"] >= 0
+                and isinstance(each.get("keypoint"), np.ndarray) and each["keypoint"].ndim == 4):
+            raise SjepaError(f"{path}: an annotation without a frame_dir that is a text, a label "
+                             "that is a number from 0, or a keypoint [M, T, V, 2 or 3]")
+    planar = annotations[0]["keypoint"].shape[-1] == 2
+    highest = max(int(each["label"]) for each in annotations)
+    if highest >= MAX_CLASSES:
+        raise SjepaError(f"{path}: a label {highest}, more than any set has")
     skeleton = COCO17 if planar else NTU25
     if known and known.skeleton != skeleton:
         raise SjepaError(f"{path} has the skeleton {skeleton.name} and {known.name} "
@@ -106,14 +151,15 @@ def _sides(splits: dict, path: Path) -> dict[str, dict[str, str]]:
     """Each clip's side in each split; `val` and `test` are one, `train` alone is of “default”."""
     sides: dict[str, dict[str, str]] = {}
     for key, clips in splits.items():
-        match = _SIDE.fullmatch(str(key))
-        if match is None or not isinstance(clips, list):
-            raise SjepaError(f"{path}: split {key!r}, expected lists named like xsub_train and "
-                             "xsub_val")
+        match = _SIDE.fullmatch(key) if isinstance(key, str) else None
+        if match is None or not (isinstance(clips, list)
+                                 and all(isinstance(name, str) for name in clips)):
+            raise SjepaError(f"{path}: a split that is no list of names, or is not called like "
+                             "xsub_train or xsub_val")
         split = re.sub(r"[^a-z0-9-]", "-", (match["split"] or "default").lower())
         side = "train" if match["side"] == "train" else "test"
         for name in clips:
-            if sides.setdefault(str(name), {}).setdefault(split, side) != side:
+            if sides.setdefault(name, {}).setdefault(split, side) != side:
                 raise SjepaError(f"{path}: {name} is on both sides of split {split!r}")
     return sides
 
@@ -122,11 +168,13 @@ def _clip(annotation: dict, path: Path, skeleton: Skeleton, sides: dict,
           numbers) -> list[Clip | LeftOut]:
     """The clip of one annotation."""
     try:
-        name, label = str(annotation["frame_dir"]), int(annotation["label"])
+        name, label = annotation["frame_dir"], int(annotation["label"])
         x = np.asarray(annotation["keypoint"], np.float32)[:_BODIES]
         if skeleton.planar:
-            score = np.asarray(annotation["keypoint_score"], np.float32)[:_BODIES]
-            x = _upright(x, score, float(annotation["img_shape"][0]))
+            score, picture = annotation["keypoint_score"], annotation["img_shape"]
+            if not isinstance(score, np.ndarray) or not isinstance(picture[0], int | float):
+                raise TypeError("keypoint_score or img_shape")
+            x = _upright(x, score[:_BODIES].astype(np.float32), float(picture[0]))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise SjepaError(f"{path}: an annotation lacks a part of a clip ({error!r})") from error
     if x.ndim != 4 or x.shape[2:] != (len(skeleton), 3) or not x.size:

@@ -1,0 +1,148 @@
+"""Files that are whole or not there: atomic writes, locks, and reading what cannot be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from sjepa.errors import SjepaError
+
+_RATIO, _ALWAYS = 200, 1 << 26  # bytes of arrays a byte of their file, and what is always read
+_BLOCK = 1 << 24
+
+
+def save_atomically(write: Callable[[Path], Any], path: Path) -> None:
+    """`write(temporary path)`, then put the whole file in the place of `path`.
+
+    Raises:
+        SjepaError: it cannot be written, for want of room perhaps; what was at `path` stays.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the name and not the bytes
+        os.replace(partial, path)
+    except OSError as error:
+        raise SjepaError(f"cannot write {path}: {error.strerror or error}; what was there before "
+                         "is whole") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def make_writable(folder: Path) -> None:
+    """Make a run's folder and write into it, before hours are spent on what it shall hold.
+
+    Raises:
+        SjepaError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SjepaError(f"cannot write into {folder} ({error.strerror}): choose another out"
+                         ) from error
+
+
+@contextmanager
+def alone(path: Path, wait: bool = True) -> Iterator[None]:
+    """One process at a time makes `path`; within one it may be entered again.
+
+    The lock is a file beside `path`, which the system frees when its process dies. It holds between
+    machines too, where their shared file system has locks (NFS unless mounted with `nolock` or
+    `local_lock`, Lustre with `flock`).
+
+    Raises:
+        SjepaError: another process has it, and `wait` is False.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        raise SjepaError(f"another process is at work on {path}: wait for it, or choose another "
+                         "out") from error
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:  # a process that waits for the file notices that it went
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def read_json(path: Path, limit: int = 1 << 27) -> Any:
+    """What a JSON file of at most `limit` bytes holds.
+
+    Raises:
+        SjepaError: it cannot be read, is too large or too deep, or is no JSON.
+    """
+    try:
+        if path.stat().st_size > limit:
+            raise ValueError(f"it has more than {limit >> 20} MiB")
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise SjepaError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise SjepaError(f"{path} is damaged ({str(error)[:100]}): make or get it again") from error
+
+
+def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """The arrays of numbers and texts in an npz: those of `names` that it has, or all.
+
+    No size that the file states is believed: an array is made only where the archive has its bytes,
+    and no more than a file of its length may hold.
+
+    Raises:
+        SjepaError: the file cannot be read, or holds anything else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            there = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+            wanted = {name: there[name] for name in names or there if name in there}
+            room = max(_RATIO * path.stat().st_size, _ALWAYS)
+            if sum(member.file_size for member in wanted.values()) > room:
+                raise ValueError(f"it would fill more than {room:,} bytes")
+            return {name: _member(archive, member) for name, member in wanted.items()}
+    except OSError as error:
+        raise SjepaError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # damaged files raise anything
+        raise SjepaError(f"{path} is no readable npz of numbers ({str(error)[:100] or repr(error)})"
+                         ": get it again") from error
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as file:
+        return read_array(file, member.file_size)
+
+
+def read_array(file, size: int) -> np.ndarray:
+    """The array in an open `.npy` file of `size` bytes, if those are as many as its header says.
+
+    Raises:
+        ValueError: no such file, or one of anything but numbers and texts.
+    """
+    version = np.lib.format.read_magic(file)
+    header = {(1, 0): np.lib.format.read_array_header_1_0,
+              (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if header is None:
+        raise ValueError(f"version {version} of the npy format")
+    shape, fortran, dtype = header(file)
+    if dtype.kind not in "biufSU" or dtype.subdtype:
+        raise ValueError(f"values of type {dtype}")
+    size -= file.tell()
+    if size != int(dtype.itemsize * np.prod(shape, dtype=object)):
+        raise ValueError(f"its header states {list(shape)} of {dtype}, its size another")
+    raw = memoryview(bytearray(size))
+    for at in range(0, size, _BLOCK):
+        raw[at : at + _BLOCK] = file.read(min(_BLOCK, size - at))
+    return np.ndarray(shape, dtype, raw, order="F" if fortran else "C")
