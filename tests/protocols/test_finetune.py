@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from sjepa import device
-from sjepa.checkpoint import save_atomically
+from sjepa.checkpoint import keep, save_atomically
 from sjepa.config import make_config
 from sjepa.datasets.subsets import labelled_subset
 from sjepa.encoder import Encoder, drop_path
@@ -275,6 +275,22 @@ def test_pretrained_weights_are_where_it_starts(config):
 # ------------------------------------------------------------------ faults
 
 
+def test_a_run_left_amid_an_epoch_goes_on_to_the_bit(config, tmp_path):
+    """With dropout and stochastic depth, whose generators a checkpoint has to bring along."""
+    whole = tuning(config, epochs=2, batch_size=4, dropout=0.5, drop_path=0.5)
+    run, again = (tuning(whole.config) for _ in range(2))
+    run.run_epoch()
+    asked = iter([False, False, True])
+    assert run.run_epoch(lambda: next(asked)) is None and len(run.losses) == 2
+    keep(run.state(), tmp_path)
+    torch.rand(1)  # the process that goes on stands elsewhere
+    run_to_end(again, tmp_path)
+    run_to_end(whole, tmp_path / "whole")
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+    assert whole.history == again.history
+
+
 def test_a_run_that_cannot_go_on_is_refused_and_leaves_nothing(config, tmp_path):
     context, run = set_up(config), tuning(config)
     with pytest.raises(SjepaError, match="takes 1 clips a step here, and BatchNorm needs two"):
@@ -283,7 +299,7 @@ def test_a_run_that_cannot_go_on_is_refused_and_leaves_nothing(config, tmp_path)
         run.model.head.layers[3].bias.fill_(math.nan)
     with pytest.raises(SjepaError, match="the loss is nan in epoch 1"):
         run_to_end(run, tmp_path / "o")
-    assert not (tmp_path / "o").exists()
+    assert not [*(tmp_path / "o").iterdir()]
     run_to_end(tuning(config, epochs=1), tmp_path / "o")
     with pytest.raises(SjepaError, match="holds a run with lr = 0.001, not 0.002"):
         run_to_end(tuning(config, epochs=1, lr=2e-3), tmp_path / "o")
@@ -307,11 +323,11 @@ def test_semi_trains_on_each_subset_and_goes_on_where_it_was_killed(quick, store
     whole = run_semi(set_up(dataclasses.replace(config, out=config.run + "/whole")))
     epochs, run_epoch = [], FineTuning.run_epoch
 
-    def dies(run):
+    def dies(run, *stopped):
         epochs.append((run.config.seed, run.epoch))
         if len(epochs) == 4:  # second subset, second epoch
             raise KeyboardInterrupt
-        return run_epoch(run)
+        return run_epoch(run, *stopped)
 
     monkeypatch.setattr(FineTuning, "run_epoch", dies)
     with pytest.raises(KeyboardInterrupt):
