@@ -150,6 +150,10 @@ class PretrainConfig:
 
     epochs: int = setting(1200, "readers", "passes over the training clips", "[1, inf)")
     batch_size: int = setting(256, "readers", "clips a step", "[1, inf)")
+    set_power: float = setting(
+        1.0, "ours", "a set of a pool is drawn as its number of clips to this power; 0.5 keeps "
+        "large sets from crowding out small ones", "[0, 1]"
+    )
     lr: float = setting(1e-3, "readers", "peak learning rate, not scaled by the batch", "(0, inf)")
     lr_end: float = setting(5e-4, "readers", "learning rate at the end of the cosine", "[0, inf)")
     warmup_epochs: float = setting(20, "readers", "linear warm-up from 0", "[0, inf)")

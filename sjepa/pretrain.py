@@ -28,7 +28,7 @@ from sjepa.config import (
     make_config,
 )
 from sjepa.datasets import load_store
-from sjepa.datasets.splits import split
+from sjepa.datasets.splits import draw_weights, split
 from sjepa.datasets.store import Store
 from sjepa.device import (
     autocast,
@@ -79,7 +79,9 @@ class Pretraining:
         self.device = pick_device(config.device)
         self.dtype = pick_precision(config.precision, self.device)
         self.data = store.to(self.device)
-        self.train = torch.from_numpy(split(config.split, store)[0])
+        train = split(config.split, store)[0]
+        self.train = torch.from_numpy(train)
+        self.weights = draw_weights(config.split, store, train, config.set_power)
         torch.manual_seed(config.seed)
         self.skeleton = self.data.skeleton
         self.model = TARGETS[config.target](config, self.skeleton).to(self.device)
@@ -171,7 +173,9 @@ class Pretraining:
         return readings
 
     def run_epoch(self, stopped: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
-        """The rest of a pass over the training clips in a fresh order.
+        """The rest of an epoch: as many clips as there are in training, drawn afresh.
+
+        Each clip comes once, in a new order; or, where sets are weighted, as chance has it.
 
         Args:
             stopped: is asked before each step whether to leave.
@@ -183,8 +187,7 @@ class Pretraining:
             SjepaError: the loss is not finite.
         """
         begun, before = time.perf_counter(), self.step
-        order = torch.randperm(len(self.train), generator=self._order())
-        batches = self.train[order].split(self.batch)[: self.steps_per_epoch]
+        batches = self.train[self._order()].split(self.batch)[: self.steps_per_epoch]
         whole = True
         for batch in batches[self.step - self.epoch * self.steps_per_epoch :]:
             if stopped():
@@ -221,8 +224,13 @@ class Pretraining:
             f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {LOWER}; "
             + (f"the last checkpoint is of {self.saved}" if self.saved else "no checkpoint yet"))
 
-    def _order(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self.config.seed * 100_003 + self.epoch)
+    def _order(self) -> torch.Tensor:
+        count = len(self.train)
+        generator = torch.Generator().manual_seed(self.config.seed * 100_003 + self.epoch)
+        if self.weights is None:
+            return torch.randperm(count, generator=generator)
+        weights = torch.from_numpy(self.weights)
+        return torch.multinomial(weights, count, replacement=True, generator=generator)
 
     def state(self) -> dict:
         """All that is needed to go on to the bit where this run stands."""

@@ -104,6 +104,8 @@ class DatasetSpec:
     clips: int | None = None
     content: Content | None = None  # of the conversion that this project measured on
     origin: Origin | None = None  # None for a set that is made here
+    #: `[N]` of a pool of several sets: the one that each clip comes from.
+    members: Callable[[Store], np.ndarray] | None = None
     frontal: bool = False  # filmed from one side, so that facing is part of a class
     #: For each class the coarser one that it belongs to, where a set has two readings.
     coarse: tuple[str, ...] = ()

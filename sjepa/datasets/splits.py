@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from sjepa.datasets.specs import Split, known, names, spec
-from sjepa.datasets.store import SIDES, Store
+from sjepa.datasets.store import SIDES, Store, open_store
 from sjepa.errors import SjepaError
 
 #: Pretrained on the first, judged on the second (paper's table of transfer; target PKU-MMD II).
@@ -73,9 +75,37 @@ def split(name: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
     return train, test
 
 
-def content_hash(clip: np.ndarray) -> str:
-    """Hash of a clip's exact positions, by which copied clips are found."""
-    return hashlib.sha256(np.ascontiguousarray(clip, dtype=np.float32).tobytes()).hexdigest()
+def draw_weights(name: str, store: Store, train: np.ndarray, power: float) -> np.ndarray | None:
+    """`[N]` how often each training clip is drawn, so that a set counts as its clips to `power`.
+
+    None where every clip counts the same: `power` is 1.
+
+    Raises:
+        SjepaError: another power for a data set that is no pool.
+    """
+    if power == 1:
+        return None
+    rule = known(name.split("/")[0])
+    if rule is None or rule.members is None:
+        raise SjepaError(f"parameter set_power = {power:g}: {name} is one set and no pool of "
+                         "several; leave set_power at 1")
+    _, which, counts = np.unique(rule.members(store)[train], return_inverse=True,
+                                 return_counts=True)
+    return (counts.astype(float) ** (power - 1))[which]
+
+
+def content_hashes(store: Store) -> np.ndarray:
+    """`[N]` hashes of the clips' exact positions, by which copied clips are found."""
+    return _hashes(store.path, store.meta["sha256"]["frames.npy"])
+
+
+@functools.lru_cache(maxsize=16)  # every evaluation on a set asks
+def _hashes(path: Path, version: str) -> np.ndarray:
+    store = open_store(path)
+    clips = (store.clip(i) for i in range(len(store)))
+    # Without the slots of absent bodies, which a pool with two bodies in it has for all its clips.
+    return np.array([hashlib.sha256(clip[:, clip.any((0, 2, 3))].tobytes()).hexdigest()
+                     for clip in clips])
 
 
 def leaked(store: Store, train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -91,10 +121,9 @@ def leaked_between(origin: Store, train: np.ndarray, store: Store, test: np.ndar
 
     To the bit, or, if `origin` is a pool of several sets, by name: some members are turned there.
     """
-    known = {content_hash(origin.clip(i)) for i in train}
-    named, of = set(origin.names[train]), store.meta["name"]
-    return np.array([f"{of}_{store.names[i]}" in named or content_hash(store.clip(i)) in known
-                     for i in test], bool)
+    known, theirs = content_hashes(origin)[train], content_hashes(store)[test]
+    names = [f"{store.meta['name']}_{name}" for name in store.names[test]]
+    return np.isin(theirs, known) | np.isin(names, origin.names[train])
 
 
 def reported_parts(name: str, store: Store, train: np.ndarray, test: np.ndarray) -> dict:

@@ -9,6 +9,11 @@ from sjepa.config import COMPILE, DEVICES, PRECISIONS, RUNS, setting
 from sjepa.errors import SjepaError
 
 
+def percent(share: float) -> str:
+    """A share of labels as metrics and folders name it: 0.01 is `1pct`."""
+    return f"{100 * share:g}pct"
+
+
 @dataclass(frozen=True)
 class EvaluateConfig:
     """What every protocol needs: the encoder, the data, the place of the result."""
@@ -47,6 +52,14 @@ class LinearConfig(EvaluateConfig):
     passes: int = setting(0, "ours", "augmented passes, used in turn; 0: one an epoch", "[0, inf)")
     base_rotation: float = setting(0.3, "lineage", "rad, in the training passes", "[0, inf)")
     by_joint: bool = setting(False, "ours", "also with the joints side by side, not averaged")
+    share: float = setting(1.0, "ours", "of each class, the clips that keep a label", "(0, 1]")
+    subsets: int = setting(5, "ours", "labelled subsets, of seeds seed, seed + 1, …, where share "
+                           "is below 1", "[1, inf)")
+
+    @property
+    def label(self) -> str:
+        """The protocol's name, with the share of labels if not all are used."""
+        return super().label + (f"-{percent(self.share)}" if self.share < 1 else "")
 
 
 @dataclass(frozen=True)
@@ -101,14 +114,9 @@ class SemiConfig(FinetuneConfig):
     subsets: int = setting(5, "lineage", "labelled subsets, of seeds seed, seed + 1, …", "[1, inf)")
 
     @property
-    def percent(self) -> str:
-        """The share as metrics and folders name it: 0.01 is `1pct`."""
-        return f"{100 * self.share:g}pct"
-
-    @property
     def label(self) -> str:
         """The protocol's name with the share."""
-        return f"{super().label}-{self.percent}"
+        return f"{super().label}-{percent(self.share)}"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,12 @@ def reading(predicted: torch.Tensor, labels: torch.Tensor,
                    None if scores is None else scores.numpy()[None])
 
 
+def stack(readings: list[Reading]) -> Reading:
+    """The readings of several seeds as one."""
+    columns = zip(*((one.right, one.predicted, one.scores) for one in readings), strict=True)
+    return Reading(*(None if rows[0] is None else np.concatenate(rows) for rows in columns))
+
+
 @dataclass
 class Result:
     """What a protocol hands back."""
@@ -81,6 +87,7 @@ class Context:
         #: What results name as the method: a run with another target than latents is that.
         target = self.pretraining.get("target", "latent")
         self.method = target if self.trained and target != "latent" else self.config.method
+        self.made: dict[bool, torch.Tensor] = {}
         spec = known(self.config.dataset)
         #: Whether the set was filmed from one side, so that facing is part of a class.
         self.frontal: bool = getattr(spec, "frontal", False)
@@ -99,10 +106,16 @@ class Context:
                        rotation=rotation, stream=self.stream, generator=generator,
                        by_joint=by_joint, dtype=self.dtype)
 
+    def test_features(self, by_joint: bool = False) -> torch.Tensor:
+        """Those of the test clips, made once."""
+        if by_joint not in self.made:
+            self.made[by_joint] = self.features(self.test, by_joint=by_joint)
+        return self.made[by_joint]
+
     def both_sides(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Features of the training and of the test clips, at test time."""
         if self.encoder is not None:
-            return self.features(self.train), self.features(self.test)
+            return self.features(self.train), self.test_features()
         from sjepa.protocols.classical import standardised  # needs scikit-learn; nothing else does
 
         return standardised(self.store, self.data.skeleton, self.frontal, self.train, self.test)

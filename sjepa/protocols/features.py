@@ -87,12 +87,14 @@ def network_input(store: DeviceStore, index: torch.Tensor, frames: int, *, crop:
 
 @torch.no_grad()
 def extract(encoder: torch.nn.Module, store: DeviceStore, index, *, dtype=torch.float32,
-            batch: int = 128, by_joint: bool = False, **view) -> torch.Tensor:
+            batch: int | None = None, by_joint: bool = False, **view) -> torch.Tensor:
     """Features of the clips `index` `[N]`, in their order: `[N, D]` float32 on the CPU.
 
-    The encoder lies on the store's device and computes in `dtype`, `batch` clips at once. See
-    `clip_features` for `by_joint`, and `network_input` for what else a `view` may name.
+    The encoder lies on the store's device and computes in `dtype`, `batch` clips at once (None: as
+    many as keep the device busy). See `clip_features` for `by_joint`, and `network_input` for what
+    else a `view` may name.
     """
+    batch = batch or (128 if store.frames.device.type == "cpu" else 1024)
     training, out = encoder.training, []
     encoder.eval()
     for part in torch.as_tensor(index, device=store.frames.device).split(batch):
@@ -105,7 +107,7 @@ def extract(encoder: torch.nn.Module, store: DeviceStore, index, *, dtype=torch.
 
 def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = DEFAULT, *,
           bodies: int | None = None, stream: str | None = None, center: bool = True,
-          batch: int = 128, skeleton: Skeleton = NTU25) -> np.ndarray:
+          batch: int | None = None, skeleton: Skeleton = NTU25) -> np.ndarray:
     """One feature a clip, `[N, dim]` in float32 whatever the hardware, as evaluation makes it.
 
     The central 95 % of each clip, resized in time to the encoder's frames, through the encoder

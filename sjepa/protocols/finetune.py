@@ -41,8 +41,8 @@ from sjepa.encoders import untrained_like
 from sjepa.errors import SjepaError
 from sjepa.files import alone, make_writable
 from sjepa.pretrain import learning_rate
-from sjepa.protocols.config import FinetuneConfig, LinearConfig
-from sjepa.protocols.context import Context, Reading, Result, own_draws, reading
+from sjepa.protocols.config import FinetuneConfig, LinearConfig, percent
+from sjepa.protocols.context import Context, Result, own_draws, reading, stack
 from sjepa.protocols.features import encode_bodies, network_input
 from sjepa.protocols.linear import probe
 
@@ -350,17 +350,12 @@ def run_semi(context: Context) -> Result:
         train = labelled_subset(context.store, context.train, config.share, seed)
         results.append(tune(context, own, train))
         write_list(checkpoints(own) / "labelled.txt", context.store.names[train])
-    readings = {f"{metric}-{config.percent}": stack([result.readings[metric] for result in results])
+    readings = {f"{metric}-{percent(config.share)}": stack([each.readings[metric]
+                                                            for each in results])
                 for metric in results[0].readings}
     return Result(readings,
                   f"{results[0].note} on {len(train)} labelled clips of {len(context.train)}",
                   sum(r.seconds for r in results), max(r.peak_bytes for r in results), seeds)
-
-
-def stack(readings: list[Reading]) -> Reading:
-    """The readings of several seeds as one."""
-    columns = zip(*((one.right, one.predicted, one.scores) for one in readings), strict=True)
-    return Reading(*(None if rows[0] is None else np.concatenate(rows) for rows in columns))
 
 
 def run_transfer(context: Context) -> Result:

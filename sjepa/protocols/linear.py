@@ -6,6 +6,7 @@ Lineage: MAMP's recipe, after MAE's. BatchNorm without affine, one linear layer,
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 
@@ -14,8 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sjepa.protocols.config import LinearConfig
-from sjepa.protocols.context import Context, Reading, Result, own_draws, reading
+from sjepa.datasets.subsets import labelled_subset
+from sjepa.protocols.config import LinearConfig, percent
+from sjepa.protocols.context import Context, Reading, Result, own_draws, reading, stack
 
 
 def make_probe(dim: int, classes: int) -> nn.Sequential:
@@ -86,7 +88,7 @@ def probe(context: Context, config: LinearConfig) -> dict[str, Reading]:
     def passes(epoch: int) -> torch.Tensor:
         return drawn(epoch % (config.passes or config.epochs))
 
-    test = context.features(context.test, by_joint=config.by_joint)
+    test = context.test_features(config.by_joint)
     if not config.by_joint:
         return _readings(context, config, passes, test)
     readings = _readings(context, config, lambda epoch: passes(epoch).mean(1), test.mean(1))
@@ -105,12 +107,29 @@ def _readings(context: Context, config: LinearConfig, passes, test) -> dict[str,
 
 
 def run_linear(context: Context) -> Result:
-    """The linear probe; of `method: classical` logistic regression."""
-    if context.config.method != "classical":
-        return Result(probe(context, context.config))
+    """The linear probe, or of `method: classical` logistic regression, on all labels or on few."""
+    config = context.config
+    judge, note = (regression, REGRESSION) if config.method == "classical" else (probe, "")
+    if config.share == 1:
+        return Result(judge(context, config), note)
+    seeds, found = tuple(range(config.seed, config.seed + config.subsets)), []
+    for seed in seeds:
+        part = copy.copy(context)
+        part.train = labelled_subset(context.store, context.train, config.share, seed)
+        found.append(judge(part, config))
+    readings = {f"{metric}-{percent(config.share)}": stack([each[metric] for each in found])
+                for metric in found[0]}
+    few = f"{len(part.train)} labelled clips of {len(context.train)}"
+    return Result(readings, f"{note} on {few}".strip(), seeds=seeds)
+
+
+REGRESSION = "logistic regression on poses, steps and statistics"
+
+
+def regression(context: Context, config: LinearConfig) -> dict[str, Reading]:
+    """The classical baseline's `top1`."""
     from sjepa.protocols.classical import logistic_regression  # needs scikit-learn
 
     train, test = context.both_sides()
     scores = logistic_regression(train, context.labels[context.train], test, context.classes)
-    return Result({"top1": reading(scores.argmax(1), context.test_labels, scores)},
-                  "logistic regression on poses, steps and statistics")
+    return {"top1": reading(scores.argmax(1), context.test_labels, scores)}

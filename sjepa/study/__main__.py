@@ -2,6 +2,7 @@
 
     python -m sjepa.study list open                 names of full runs
     python -m sjepa.study expand NAME > p.yaml      the parameters of one
+    python -m sjepa.study run NAME …                many full runs at once
     python -m sjepa.study report --params FILE      tables of what ran and what did not
     python -m sjepa.study collect runs/NAME         a run's result into the book's tables
     python -m sjepa.study export RUN OUT            a run's encoder as one file, with its terms
@@ -24,6 +25,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     one.add_argument("groups", nargs="?", default="", help=f"some of {','.join(groups())}")
     one = commands.add_parser("expand", help="print the parameter file of a full run")
     one.add_argument("name", help="as `list` names it")
+    one = commands.add_parser("run", help="run experiments, several at a time, and go on after a "
+                                          "kill")
+    one.add_argument("names", nargs="+", metavar="NAME", help="groups, or patterns such as open-*")
+    one.add_argument("--jobs", type=int, default=1, help="pretrainings that run beside each other")
     about = "write tables of what ran and what did not"
     given = command_line("python -m sjepa.study report", about, ReportConfig)
     commands.add_parser("report", help=about, description=about, epilog=given.epilog,
@@ -55,6 +60,10 @@ def main(argv: list[str] | None = None) -> None:
         if args.name in groups():
             raise SjepaError(f"{args.name} is a group: name one of its experiments, see `list`")
         print(experiments(args.name)[args.name].text, end="")
+    elif args.command == "run":
+        from sjepa.study.batch import run_all
+
+        print(f"{run_all(args.names, args.jobs)} runs are finished")
     elif args.command == "report":
         from sjepa.study.tables import write_report
 

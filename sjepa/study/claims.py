@@ -1,9 +1,9 @@
 """Chapter 15's targets, ablations, and the paper's claims with a verdict by one rule.
 
-A claim holds if the whole 95 % interval of its difference lies above its margin on every set of
-its test. It is reversed if all of it lies below zero on every set. Anything else was not shown at
-this scale: an interval that holds zero, or sets that disagree. The more claims one tests, the
-likelier one of them passes by chance: Holm's correction for their number has the last word.
+A claim holds if the whole 95 % interval of its difference, in the mean over ten judges, lies above
+its margin. It is reversed if all of it lies below zero. An interval that holds zero was not shown
+at this scale. The more claims one tests, the likelier one of them passes by chance: Holm's
+correction for their number has the last word.
 """
 
 import functools
@@ -15,32 +15,43 @@ import yaml
 from sjepa.config import ROOT, PretrainConfig, make_config
 from sjepa.diagnostics import warnings
 from sjepa.show.tables import NOT_RUN, Table, written
-from sjepa.study.evidence import COLUMNS, JUDGES, Difference, cell, cell_rows, compare, holm, shown
+from sjepa.study.evidence import (
+    JUDGES,
+    MEAN,
+    MEANS,
+    Difference,
+    cell,
+    cell_rows,
+    gain,
+    holm,
+    shown,
+)
 from sjepa.study.experiments import FILE
 from sjepa.study.results import curve
-from sjepa.study.tables import BAND, PROTOCOLS, cells
+from sjepa.study.tables import BAND, cells
 
 #: Encoders of the tables, as `cell` names them, with their titles.
-ENCODERS = {what: what for what in ("untrained", "classical", "from scratch", "coordinates",
-                                    "motion")} | {"latent": "latent (S-JEPA)"}
+ENCODERS = {"untrained": "untrained", "classical": "classical", "from scratch": "from scratch",
+            "pool-coordinates": "coordinates", "pool-motion": "motion",
+            "pool-mse": "latent, squared error", "pool-latent": "latent (S-JEPA)"}
 HOLDS, REVERSE, NOT_HERE = "holds", "the reverse", "not at this scale"
 NEEDS_NTU = "not tested: needs NTU"
 
 
-def target_table(protocol: str, metric: str) -> Table:
-    """Every target and baseline of a protocol on every set: mean ± deviation over seeds."""
-    return Table(["encoder", *(f"> {column}" for column in COLUMNS)], [
-        [ENCODERS[what], *(
-            shown(cell(what, protocol, column, metric), len(cell_rows(what, protocol, column)))
-            for column in COLUMNS)]
-        for what in ENCODERS if cell_rows(what, protocol, "HDM05")])
+def target_table(how: str) -> Table:
+    """Every target and baseline by every judge, and the mean: mean ± deviation over seeds."""
+    judges = (MEAN, *JUDGES)
+    return Table(["encoder", *(f"> {judge}" for judge in judges)], [
+        [title, *(shown(cell(what, how, judge), len(cell_rows(what, how, judge)) if judge != MEAN
+                        else len(cell_rows(what, how, "KARD"))) for judge in judges)]
+        for what, title in ENCODERS.items() if cell_rows(what, how, "KARD")])
 
 
 @functools.cache
 def ablations() -> dict[str, dict]:
     """What each part is worth: name to the settings that take it away or change it."""
-    entries = yaml.safe_load(FILE.read_text())["evidence"]["rows"]
-    return next(each["for"]["ablation"] for each in entries if "ablation" in each.get("for", {}))
+    shared = yaml.safe_load(FILE.read_text())["shared"]
+    return next(each for each in shared if isinstance(each, dict) and "no-ema" in each)
 
 
 def changes(name: str) -> str:
@@ -48,10 +59,9 @@ def changes(name: str) -> str:
     return ", ".join(f"`{key}` {written(value)}" for key, value in ablations()[name].items())
 
 
-def effects(protocol: str, column: str) -> dict[str, Difference]:
+def effects(how: str = "linear", judge: str = MEAN) -> dict[str, Difference]:
     """Every ablation that ran, minus the whole method's seeds."""
-    whole = cell("latent", protocol, column)
-    gaps = {name: compare(cell(name, protocol, column), whole) for name in ablations()}
+    gaps = {name: gain(f"pool-{name}", "pool-latent", how, judge) for name in ablations()}
     return {name: gap for name, gap in gaps.items() if gap}
 
 
@@ -64,13 +74,12 @@ def beyond(gaps: dict[str, Difference], corrected: bool) -> dict[str, Difference
 
 
 def measured_effect(setting: str) -> str | None:
-    """What changing one setting alone did to the linear probe on the two sets; None: not run."""
-    said, found = [], [effects("linear", column) for column in JUDGES]
+    """What changing one setting alone did to the mean of ten linear probes; None: not run."""
+    said, found = [], effects()
     for name, changed in ablations().items():
-        if set(changed) == {setting} and all(name in gaps for gaps in found):
+        if set(changed) == {setting} and name in found:
             before = getattr(make_config(PretrainConfig, {"preset": "open"}), setting)
-            said.append(f"{written(changed[setting])} for {written(before)}: "
-                        + "; ".join(str(gaps[name]) for gaps in found))
+            said.append(f"{written(changed[setting])} for {written(before)}: {found[name]}")
     return "<br>".join(said) or None
 
 
@@ -84,11 +93,16 @@ class Finding:
     result: str
     alone: str = NOT_RUN
     verdict: str = NOT_RUN
+    gap: Difference | None = None
+
+
+def _short(what: str) -> str:
+    return what.removeprefix("pool-")
 
 
 def read_claims() -> list[dict]:
     """The claims of `book/claims.yaml`, with what the file leaves out."""
-    plain = {"by": "linear", "on": JUDGES, "margin": 0.0}
+    plain = {"by": "linear", "on": MEAN, "margin": 0.0}
     return [plain | claim for claim in yaml.safe_load((ROOT / "book/claims.yaml").read_text())]
 
 
@@ -102,9 +116,9 @@ def verdict(above: float, below: float, factor: float = 1.0) -> str:
     return HOLDS if above < below else REVERSE
 
 
-def chances(gaps: list[Difference], margin: float = 0.0) -> tuple[float, float]:
-    """A claim's two chances: that of a lead, and of a deficit, where it is least sure."""
-    return (max(gap.chance(above=margin) for gap in gaps), max((-gap).chance() for gap in gaps))
+def chances(gap: Difference, margin: float = 0.0) -> tuple[float, float]:
+    """A claim's two chances: that of a lead, and of a deficit."""
+    return gap.chance(above=margin), (-gap).chance()
 
 
 def claims() -> list[Finding]:
@@ -114,14 +128,15 @@ def claims() -> list[Finding]:
         if claim["by"] == "monitors":
             found.append(_collapse(claim))
             continue
-        gaps = [compare(*(cell(claim[side], claim["by"], column) for side in ("better", "worse")))
-                for column in claim["on"]]
-        if None not in gaps:
-            family[len(found)] = chances(gaps, claim["margin"])
-        test = f"{claim['better']} − {claim['worse']}, {PROTOCOLS[claim['by']].lower()}"
-        text = "; ".join(f"{column}: {gap or NOT_RUN}"
-                         for column, gap in zip(claim["on"], gaps, strict=True))
-        found.append(Finding(claim["says"], claim["where"], test, text))
+        gap = gain(claim["better"], claim["worse"], claim["by"], claim["on"])
+        if gap:
+            family[len(found)] = chances(gap, claim["margin"])
+        each = [gain(claim["better"], claim["worse"], claim["by"], judge)
+                for judge in MEANS[claim["on"]]]
+        ahead = f"; ahead on {sum(one.mean > 0 for one in each if one)} of {len(each)}"
+        text = f"{gap}{ahead}" if gap else NOT_RUN
+        test = f"{_short(claim['better'])} − {_short(claim['worse'])}, {claim['by']}"
+        found.append(Finding(claim["says"], claim["where"], test, text, gap=gap))
     corrected = holm([min(pair) for pair in family.values()])
     for (at, pair), raised in zip(family.items(), corrected, strict=True):
         factor = raised / min(pair) if min(pair) else 1.0
@@ -133,12 +148,12 @@ def _collapse(claim: dict) -> Finding:
     """Whether the worse run collapses and the better does not: read from the monitors."""
     said, ends = [], []
     for name in (claim["worse"], claim["better"]):
-        if found := curve(f"open-{name}"):
+        if found := curve(f"{name}-seed0"):
             last = found["history"][-1]
             said.append(warnings(last, found["dim"]))
             ending = ", ".join(f"{key.replace('_', ' ')} {last[key]:.3g}" for key in (
                 "entropy", "std_clips", "position_share", "rank") if key in last)
-            ends.append(f"{name}: {'; '.join(said[-1]) or 'no warning'} ({ending})")
+            ends.append(f"{_short(name)}: {'; '.join(said[-1]) or 'no warning'} ({ending})")
     ruling = NOT_RUN if len(said) < 2 else HOLDS if said[0] and not said[1] else NOT_HERE
     return Finding(claim["says"], claim["where"], "warnings of the collapse monitors at the end",
                    "<br>".join(ends) or NOT_RUN, ruling, ruling)

@@ -1,7 +1,8 @@
-"""What the evidence says: cells over seeds, and differences between them with intervals.
+"""What the evidence says: ten judges, their mean as one measure, and differences with intervals.
 
-A cell of chapter 15's tables is one encoder under one protocol on one set, a reading a seed (or a
-fold). Its runs are found by name, as `sjepa.study.experiments` plans them.
+One set with a few hundred test clips cannot tell encoders apart whose seeds spread by some points.
+Ten can, if each counts the same: the measure of an encoder is the mean over them. Runs are found by
+name, as the group `evidence` of `sjepa.study.experiments` plans them.
 """
 
 from __future__ import annotations
@@ -15,59 +16,79 @@ from scipy.stats import t as student
 from sjepa.show.tables import NOT_RUN, percent
 from sjepa.study.experiments import Experiment, experiments
 from sjepa.study.results import result, settings_of
-from sjepa.study.tables import main_metric
 
-TARGETS = ("latent", "motion", "coordinates")
-SEEDS = (0, 1, 2, 3, 4)
-#: Column of a table to the test clips that it is about, and what judges the predictions on them.
-COLUMNS = {
-    "Kinder-Gator 58": ("kindergator/xsub", ""),
-    "Kinder-Gator 42": ("kindergator/xsub", "-coarse"),
-    "NW-UCLA clean": ("nwucla/xview-clean", ""),
-    "NW-UCLA all": ("nwucla/xview", ""),
-    "HDM05": ("hdm05/xsub", ""),
+#: Title of a judge to its test clips; of NW-UCLA those that are no copies of training clips.
+JUDGES = {
+    "Kinder-Gator": "kindergator/xsub", "NW-UCLA": "nwucla/xview-clean",
+    "ISL": "islkinect/xsub", "ISL turned": "islkinect/xview13", "WMFT": "wmft/xsub",
+    "UI-PRMD": "uiprmd/xsub-kinect", "Vicon to Kinect": "uiprmd/vicon-kinect",
+    "KARD": "kard/xsub", "MSR Daily": "msrdaily/xsub", "gait": "gait/xsub",
 }
-#: Seed 0 on the five folds of Kinder-Gator, which stand where other cells have seeds.
-FOLDS = "Kinder-Gator folds"
-#: The columns that a verdict needs; both sets are in the pool, their test clips are not.
-JUDGES = ("Kinder-Gator 58", "NW-UCLA clean")
-#: What takes the place of a pretrained encoder, as tables and as rows name it.
-BASELINES = {"untrained": "random", "classical": "classical", "from scratch": "scratch"}
+MEAN, NEW = "mean of ten", "mean of the left out"
+#: Means of judges; the second are new to the runs `new-…`, whose pool lacks these sets.
+MEANS = {MEAN: tuple(JUDGES), NEW: ("ISL", "ISL turned", "WMFT")}
+#: What a judge reads of an encoder, as rows name it, and the metric that counts.
+HOW = {"linear": "top1", "knn": "top1-k1", "few": "top1-10pct", "finetune": "top1"}
+SEEDS = (0, 1, 2, 3, 4)
+TARGETS = ("latent", "motion", "coordinates")
+#: What has no pretraining: the run whose shape it takes, and the end of its rows' names.
+BASELINES = {"untrained": ("pool-latent", "-random"),
+             "from scratch": ("pool-latent", "-scratch")}
 
 
-def run_name(what: str, seed: int = 0) -> str:
-    """The run of a pretraining: a target, or what was changed of the latents' recipe."""
-    return f"open-{what}-seed{seed}" if what in TARGETS or seed else f"open-{what}"
-
-
-def cell_rows(what: str, protocol: str, column: str) -> dict[int, Experiment]:
-    """The rows behind a cell by seed, or by fold; empty where nothing of the kind is planned.
+def cell_rows(what: str, how: str, judge: str) -> dict[int, Experiment]:
+    """The rows behind a cell by seed; empty where nothing of the kind is planned.
 
     Args:
-        what: a target, what was changed of the latents' recipe, or a name of `BASELINES`.
-        protocol: `linear`, `knn`, `finetune` or `semi` (10 % of the labels).
-        column: of `COLUMNS`, or `FOLDS`.
+        what: a run's name without its seed, `classical`, or one of `BASELINES`.
+        how: of `HOW`.
+        judge: of `JUDGES`.
     """
-    label = "semi-10pct" if protocol == "semi" else protocol
-    if column == FOLDS:
-        ends = {fold: (0, f"{label}-kindergator-fold{fold}") for fold in range(1, 6)}
-    else:
-        ends = {seed: (seed, f"{label}-{COLUMNS[column][0].split('/')[0]}") for seed in SEEDS}
+    end = f"{how}-{JUDGES[judge].removesuffix('-clean').replace('/', '-')}"
+    own, twin = BASELINES.get(what, (what, ""))
+    named = {0: f"pool-classical-{end}"} if what == "classical" else {
+        seed: f"{own}-seed{seed}-{end}{twin}" for seed in SEEDS}
     every = experiments("evidence")
-    own, twin = ("latent", f"-{BASELINES[what]}") if what in BASELINES else (what, "")
-    named = {at: f"{run_name(own, seed)}-{end}{twin}" for at, (seed, end) in ends.items()}
-    return {at: every[name] for at, name in named.items() if name in every}
+    return {seed: every[name] for seed, name in named.items() if name in every}
 
 
-def cell(what: str, protocol: str, column: str, metric: str = "") -> dict[int, dict]:
-    """The readings of a cell by seed, or by fold; `metric` is the rows' main one if empty."""
-    if what == "classical":  # its vectors have no joints to put side by side
-        metric = metric.replace("-joints", "")
-    found = {}
-    for at, row in cell_rows(what, protocol, column).items():
-        part, judged = COLUMNS.get(column, (row.params["split"], ""))
-        found[at] = result(run=row.name, split=part, metric=(metric or main_metric(row)) + judged)
-    return {at: reading for at, reading in found.items() if reading}
+def cell(what: str, how: str = "linear", judge: str = MEAN) -> dict[int, dict]:
+    """The readings of a cell by seed; of a mean those of seeds that all its judges have read.
+
+    A mean's interval is that of independent readings.
+    """
+    if judge in MEANS:
+        every = [cell(what, how, each) for each in MEANS[judge]]
+        both = set(every[0]).intersection(*every)
+        return {seed: _mean(judge, [each[seed] for each in every]) for seed in sorted(both)}
+    found = {seed: result(run=row.name, split=JUDGES[judge], metric=HOW[how])
+             for seed, row in cell_rows(what, how, judge).items()}
+    return {seed: reading for seed, reading in found.items() if reading}
+
+
+def _mean(judge: str, readings: list[dict]) -> dict:
+    value = sum(each["value"] for each in readings) / len(readings)
+    half = sum(((each["high"] - each["low"]) / 2) ** 2 for each in readings) ** 0.5 / len(readings)
+    return readings[0] | {"value": value, "low": value - half, "high": value + half,
+                          "split": judge, "n": None, "right": None}
+
+
+def gain(one: str, other: str, how: str = "linear", judge: str = MEAN) -> Difference | None:
+    """`one` minus `other` in points (`compare`); None where a side was not run."""
+    return compare(cell(one, how, judge), cell(other, how, judge))
+
+
+def resolution(what: str, how: str = "linear", judge: str = MEAN) -> float | None:
+    """How small a difference five seeds can tell, in points: half of its 95 % interval.
+
+    From the spread of one method's seeds, as if another's were as wide and independent of it;
+    None with fewer than three.
+    """
+    seen = values(cell(what, how, judge))
+    if len(seen) < 3:
+        return None
+    pairs = len(SEEDS)
+    return float(student.ppf(0.975, pairs - 1) * seen.std(ddof=1) * (2 / pairs) ** 0.5)
 
 
 def values(found: dict[int, dict]) -> np.ndarray:

@@ -204,7 +204,12 @@ def experiments(chosen: str = "") -> dict[str, Experiment]:
     Raises:
         SjepaError: one that is unknown, or a fault in the file, with its place.
     """
-    every, texts = _every(FILE.read_text())
+    return dict(_chosen(chosen, FILE.read_text()))
+
+
+@functools.lru_cache(maxsize=64)  # tables ask for one group again and again
+def _chosen(chosen: str, text: str) -> dict[str, Experiment]:
+    every, texts = _every(text)
     names = [f"{name}-report" if name in texts else name
              for name in (chosen.split(",") if chosen else texts)]
     for name in names:
@@ -224,8 +229,11 @@ def config_of(name: str):
 
 def other_settings(row: Experiment, result: dict) -> dict[str, tuple]:
     """Settings, its pretraining's too, in which a result differs: as it ran and as planned."""
-    planned, found = (json.loads(json.dumps(settings)) for settings in (
-        what_counts(as_dict(config_of(row.name))), result["settings"]))
+    config = config_of(row.name)
+    # A setting that came after the run: its default is what the code did before.
+    found = as_dict(type(config)()) | result["settings"]
+    planned, found = (json.loads(json.dumps(what_counts(settings)))
+                      for settings in (as_dict(config), found))
     other = {name: (found.get(name), value) for name, value in planned.items()
              if value not in ("auto", found.get(name))}
     if result.get("pretraining"):

@@ -6,8 +6,9 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from sjepa.checkpoint import save_atomically, what_counts
-from sjepa.datasets.sources.pool import MEMBERS
-from sjepa.datasets.specs import names, spec
+from sjepa.datasets import load_store
+from sjepa.datasets.specs import known, names, spec
+from sjepa.datasets.splits import split
 from sjepa.encoder import encoder_metadata
 from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
@@ -16,14 +17,23 @@ from sjepa.errors import SjepaError
 def make_card(settings: dict, name: str, sets: list[str] | None = None, licence: str = "") -> dict:
     """The card of the encoder of a pretraining with these settings.
 
-    `sets` are the data sets that it saw, `pool` for its members; None: as the settings say. An
-    empty `licence` says that the terms of the data bind the weights.
+    `sets` are the data sets that it saw; None: as the settings say, and of a pool as its store
+    does. An empty `licence` says that the terms of the data bind the weights.
     """
-    sets = [each for one in sets or [settings["dataset"]]
-            for each in (MEMBERS if one == "pool" else [one])]
+    sets = sets or _seen(settings["split"])
     licence = licence or "bound by the terms of the data that the encoder was trained on"
     return {"name": name, "data": [_terms(each) for each in sets], "licence": licence,
             "recipe": what_counts(settings)}
+
+
+def _seen(name: str) -> list[str]:
+    """The sets that training clips of the split `name` come from: of a pool, its members."""
+    dataset = name.partition("/")[0]
+    rule = known(dataset)
+    if rule is None or rule.members is None:
+        return [dataset]
+    store = load_store(dataset)
+    return sorted(set(rule.members(store)[split(name, store)[0]].tolist()))
 
 
 def _terms(name: str) -> dict[str, str]:

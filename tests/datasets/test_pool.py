@@ -1,11 +1,14 @@
 """The open pool: which clips enter it, under which names; splits for choosing a recipe."""
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from sjepa.datasets import build, open_store, prepare_store, spec, write_store
 from sjepa.datasets.sources import kindergator, pool
-from sjepa.datasets.splits import content_hash, leaked_between, split
+from sjepa.datasets.splits import content_hashes, draw_weights, leaked_between, split
 from sjepa.errors import SjepaError
 
 PLACES = {  # subject and view of each clip
@@ -36,11 +39,11 @@ def pooled(stores, tmp_path):
 
 
 def test_no_test_clip_enters_the_pool(stores, pooled):
-    inside = {content_hash(pooled.clip(i)) for i in range(len(pooled))}
+    inside = set(content_hashes(pooled))
     for name, part in (("kindergator", "xsub"), ("nwucla", "xview")):
         train, test = split(f"{name}/{part}", stores[name])
-        assert {content_hash(stores[name].clip(i)) for i in train} <= inside
-        assert not {content_hash(stores[name].clip(i)) for i in test} & inside
+        assert set(content_hashes(stores[name])[train]) <= inside
+        assert not set(content_hashes(stores[name])[test]) & inside
     train, test = split("pool/all", pooled)
     assert len(train) == len(pooled) == 6 and len(test) == 0
     with pytest.raises(SjepaError, match="not of the store"):
@@ -84,4 +87,26 @@ def test_labels_and_names_tell_the_member(stores, pooled):
     for label, name in zip(pooled.labels, pooled.names, strict=True):
         member = name.partition("_")[0]
         assert pooled.classes[label] == f"{member}: {stores[member].classes[1]}"
-    assert tuple(pooled.classes) == pool.CLASSES
+    assert tuple(pooled.classes) == pool.class_names(pool.MEMBERS)
+
+
+def test_sets_are_drawn_as_their_clips_to_a_power(stores, pooled):
+    train, _ = split("pool/all", pooled)
+    assert draw_weights("pool/all", pooled, train, 1.0) is None
+    of = pool.member_of(pooled)[train]
+    for power in (0.0, 0.5):
+        weights = draw_weights("pool/all", pooled, train, power)
+        shares = {name: weights[of == name].sum() / weights.sum() for name in PLACES}
+        wanted = {name: (of == name).sum() ** power for name in PLACES}
+        assert shares == pytest.approx({n: w / sum(wanted.values()) for n, w in wanted.items()})
+    with pytest.raises(SjepaError, match="set_power = 0.5: nwucla/xview is one set"):
+        draw_weights("nwucla/xview", stores["nwucla"], np.arange(1), 0.5)
+
+
+def test_parts_of_a_pool_are_nested():
+    names = np.array([f"a_{k}" for k in range(4000)])
+    store = SimpleNamespace(names=names)
+    parts = [pool.share_of(store, eighths) for eighths in (1, 2, 4, 8)]
+    for small, large in pairwise(parts):
+        assert (large | ~small).all()
+    np.testing.assert_allclose([part.mean() for part in parts], (1 / 8, 1 / 4, 1 / 2, 1), atol=0.03)

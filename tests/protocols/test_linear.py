@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from sjepa.config import make_config
+from sjepa.datasets.subsets import labelled_subset
 from sjepa.protocols import linear
 from sjepa.protocols.config import LinearConfig
 from sjepa.protocols.context import Context, set_up
@@ -105,3 +107,25 @@ def test_by_joint_adds_a_reading_and_leaves_the_other(common):
     assert set(both) == {*plain, "top1-joints"}
     assert abs(both["top1"].right.mean() - plain["top1"].right.mean()) < 0.02  # rounding
     assert both["top1"].scores.shape == (1, 36, 6)
+
+
+def test_few_labels_are_the_labelled_subsets(common, monkeypatch):
+    """Each subset's probe is that of its clips alone, and test features are made once."""
+    asked, features = [], Context.features
+
+    def noted(self, index, *args, **more):
+        asked.append(np.array(index))
+        return features(self, index, *args, **more)
+
+    monkeypatch.setattr(Context, "features", noted)
+    few = {"epochs": 3, "passes": 1, "share": 0.25, "subsets": 2, "seed": 5}
+    context = set_up(make_config(LinearConfig, common | few))
+    made = run_linear(context)
+    subsets = [labelled_subset(context.store, context.train, 0.25, seed) for seed in (5, 6)]
+    assert [index.tolist() for index in asked] == [
+        context.test.tolist(), *(subset.tolist() for subset in subsets)]
+    assert made.seeds == (5, 6) and set(made.readings) == {"top1-25pct", "top1-best-epoch-25pct"}
+    assert made.readings["top1-25pct"].right.shape == (2, len(context.test))
+    context.train = subsets[1]
+    alone = probe(context, context.config)["top1"].right
+    assert (made.readings["top1-25pct"].right[1] == alone[0]).all()

@@ -8,29 +8,29 @@ import pytest
 from sjepa.study import claims, evidence, results
 from sjepa.study.claims import HOLDS, NEEDS_NTU, NOT_HERE, REVERSE
 from sjepa.study.evidence import (
-    COLUMNS,
-    FOLDS,
+    BASELINES,
+    HOW,
     JUDGES,
+    MEAN,
+    NEW,
     SEEDS,
-    TARGETS,
     Difference,
     cell,
     cell_rows,
     compare,
+    gain,
+    resolution,
     shown,
 )
-from sjepa.study.tables import main_metric
 
 
 @pytest.fixture
 def put(book):
-    """Make the runs of cells: a value a seed, on both judged sets unless told."""
-    def make(what, *seen, protocol="linear", columns=JUDGES, metric="", half=2.0):
-        for column in columns:
-            part, judged = COLUMNS[column]
-            for row, value in zip(cell_rows(what, protocol, column).values(), seen, strict=False):
-                name = (metric or main_metric(row)) + judged
-                book.put(row.name, (part, name, value, value - half, value + half))
+    """Make the runs of cells: a value a seed, by all judges unless told."""
+    def make(what, *seen, how="linear", judges=JUDGES, half=2.0):
+        for judge in judges:
+            for row, value in zip(cell_rows(what, how, judge).values(), seen, strict=False):
+                book.put(row.name, (JUDGES[judge], HOW[how], value, value - half, value + half))
     return make
 
 
@@ -39,39 +39,58 @@ def plain(*values):
 
 
 def test_a_cell_is_found_under_the_name_of_its_run(put):
-    put("latent", 1.0, 2.0, 3.0, columns=["Kinder-Gator 42"])
-    found = cell("latent", "linear", "Kinder-Gator 42")
+    put("pool-latent", 1.0, 2.0, 3.0, judges=["NW-UCLA"])
+    found = cell("pool-latent", "linear", "NW-UCLA")
     assert [r["value"] for r in found.values()] == [1.0, 2.0, 3.0]
-    assert found[1]["run"] == "open-latent-seed1-linear-kindergator"
-    assert cell("latent", "linear", "Kinder-Gator 58") == cell("motion", "linear", "HDM05") == {}
-    put("no-ema", 4.0, protocol="knn", columns=["NW-UCLA clean"])
-    assert cell("no-ema", "knn", "NW-UCLA clean")[0]["metric"] == "top1-k1"
-    assert [row.name for row in cell_rows("untrained", "linear", "HDM05").values()] == [
-        f"open-latent-seed{seed}-linear-hdm05-random" for seed in SEEDS]
-    assert len(cell_rows("classical", "linear", "HDM05")) == 1
-    assert not cell_rows("mse", "linear", "HDM05") and not cell_rows("untrained", "semi", "HDM05")
+    assert found[1]["run"] == "pool-latent-seed1-linear-nwucla-xview"
+    assert cell("pool-latent", "linear", "ISL") == cell("pool-latent", "few", "NW-UCLA") == {}
+    put("new-latent", 4.0, how="knn", judges=["ISL turned"])
+    assert cell("new-latent", "knn", "ISL turned")[0]["metric"] == "top1-k1"
+    assert [row.name for row in cell_rows("untrained", "few", "KARD").values()] == [
+        f"pool-latent-seed{seed}-few-kard-xsub-random" for seed in SEEDS]
+    assert [*cell_rows("classical", "knn", "gait")] == [0]
+    assert not cell_rows("pool-mse", "finetune", "gait")
 
 
 def test_no_two_cells_share_a_run():
-    trained = (*TARGETS, *claims.ablations(), "long", "full", "kinect", "nwucla-alone")
-    names = [row.name for what in (*trained, *evidence.BASELINES)
-             for protocol in ("linear", "knn", "finetune", "semi")
-             for column in ("Kinder-Gator 58", "NW-UCLA clean", "HDM05", FOLDS)
-             for row in cell_rows(what, protocol, column).values()]
-    assert len(set(names)) == len(names)
-    assert tuple(cell_rows("kinect-motion", "linear", JUDGES[0])) == SEEDS[:3]
+    trained = [f"pool-{name}" for name in (*evidence.TARGETS, "mse", *claims.ablations(),
+                                           "latent-half", "motion-full")] + ["public-latent"]
+    names = [row.name for what in (*trained, *BASELINES, "classical") for how in HOW
+             for judge in JUDGES for row in cell_rows(what, how, judge).values()]
+    assert len(set(names)) == len(names) > 2000
+    assert tuple(cell_rows("pool-motion-half", "linear", "ISL")) == SEEDS[:3]
     assert claims.ablations()["no-ema"] == {"ema_start": 0.0, "ema_end": 0.0}
 
 
-def test_folds_are_found_and_counted(book):
-    for fold, value in ((1, 50.0), (3, 30.0)):
-        book.put(f"open-latent-seed0-linear-kindergator-fold{fold}",
-                 (f"kindergator/fold{fold}", "top1", value))
-    found = cell("latent", "linear", FOLDS, "top1")
-    assert {fold: reading["value"] for fold, reading in found.items()} == {1: 50.0, 3: 30.0}
-    assert shown(found, 5, "folds") == "40.0\N{NBSP}± 14.1, 2 of 5 folds"
-    assert cell("latent", "linear", FOLDS, "top1-joints") == cell("motion", "linear", FOLDS) == {}
-    assert len(cell_rows("classical", "linear", FOLDS)) == 5
+def test_a_mean_needs_all_its_judges(put):
+    """Each judge counts the same, and a seed that one of them has not read is left out."""
+    for k, judge in enumerate(JUDGES):
+        put("pool-latent", 10.0 * k, 50.0, judges=[judge], half=3.0)
+        if judge != "gait":
+            put("pool-motion", 10.0 * k, judges=[judge])
+    found = cell("pool-latent")
+    assert found[0]["value"] == pytest.approx(45.0) and found[1]["value"] == pytest.approx(50.0)
+    assert found[1]["high"] - 50 == pytest.approx(3 / math.sqrt(10)) and found[1]["split"] == MEAN
+    assert cell("pool-motion") == {} and set(cell("pool-motion", judge=NEW)) == {0}
+    assert cell("pool-motion", judge=NEW)[0]["value"] == pytest.approx(30.0)
+
+
+def test_the_resolution_is_the_interval_of_five_pairs():
+    """Differences of five pairs of the same method lie within it in 95 % of cases."""
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(3000):
+        one, other = rng.normal(60, 2, (2, 5))
+        gap = compare(plain(*one), plain(*other))
+        inside += gap.low <= 0 <= gap.high
+    assert 0.94 < inside / 3000 < 0.96
+
+
+def test_a_resolution_follows_the_spread_of_seeds(put):
+    put("pool-latent", 1.0, 2.0, 3.0, 4.0, 5.0, judges=["KARD"])
+    half = 2.7764 * math.sqrt(2.5) * math.sqrt(2 / 5)
+    assert resolution("pool-latent", "linear", "KARD") == pytest.approx(half, abs=1e-3)
+    put("pool-motion", 1.0, 2.0, judges=["KARD"])
+    assert resolution("pool-motion", "linear", "KARD") is None
 
 
 def test_seeds_are_compared_in_pairs():
@@ -95,36 +114,24 @@ def test_intervals_of_three_seeds_cover_what_they_should(kind):
 
 
 def test_single_readings_are_compared_by_their_own_intervals(put):
-    for what, value in (("latent", 70.0), ("from scratch", 60.0)):
-        put(what, value, protocol="finetune", columns=JUDGES[:1], half=1.96)
-    found = compare(*(cell(w, "finetune", JUDGES[0]) for w in ("latent", "from scratch")))
+    for what, value in (("pool-latent", 70.0), ("from scratch", 60.0)):
+        put(what, value, how="finetune", judges=["ISL"], half=1.96)
+    found = gain("pool-latent", "from scratch", "finetune", "ISL")
     assert (found.mean, found.high) == pytest.approx((10.0, 10 + 1.96 * math.sqrt(2)), abs=1e-3)
-    # Of five subsets on each side: their Student intervals, and eight degrees together.
-    for what, value in (("latent", 70.0), ("motion", 60.0)):
-        put(what, value, protocol="semi", columns=JUDGES[:1], half=2.78)
-    found = compare(*(cell(w, "semi", JUDGES[0]) for w in ("latent", "motion")))
-    assert found.degrees == pytest.approx(8.0)
-    assert found.low == pytest.approx(10 - 2.306 * math.sqrt(2), abs=0.01)
-    # The wider side decides where the other is sure.
-    put("motion", 60.0, protocol="semi", columns=JUDGES[:1], half=0.01)
-    assert compare(*(cell(w, "semi", JUDGES[0]) for w in ("motion", "latent"))).degrees < 4.1
 
 
-def test_the_verdict_needs_every_set_and_survives_the_family():
-    def ruling(*gaps, margin=0.0, factor=1.0):
-        pair = claims.chances([Difference(mean, error) for mean, error in gaps], margin)
-        return claims.verdict(*pair, factor)
+def test_the_verdict_needs_the_whole_interval_and_survives_the_family():
+    def ruling(mean, error, margin=0.0, factor=1.0):
+        return claims.verdict(*claims.chances(Difference(mean, error), margin), factor)
 
-    assert ruling((3, 1), (9, 1)) == HOLDS
-    assert ruling((3, 1), (1, 1)) == ruling((-3, 1), (3, 1)) == NOT_HERE
-    assert ruling((-3, 1), (-9, 1)) == REVERSE
-    assert ruling((24, 2.5), (30, 1), margin=20) == NOT_HERE
-    assert ruling((26, 2.5), (30, 1), margin=20) == HOLDS
+    assert ruling(3, 1) == HOLDS and ruling(1, 1) == ruling(-1, 1) == NOT_HERE
+    assert ruling(-3, 1) == REVERSE
+    assert ruling(24, 2.5, margin=20) == NOT_HERE and ruling(26, 2.5, margin=20) == HOLDS
     # The rule for one claim is its 95 % interval, to the digit.
     edge = Difference(1.96 * 2, 2.0)
     assert edge.low == pytest.approx(0, abs=1e-3)
     assert edge.chance() == pytest.approx(0.025, abs=1e-4)
-    assert ruling((5, 2), factor=1.0) == HOLDS and ruling((5, 2), factor=14.0) == NOT_HERE
+    assert ruling(5, 2, factor=1.0) == HOLDS and ruling(5, 2, factor=14.0) == NOT_HERE
     assert evidence.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert evidence.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0]) and evidence.holm([]) == []
     gaps = {"far": Difference(9, 1), "near": Difference(2.2, 1), "none": Difference(0.1, 1)}
@@ -133,7 +140,7 @@ def test_the_verdict_needs_every_set_and_survives_the_family():
 
 
 def test_without_results_everything_says_not_run_and_every_claim_has_its_rows(book):
-    table = claims.target_table("linear", "top1").text
+    table = claims.target_table("linear").text
     assert all("not run" in line and "nan" not in line for line in table.splitlines()[2:])
     found, read = claims.claims(), claims.read_claims()
     assert {f.verdict for f in found} == {f.alone for f in found} == {"not run", NEEDS_NTU}
@@ -141,33 +148,34 @@ def test_without_results_everything_says_not_run_and_every_claim_has_its_rows(bo
     for claim in read:
         assert set(claim) == {"says", "where", "better", "worse", "by", "on", "margin"}
         assert claim["by"] == "monitors" or all(
-            cell_rows(claim[side], claim["by"], column)
-            for side in ("better", "worse") for column in claim["on"]), claim
+            cell_rows(claim[side], claim["by"], judge)
+            for side in ("better", "worse") for judge in evidence.MEANS[claim["on"]]), claim
 
 
 def test_tables_show_means_of_seeds_and_say_when_seeds_lack(put):
-    put("motion", 50.0, 52.0)
-    put("untrained", 9.0)
-    put("latent", 60.0, 61.0, 62.0, 63.0, 64.0)
-    table = claims.target_table("linear", "top1").text
+    put("pool-motion", 50.0, 52.0)
+    put("untrained", 9.0, judges=["KARD"])
+    put("pool-latent", 60.0, 61.0, 62.0, 63.0, 64.0)
+    table = claims.target_table("linear").text
     lines = {line.split(" |")[0]: line for line in table.splitlines()}
-    assert "62.0\N{NBSP}± 1.6 |" in lines["| latent (S-JEPA)"]
-    assert "51.0\N{NBSP}± 1.4, 2 of 5 seeds" in lines["| motion"]
+    assert lines["| latent (S-JEPA)"].count("62.0\N{NBSP}± 1.6 |") == 11
+    assert lines["| motion"].count("51.0\N{NBSP}± 1.4, 2 of 5 seeds") == 11
+    assert lines["| untrained"].count("not run") == 10
     assert "9.0 [7.0,\N{NBSP}11.0], 1 of 5 seeds" in lines["| untrained"]
-    assert lines["| latent (S-JEPA)"].count("not run") == 3  # 42 classes, all clips, HDM05
-    assert "± 1.6" not in claims.target_table("knn", "top1-k1").text and shown({}) is None
+    assert "± 1.6" not in claims.target_table("knn").text and shown({}) is None
 
 
 def test_claims_follow_the_results(put):
-    put("latent", 60.0, 62.0, 64.0)
-    put("motion", 70.0, 72.0, 74.1)
-    put("coordinates", 30.0, 32.0, 34.1)
-    put("no-views", 61.0)
+    put("pool-latent", 60.0, 62.0, 64.0)
+    put("pool-motion", 70.0, 72.0, 74.1)
+    put("pool-coordinates", 30.0, 32.0, 34.1)
+    put("pool-no-views", 61.0)
     found = {f.claim: f for f in claims.claims()}
     assert found["latents beat coordinates"].verdict == HOLDS
     assert found["latents beat motion"].verdict == REVERSE
     views = found["geometric views help"]
-    assert views.verdict == NOT_HERE and "Kinder-Gator 58: +1.0 [" in views.result
+    assert views.verdict == NOT_HERE and views.result.startswith("+1.0 [")
+    assert views.result.endswith("; ahead on 10 of 10")
     assert found["centring helps"].verdict == "not run"
     assert f"**{HOLDS}**" in claims.claims_table(list(found.values())).text
 
@@ -194,21 +202,20 @@ def monitored(book, name, **last):
     ({"std_clips": 0.001}, None, "not run"),
 ])
 def test_a_collapse_is_read_from_the_monitors(book, without, with_it, ruling):
-    monitored(book, "open-no-ema", **without)
+    monitored(book, "pool-no-ema-seed0", **without)
     if with_it is not None:
-        monitored(book, "open-latent-seed0", **with_it)
+        monitored(book, "pool-latent-seed0", **with_it)
     (found,) = [f for f in claims.claims() if f.claim == "without EMA the target collapses"]
     assert found.verdict == ruling and "rank 30" in found.result
 
 
 def test_an_effect_is_that_of_one_setting_alone(put):
-    put("latent", 60.0, 62.0, 64.0)
-    put("no-views", 50.0)
+    put("pool-latent", 60.0, 62.0, 64.0)
+    put("pool-no-views", 50.0)
     assert claims.measured_effect("view_rotation") is None
-    put("rotation-03", 61.0)
-    said = claims.measured_effect("view_rotation")
-    assert said.startswith("0.3 for 1: -1.0 [") and said.count("-1.0 [") == 2
+    put("pool-rotation-03", 61.0)
+    assert claims.measured_effect("view_rotation").startswith("0.3 for 1: -1.0 [")
     assert claims.measured_effect("clip_grad") is claims.measured_effect("precision") is None
-    put("clip-grad", 63.0)
+    put("pool-clip-grad", 63.0)
     assert claims.measured_effect("clip_grad").startswith("3 for none: +1.0 [")
-    assert set(claims.effects("linear", JUDGES[0])) == {"no-views", "rotation-03", "clip-grad"}
+    assert set(claims.effects()) == {"no-views", "rotation-03", "clip-grad"}

@@ -75,6 +75,8 @@ SPEC = DatasetSpec(
         "xsub": Split(by_subject(TRAIN), (1_350, 1_350)),
         "xview12": Split(by_view((1,)), (900, 900), by_view((1, 2))),
         "xview13": Split(by_view((1,)), (900, 900), by_view((1, 3))),
+        # What pools learn from: no test signer, and no clip of the angle that `xview13` tests.
+        "pool": Split(by_subject(TRAIN), (900, 900), by_view((1, 2))),
         # For choosing a recipe: both sides lie within the training signers, and no clip of the
         # angle that `xview13` tests takes part.
         "val": Split(lambda store: ~by_subject(VALIDATION)(store), (540, 360), _for_search),

@@ -1,0 +1,107 @@
+"""Many full runs at once on one machine: `python -m sjepa.study run NAME … --jobs 16`.
+
+Small networks leave most of a GPU idle; so several pretrainings share one. A chain, which is a
+pretraining and then its evaluations, stays in one process, and processes outlive their chains:
+libraries are loaded once. Chains begin in the order in which they are named. What is finished with
+the planned settings is not run again, so the same line goes on after a kill. Clusters and the
+order of stores are the Snakefile's business.
+"""
+
+import contextlib
+import fnmatch
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from sjepa.checkpoint import read_result
+from sjepa.config import ROOT
+from sjepa.datasets import load_store
+from sjepa.errors import SjepaError
+from sjepa.study.experiments import Experiment, config_of, experiments, other_settings
+
+
+def chains(names: Iterable[str]) -> list[list[Experiment]]:
+    """The runs behind groups or patterns of experiments, those of one pretraining together.
+
+    Raises:
+        SjepaError: a name that is no group's, and that no experiment's name matches.
+    """
+    every, found = experiments(), {}
+    for name in names:
+        chosen = [row.name for row in every.values()
+                  if row.group == name or fnmatch.fnmatchcase(row.name, name)]
+        if not chosen:
+            raise SjepaError(f"no group and no experiment is named {name}: see "
+                             "`python -m sjepa.study list`")
+        for row in experiments(",".join(chosen)).values():
+            if row.step not in ("prepare", "report"):
+                found.setdefault(_first(row, every).name, {})[row.name] = row
+    return [list(chain.values()) for chain in found.values()]
+
+
+def _first(row: Experiment, every: dict[str, Experiment]) -> Experiment:
+    """The pretraining that a run starts from, or the run itself."""
+    read = [name for name in row.after if not name.endswith("-prepare")]
+    return _first(every[read[0]], every) if read else row
+
+
+def finished(row: Experiment) -> bool:
+    """Whether the run has a result with the planned settings."""
+    try:
+        return not other_settings(row, read_result(ROOT / row.params["out"]))
+    except SjepaError:
+        return False
+
+
+def run_chain(rows: list[Experiment]) -> list[str]:
+    """Run one experiment after another; what failed, in words, with what would have read it."""
+    import torch
+
+    from sjepa.pretrain import pretrain
+    from sjepa.protocols.run import evaluate
+
+    torch.set_num_threads(1)
+    lost: list[str] = []
+    for row in rows:
+        if finished(row):
+            continue
+        begun = time.perf_counter()
+        try:
+            with contextlib.chdir(ROOT):  # parameters name folders as seen from there
+                if row.step == "pretrain":
+                    pretrain(config_of(row.name))
+                else:
+                    evaluate(row.step, config_of(row.name), row.command())
+        except (SjepaError, RuntimeError) as error:  # a GPU that is full is torch's RuntimeError
+            lost.append(f"{row.name}: {error}")
+            if row.step == "pretrain":
+                break
+        print(f"{row.name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+    return lost
+
+
+def run_all(names: Iterable[str], jobs: int) -> int:
+    """Run experiments in `jobs` processes.
+
+    Returns:
+        How many runs were planned.
+
+    Raises:
+        SjepaError: some failed, and which; the others are finished.
+    """
+    planned = chains(names)
+    for dataset in {row.params["dataset"]: 0 for rows in planned for row in rows
+                    if "dataset" in row.params}:
+        load_store(dataset)  # made once, before several processes ask for it
+    if jobs == 1:
+        lost = sum(map(run_chain, planned), [])
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(jobs, len(planned)), mp_context=context) as pool:
+            started = [pool.submit(run_chain, rows) for rows in planned]
+            lost = sum((done.result() for done in as_completed(started)), [])
+    if lost:
+        raise SjepaError(f"{len(lost)} runs failed: {'; '.join(lost[:5])}")
+    return sum(map(len, planned))
