@@ -89,6 +89,35 @@ def gain_chart(ax, gains: list[tuple[str, str, dict, dict]]) -> None:
     ax.set(xlabel="%, on test clips", xlim=(0, 100), ylim=(len(gains) - 0.5, -0.5))
 
 
+def dot_chart(ax, rows: list[tuple[str, dict[str, float]]], large: str) -> None:
+    """Encoders, a line each: what every judge reads, in percent, and the one called `large`.
+
+    A judge that has not read an encoder has no place in its line.
+    """
+    for at, (_, seen) in enumerate(rows):
+        small = [value for judge, value in seen.items() if judge != large]
+        ax.plot(small, [at] * len(small), "o", color=SKY, ms=4, alpha=0.8)
+        if large in seen:
+            ax.plot(seen[large], at, "D", color=BLUE, ms=8)
+            ax.annotate(f"{seen[large]:.1f}", (seen[large], at), (0, 8), color=BLUE, ha="center",
+                        textcoords="offset points")
+    ax.set_yticks(range(len(rows)), [title for title, _ in rows])
+    ax.set(xlabel="%, on test clips", xlim=(0, 100), ylim=(len(rows) - 0.4, -0.7))
+
+
+def forest_chart(ax, lines: list[tuple[str, object, str]]) -> None:
+    """Differences in points with their intervals, a line each, and a line at zero.
+
+    A line is its name, a `sjepa.study.evidence.Difference`, and a colour.
+    """
+    for at, (_, gap, colour) in enumerate(lines):
+        ax.plot([gap.low, gap.high], [at, at], color=colour, lw=1.8)
+        ax.plot(gap.mean, at, "o", color=colour)
+    ax.axvline(0, color=GREY, lw=0.8)
+    ax.set_yticks(range(len(lines)), [name for name, *_ in lines])
+    ax.set(xlabel="points", ylim=(len(lines) - 0.5, -0.5))
+
+
 def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
     """Positions `[..., 3]` to picture coordinates `[..., 2]`, turned by `yaw` radians.
 
