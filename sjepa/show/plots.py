@@ -3,6 +3,10 @@
 Left limbs are blue, right limbs orange, the torso grey, in every picture of the book.
 """
 
+import base64
+import html
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -52,7 +56,25 @@ def use_style() -> None:
         "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
         "axes.titlesize": "medium", "axes.titleweight": "bold", "legend.frameon": False,
         "savefig.bbox": "tight", "figure.constrained_layout.use": True,
+        "figure.facecolor": "none", "axes.facecolor": "none",  # pages are light or dark
     })
+
+
+def caption(text: str) -> None:
+    """Show the figure that was drawn last over its caption.
+
+    `text` is one sentence that says what is to be seen; who cannot see the figure hears it.
+    """
+    from IPython.display import HTML, display
+
+    figure, file, said = plt.gcf(), io.BytesIO(), html.escape(text)
+    figure.savefig(file, dpi=150)
+    width = round(110 * plt.imread(io.BytesIO(file.getvalue())).shape[1] / 150)
+    data = base64.b64encode(file.getvalue()).decode()
+    plt.close(figure)  # or the notebook would show it again, without words
+    display(HTML(f'<figure class="sjepa-plot"><img alt="{said}" width="{width}" '
+                 f'style="background:#fff" src="data:image/png;base64,{data}">'
+                 f'<figcaption aria-hidden="true">{said}</figcaption></figure>'))
 
 
 def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float = 0.5) -> None:
