@@ -589,7 +589,7 @@
 
   /** The token sheet: a column a segment, a row a joint, part by part; arrow keys move over it. */
   function sheet(skeleton, segments, { name, chosen }) {
-    const joints = skeleton.order.length, wide = 12, high = 7, left = 52;
+    const joints = skeleton.order.length, wide = Math.max(12, 360 / segments), high = 7, left = 52;
     const picture = s("svg", { class: "sj-sheet", tabindex: 0, role: "slider", "aria-label": name,
       "aria-valuemin": 0, "aria-valuemax": segments * joints - 1, "aria-valuenow": 0,
       viewBox: `0 0 ${left + segments * wide + 2} ${joints * high + 14}` });
