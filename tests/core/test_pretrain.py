@@ -36,7 +36,8 @@ def test_paper_preset_is_the_paper():
                   ema_start=0.9999, ema_end=1.0, epochs=1200, batch_size=256, lr=1e-3,
                   lr_end=5e-4, warmup_epochs=20, weight_decay=0.05, crop=0.5, base_rotation=0.3,
                   view_rotation=0.3, view_translation=0.1, view_flip=0.5, stream="joint",
-                  mask="motion-aware", target="latent", mask_at="output", loss="cross-entropy")
+                  mask="motion-aware", target="latent", mask_at="output", loss="cross-entropy",
+                  empty_bodies="weighted", clip_grad=None, precision="auto")
     assert {name: getattr(c, name) for name in stated} == stated
     assert make_config(PretrainConfig, {"preset": "paper"}) == c
 
@@ -119,6 +120,8 @@ def test_each_epoch_has_an_order_of_its_own(store, tiny):
 
 def test_same_seed_same_run_other_seed_other_run(store, tiny):
     runs = [Pretraining(dataclasses.replace(tiny, seed=s), store) for s in (0, 0, 1)]
+    first, same, other = (run.model.encoder.embed.weight.clone() for run in runs)
+    assert torch.equal(first, same) and not torch.equal(first, other)
     losses = [run.run_epoch()["loss"] for run in runs]
     assert losses[0] == losses[1] != losses[2]
 
