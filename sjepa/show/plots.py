@@ -10,6 +10,7 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import torch
 
 from sjepa.skeleton import NTU25, Skeleton
 
@@ -49,8 +50,18 @@ def limbs(skeleton: Skeleton) -> list[tuple[list[int], str]]:
     return lines
 
 
+def from_device(tensor: torch.Tensor, dtype=None, copy=None) -> np.ndarray:
+    """A tensor of any device as an array on the host, which pictures are drawn from."""
+    array = tensor.detach().cpu().numpy()
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
 def use_style() -> None:
-    """The look of all figures."""
+    """The look of all figures; matplotlib and NumPy read tensors of a GPU from here on.
+
+    They ask a tensor for `__array__`, which PyTorch refuses where it lies on a GPU.
+    """
+    torch.Tensor.__array__ = from_device
     sns.set_theme(style="ticks", palette=PALETTE, font_scale=0.9)
     plt.rcParams.update({
         "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
@@ -116,6 +127,7 @@ def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
 
     Yaw 0 is what the camera sees. x runs to the camera's left, so that the picture negates it.
     """
+    pose = np.asarray(pose)
     x = -(np.cos(yaw) * pose[..., 0] + np.sin(yaw) * pose[..., 2])
     return np.stack((x, pose[..., 1]), -1)
 
