@@ -3,6 +3,7 @@
 # make print   the built book as one PDF (needs Chromium): _build/book.pdf
 # make bench   the benchmarks (minutes; on a quiet machine), into book/results/bench-*.json
 # make bench-gpu  the same of a training step on this machine's GPU
+# make chapters-gpu  every chapter on this machine's GPU, with a record of it
 # make quick   the quick reproduction only (built-in data; results in runs/quick*)
 # make mutants  change the method line by line: each change must turn a test red (minutes)
 # make clean   remove what was built (keeps .venv)
@@ -33,7 +34,8 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # A forced backend would silence the inline figures of the chapters.
 unexport MPLBACKEND
 
-.PHONY: help book render print test lint unit chapters pages mutants bench bench-gpu quick clean
+.PHONY: help book render print test lint unit chapters pages mutants bench bench-gpu chapters-gpu \
+        quick clean
 .NOTPARALLEL:
 
 help:
@@ -107,6 +109,10 @@ bench: $(STAMP)
 bench-gpu: $(STAMP)
 	$(BIN)/python tests/benchmarks/step.py --device cuda --batch 256 --steps 500 --rounds 5 --clips 40091 \
 	  --profile --json $(RESULTS)/bench-step-gpu.json
+
+# Beside `make test`, which runs chapters and tests/core/test_gpu.py on a GPU too.
+chapters-gpu: $(STAMP)
+	$(BIN)/python tests/benchmarks/chapters.py --workers $(JOBS) --json $(RESULTS)/chapters-gpu.json
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis build

@@ -78,7 +78,8 @@ class PretrainConfig:
         choices=PRECISIONS
     )
     compile: str = setting(
-        "auto", "ours", "torch.compile: auto (on a GPU, in long runs), none, or its mode", choices=COMPILE
+        "auto", "ours", "torch.compile: auto (on a GPU, in long runs), none, or its mode",
+        choices=COMPILE
     )
 
     encoder: str = setting(

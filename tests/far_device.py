@@ -5,7 +5,7 @@
 Inside `far()` PyTorch claims to have a GPU. Tensors that are sent there, or made there, are `Far`:
 they compute on the CPU, in another order of sums, and refuse what a GPU's tensors refuse: an
 operation with a tensor of the host, `numpy()`, a generator of the host. Random draws there are
-others than the CPU's. In bf16 it computes as in float32.
+others than the CPU's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import traceback
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -66,9 +65,8 @@ def plain(value):
 
 
 def sent(value):
-    if isinstance(value, T) and not isinstance(value, Far):
-        with NO_HOOKS():
-            return value.as_subclass(Far)
+    if type(value) is T:
+        value.__class__ = Far
     return value
 
 
@@ -92,6 +90,8 @@ class FarMode(TorchFunctionMode):
             return not some
         if func in HOST_ONLY and some:
             raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu()")
+        if func is T.__format__ and some:
+            return format(plain(args[0]), args[1])
         if func is torch._has_compatible_shallow_copy_type:
             return len(some) != 1
         if func in (T.to, T.cuda, T.cpu):
@@ -136,18 +136,8 @@ class FarMode(TorchFunctionMode):
 
     def call(self, func, args, kwargs, far):
         with NO_HOOKS():
-            bare, named = pytree.tree_map(plain, (args, kwargs))
-            if far and func in REORDERED:
-                made = REORDERED[func](*bare, **named)
-            else:
-                made = func(*bare, **named)
-        if func is T.__setitem__ or getattr(func, "__name__", "") == "__set__":
-            return made
-        given = {id(b): a for a, b in zip(pytree.tree_leaves((args, kwargs)),
-                                          pytree.tree_leaves((bare, named)), strict=True)}
-        if isinstance(made, T) and id(made) in given:
-            return given[id(made)]  # in place
-        return pytree.tree_map(sent, made) if far else made
+            made = REORDERED.get(func, func)(*args, **kwargs) if far else func(*args, **kwargs)
+            return pytree.tree_map(sent, made) if far else made
 
     def move(self, func, args, kwargs):
         value, *rest = args
@@ -239,8 +229,8 @@ def far():
         mock.patch.object(torch, "manual_seed", manual_seed),
         mock.patch.object(torch.random, "manual_seed", manual_seed),
         mock.patch.object(torch, "save", home),
-        mock.patch.object(torch, "autocast", lambda device_type, *a, **k: autocast(
-            "cpu", *a, **k | {"enabled": False})),
+        mock.patch.object(torch, "autocast", lambda _, *args, **kwargs: autocast(
+            "cpu", *args, **kwargs)),
     ]
     with contextlib.ExitStack() as stack:
         for patch in patches:
