@@ -538,8 +538,8 @@
             const of = (t) => clip.data[((t * bodies + m) * joints + k) * 3 + c];
             return of(low) + part * (of(high) - of(low));
           };
-          const there = Array.from({ length: 3 * joints }, (_, k) => k)
-            .some((k) => place(Math.floor(k / 3), k % 3) !== 0);
+          const begin = (low * bodies + m) * joints * 3;
+          const there = clip.data.subarray(begin, begin + joints * 3).some((v) => v !== 0);
           const spots = dots.map((circle, k) => {
             const x = place(k, 0) - box.x, y = place(k, 1) - box.low, z = place(k, 2) - box.z;
             const flat = [-(cy * x + sy * z), cp * (y - box.tall / 2) + sp * (cy * z - sy * x)];
@@ -589,7 +589,7 @@
 
   /** The token sheet: a column a segment, a row a joint, part by part; arrow keys move over it. */
   function sheet(skeleton, segments, { name, chosen }) {
-    const joints = skeleton.order.length, wide = Math.max(12, 360 / segments), high = 7, left = 52;
+    const joints = skeleton.order.length, wide = Math.max(12, 360 / segments), high = 7, left = 64;
     const picture = s("svg", { class: "sj-sheet", tabindex: 0, role: "slider", "aria-label": name,
       "aria-valuemin": 0, "aria-valuemax": segments * joints - 1, "aria-valuenow": 0,
       viewBox: `0 0 ${left + segments * wide + 2} ${joints * high + 14}` });
@@ -943,6 +943,7 @@
       words.textContent = `${clip.shape[0]} frames. Nearest clips: `
         + `${found.near.map((k, n) => `${called(k)} (${found.cosine[n].toFixed(3)})`).join(", ")}. `
         + `They vote for: ${data.classes[found.guess]}. Computed here in ${took.toFixed(1)} s.`;
+      bar.hidden = false;
       clock.begin();
       root.dataset.result = "done";
     }
@@ -950,8 +951,8 @@
       button(`Example: ${e.name}`, () => read(e.name, e.text)))), words, board.node,
     controls(...clock.nodes, board.turn.node));
     words.textContent = data.words;
-    clock.jump(0);
-    clock.go(false);
+    const bar = clock.nodes[0].parentNode;
+    bar.hidden = true;  // until there is something to play
     root.dataset.state = "waiting";
   }
 
@@ -1000,7 +1001,9 @@
     });
   }
 
-  window.sjepaFigures = Object.assign({ mount }, computing);
+  /** Mount now and soon: a notebook may put an output in place a little after its script ran. */
+  const settle = () => { mount(); [300, 1500].forEach((wait) => setTimeout(mount, wait)); };
+  window.sjepaFigures = Object.assign({ mount: settle }, computing);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", mount);
-  else { mount(); setTimeout(mount, 300); }  // a notebook may put the output in place a little later
+  else settle();
 })();

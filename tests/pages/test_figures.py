@@ -16,7 +16,7 @@ from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
 from sjepa.datasets.motion import read_motion
 from sjepa.datasets.sources.kindergator import JOINTS
 from sjepa.encoder import Encoder, patchify
-from sjepa.encoders import load_pretrained
+from sjepa.encoders import load_pretrained, shipped
 from sjepa.masking import motion_aware_mask
 from sjepa.protocols.features import embed
 from sjepa.protocols.knn import knn, nearest
@@ -96,9 +96,10 @@ def test_loss_and_entropy_are_those_of_the_package(tmp_path):
 
 
 @needs_node
-def test_the_page_encodes_as_pytorch_does(tmp_path, throw):
+@pytest.mark.parametrize("name", shipped())
+def test_the_page_encodes_as_pytorch_does(tmp_path, throw, name):
     """With the same weights to 1e-4; 8 bits a weight move a feature by 2 % of its length."""
-    encoder, _ = load_pretrained("open-small")
+    encoder, _ = load_pretrained(name)
     made = packed_weights(encoder)
     clip = throw[:, :1].astype(np.float32)
     page = np.array(computed(
