@@ -88,7 +88,7 @@ pages: render
 # What a chapter puts out here is what the book shows: `render` runs none of them again.
 chapters: quick
 ifneq ($(CHAPTERS),)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbval --nbval-current-env \
+	SJEPA_FIGURES=linked OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbval --nbval-current-env \
 	  --nbval-cell-timeout 300 --book-cache -n $(JOBS) --dist loadscope $(CHAPTERS)
 endif
 

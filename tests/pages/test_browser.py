@@ -4,30 +4,33 @@ One crawl with Debian's Chromium visits all pages and notes what is wrong; each 
 """
 
 import asyncio
-import functools
-import http.server
-import shutil
+import importlib.util
 import statistics
-import threading
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from axe_playwright_python import base
+from playwright.async_api import async_playwright
+from playwright.sync_api import sync_playwright
 
 from sjepa.config import ROOT
 
+SPEC = importlib.util.spec_from_file_location("printed", ROOT / "book" / "print.py")
+printed = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(printed)
 HTML = ROOT / "_build" / "html"
 #: All pages but those that show source code, which look alike: of these one.
 PAGES = sorted(page for path in HTML.rglob("*.html")
                if (page := path.relative_to(HTML).as_posix()) != "index.html"
                and (not page.startswith("_") or page == "_modules/sjepa/model.html"))
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+LAUNCH = {"executable_path": printed.browser(), "args": ["--no-sandbox"]}
 AXE_DARK = ("book/index.html", "book/results.html", "notebooks/04_masking.html")
 pytestmark = [
     pytest.mark.rendered,
     pytest.mark.skipif(not PAGES, reason="the book was not built: make book"),
-    pytest.mark.skipif(not BROWSER, reason=f"no browser: none of {', '.join(NAMES)} is installed"),
+    pytest.mark.skipif(not printed.browser(),
+                       reason=f"no browser: none of {', '.join(printed.BROWSERS)} is installed"),
 ]
 
 # What is wider than its place and not folded away, as [tag, its width, its place's width, text].
@@ -67,23 +70,81 @@ STILL = """() => Promise.all(document.getAnimations().filter(a => a instanceof C
                                     .map(a => a.finished.catch(() => 0)))"""
 
 
+# Moves every part of every figure; what did not react is a fault.
+FIGURES = """async () => {
+  const faults = [], wait = ms => new Promise(done => setTimeout(done, ms));
+  for (const f of document.querySelectorAll('article [data-figure]')) {
+    const name = f.dataset.figure + ' ' + (f.getAttribute('aria-label') || '');
+    const look = () => f.cloneNode(true).innerHTML + JSON.stringify(f.dataset);
+    const button = words => [...f.querySelectorAll('button')].find(b => words.test(b.textContent));
+    f.scrollIntoView({block: 'center', behavior: 'instant'});
+    await wait(60);
+    if (!f.dataset.state) { faults.push(name + ': not mounted'); continue; }
+    if (f.dataset.figure == 'own') {
+      button(/Example/).click();
+      for (let k = 0; k < 200 && f.dataset.result != 'done'; k++) await wait(100);
+      if (f.dataset.result != 'done') faults.push(name + ': no result');
+    }
+    for (const _ of f.querySelector('button') && button(/^(Pause|Play)$/) ? [1, 2] : []) {
+      const before = f.dataset.state, svg = f.querySelector('svg');
+      button(/^(Pause|Play)$/).click();
+      await wait(60);
+      const paused = f.dataset.state == 'paused';
+      if (f.dataset.state == before) faults.push(name + ': does not pause and play');
+      if (f.dataset.figure == 'loop' && svg.animationsPaused() != paused)
+        faults.push(name + ': says paused and moves, or the other way round');
+    }
+    if (f.dataset.state == 'playing') button(/^Pause$/)?.click();
+    await wait(60);
+    for (const input of f.querySelectorAll('input[type=range]')) {
+      const before = look(), old = +input.value, low = +input.min || 0, high = +(input.max || 100);
+      input.value = old - low > (high - low) / 2 ? low : high;
+      input.dispatchEvent(new Event('input', {bubbles: true}));
+      await wait(60);
+      if (input.value != old && look() == before && input.checkVisibility())
+        faults.push(name + ': nothing follows ' + input.closest('label')?.textContent);
+    }
+    for (const input of f.querySelectorAll('input[type=radio]:not(:checked)')) {
+      const before = look();
+      input.click();
+      await wait(60);
+      if (look() == before) faults.push(name + ': nothing follows a choice');
+    }
+  }
+  return faults;
+}"""
+# Scrolls to each section's head and middle: `[section, what the contents mark]` where they differ.
+CONTENTS = """async () => {
+  const wait = ms => new Promise(done => setTimeout(done, ms)), astray = [];
+  for (const head of document.querySelectorAll('article section[id] > h2')) {
+    const own = head.parentElement, from = head.getBoundingClientRect().top + scrollY;
+    const inner = own.querySelector(':scope > section');
+    const to = (inner || own).getBoundingClientRect()[inner ? 'top' : 'bottom'] + scrollY;
+    for (const y of [from - 20, (from + to) / 2]) {
+      if (y > document.body.scrollHeight - innerHeight) continue;  // the page ends before
+      scrollTo({top: y, behavior: 'instant'});
+      await wait(150);
+      const marked = document.querySelector('#pst-page-toc-nav a.active')?.hash;
+      if (marked != '#' + own.id) astray.push(own.id, marked);
+    }
+  }
+  return astray;
+}"""
+
+
 @pytest.fixture(scope="module")
 def address():
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=HTML))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = printed.serve()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
 
 
-async def open_browser(playwright):
-    return await playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+@pytest.fixture
+def page():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**LAUNCH)
+        yield browser.new_page(viewport={"width": 1280, "height": 900})
+        browser.close()
 
 
 async def visit(page, address: str, name: str, axe: str) -> dict:
@@ -107,6 +168,7 @@ async def visit(page, address: str, name: str, axe: str) -> dict:
             await page.emulate_media(color_scheme="dark")
             found["dark"] = await page.evaluate("document.documentElement.dataset.theme")
             found["axe"] += await page.evaluate(RUN_AXE, None)
+        found["astray"] = await page.evaluate(FIGURES)
     await page.set_viewport_size({"width": 390, "height": 844})
     await page.evaluate(STILL)
     found["width"] = await page.evaluate("document.documentElement.scrollWidth")
@@ -115,9 +177,6 @@ async def visit(page, address: str, name: str, axe: str) -> dict:
 
 
 async def crawl(address: str) -> dict[str, dict]:
-    from axe_playwright_python import base
-    from playwright.async_api import async_playwright
-
     axe = (Path(base.__file__).parent / "axe.min.js").read_text()
     waiting, seen = list(PAGES), {}
 
@@ -130,7 +189,7 @@ async def crawl(address: str) -> dict[str, dict]:
             await page.close()
 
     async with async_playwright() as playwright:
-        browser = await open_browser(playwright)
+        browser = await playwright.chromium.launch(**LAUNCH)
         contexts = [await browser.new_context(color_scheme="light") for _ in range(3)]
         await asyncio.gather(*map(work, contexts))
         await browser.close()
@@ -200,3 +259,54 @@ def test_axe_finds_nothing_serious(seen):
 def test_pages_stay_light(seen):
     weights = {name: found["weight"] / 1e6 for name, found in seen.items() if found["reader"]}
     assert statistics.median(weights.values()) <= 3, weights
+
+
+def test_moving_figures_react_and_pause(seen):
+    assert not faults(seen, "astray")
+
+
+def test_figures_rest_where_motion_is_not_wanted(page, address):
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(address + "notebooks/01_idea.html")
+    states = page.eval_on_selector_all("article [data-figure]",
+                                       "all => all.map(figure => figure.dataset.state)")
+    assert states and "playing" not in states
+
+
+def test_search_finds(page, address):
+    for words in ("centring", "Gumbel", "Kinder-Gator"):
+        page.goto(f"{address}search.html?q={words}")
+        page.wait_for_selector("#search-results li a")
+    page.goto(address + "book/index.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("mask token")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search-results li a")
+
+
+def test_the_keyboard_shows_where_it_is(page, address):
+    page.goto(address + "notebooks/04_masking.html")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        assert page.evaluate("""() => { const now = getComputedStyle(document.activeElement);
+            return now.outlineStyle != 'none' && parseFloat(now.outlineWidth) >= 2 }""")
+
+
+def test_contents_at_the_right_follow(page, address):
+    for name in ("02_skeletons", "15_what_holds_up"):
+        page.goto(f"{address}notebooks/{name}.html")
+        assert not page.evaluate(CONTENTS)
+
+
+def test_the_whole_book_prints(page, address, tmp_path):
+    """One page of all chapters, whose links stay inside and which nothing leaves at the side."""
+    page.set_viewport_size({"width": 688, "height": 1000})  # A4 less its margins
+    printed.gather(page, address)
+    found = page.evaluate(FACTS)
+    assert len(printed.readers_pages()) > 25 and found["typeset"] >= found["formulas"] > 200
+    inner = {link.partition("#")[2] for link in found["links"] if link.startswith(address)}
+    assert len(inner) > 100 and inner <= set(found["ids"]) | {""}
+    assert not page.evaluate(WIDE)
+    file = tmp_path / "book.pdf"
+    page.pdf(path=file, format="A4", outline=True)
+    assert file.read_bytes().count(b"/Type /Page\n") > 100 and b"/Outlines" in file.read_bytes()
