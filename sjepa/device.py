@@ -216,9 +216,8 @@ def team(device: str = "auto"):
         said = str(error).lower()
         if not any(word in said for word in ("gloo", "nccl", "connection", "timed out")):
             raise
-        raise SjepaError(f"process {rank()} of {world()} lost another one "
-                         f"({' '.join(str(error).split())[-80:]}): start all of them again, the "
-                         "run goes on from its last checkpoint") from error
+        raise SjepaError(f"process {rank()} of {world()} lost another one: start all of them "
+                         "again, the run goes on from its last checkpoint") from error
     finally:
         with contextlib.suppress(RuntimeError):
             distributed.destroy_process_group()

@@ -30,7 +30,8 @@ def face_camera(clip: np.ndarray) -> np.ndarray:
     return clip @ turn
 
 
-def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25) -> np.ndarray:
+def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25,
+                    where: str | Path = "the clip") -> np.ndarray:
     """A copy whose origin is the middle of actor 1's spine in the first frame that has actor 1.
 
     One shift for both bodies and all frames: no rotation, no scale. Absent bodies stay at zero.
@@ -39,13 +40,14 @@ def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25) -> np.ndarray:
         clip: `[T, M, V, 3]` float32.
         skeleton: whose `center` joint becomes the origin. Of a planar one that is where the joint
             was seen first; the confidence stays, and a point that was not seen is zero.
+        where: the clip's file, for errors.
 
     Raises:
         SjepaError: actor 1 is in no frame.
     """
     there = np.flatnonzero(clip[:, 0].any((1, 2)))
     if not len(there):
-        raise SjepaError("actor 1 is in no frame of the clip: there is nothing to centre it on")
+        raise SjepaError(f"{where}: actor 1 is in no frame, there is nothing to centre it on")
     absent = clip.reshape(*clip.shape[:2], -1).sum(axis=2) == 0  # as the lineage has it
     frame, joint = there[0], skeleton.center
     if skeleton.planar:
@@ -314,7 +316,4 @@ def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarra
     Raises:
         SjepaError: all positions are zero; `where` says whose.
     """
-    try:
-        return center_on_spine(LAYOUTS[layout].map(positions)[:, None])
-    except SjepaError as error:
-        raise SjepaError(f"{where}: {error}") from error
+    return center_on_spine(LAYOUTS[layout].map(positions)[:, None], where=where)

@@ -127,8 +127,8 @@ def _within(values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _is_number(word: str, limit: float) -> bool:
-    try:
-        return bool(_within(np.float64(word), limit))
+    try:  # Python reads 1_0 too, and the digits of any script
+        return word.isascii() and "_" not in word and bool(_within(np.float64(word), limit))
     except ValueError:
         return False
 

@@ -12,9 +12,11 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ import torch
 
 import sjepa.protocols.run as runner
 from sjepa.checkpoint import kept
-from sjepa.config import PretrainConfig, make_config
+from sjepa.config import PretrainConfig, as_dict, make_config
 from sjepa.datasets.build import PrepareRun
 from sjepa.datasets.prepare import prepare
 from sjepa.datasets.sources import nwucla
@@ -295,8 +297,48 @@ def _clock(jobs: Jobs, folder: Path, log: Path) -> str:
     return "nothing: the same weights, and the time of a clock that only goes forward"
 
 
+def lost_process(home: Path) -> str:
+    """Two processes train on; one is killed, and the other says so and ends; both then go on."""
+    jobs, out, params = Jobs(home), home / "two", home / "two.yaml"
+    params.write_text(json.dumps(as_dict(replace(jobs.config, out=str(out), epochs=40))))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+               "-m", "sjepa.pretrain", "--params", str(params)]
+    with (home / "log").open("w+") as log:
+        team = subprocess.Popen(command, stdout=log, stderr=log)
+        while not (out / "last.pt").exists():
+            if team.poll() is not None:
+                raise AssertionError((home / "log").read_text()[-2000:])
+            time.sleep(0.1)
+        struck = time.perf_counter()
+        os.kill(_rank_one(team.pid), signal.SIGKILL)
+        if not team.wait(120):
+            raise AssertionError("it ended as if nothing had happened")
+    seconds = time.perf_counter() - struck
+    said = [line for line in (home / "log").read_text().splitlines() if line.startswith("error: ")]
+    if len(said) != 1 or seconds > 60:
+        raise AssertionError(f"{said} after {seconds:.0f} s")
+    at = kept(out)["epoch"]
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    assert kept(out)["epoch"] == 40 > at
+    return said[0].removeprefix("error: ")
+
+
+def _rank_one(launcher: int) -> int:
+    """The process of rank 1 that `torchrun` started."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == launcher and b"\0RANK=1\0" in (place / "environ").read_bytes():
+                return int(place.name)
+        except OSError:
+            continue
+    raise AssertionError("there is no second process")
+
+
 if __name__ == "__main__":
-    if sys.argv[3] == "faults":
+    if sys.argv[3] == "lost":
+        print(lost_process(Path(sys.argv[1])))
+    elif sys.argv[3] == "faults":
         print(json.dumps(faults(Path(sys.argv[1])), indent=1, ensure_ascii=False))
     else:
         print(json.dumps(kill_all(Path(sys.argv[1]), int(sys.argv[2]), 0), indent=1))

@@ -171,7 +171,7 @@ def read_conversion(path: Path) -> list[Clip]:
         label, subject, rep, view = (int(each[i]) for each in (labels, subjects, reps, views))
         name = (f"a{label:02d}_s{subject:02d}_e{rep:02d}_v{view:02d}_{i:05d}" if called is None
                 else str(called[i]))
-        clips.append(Clip(center_on_spine(clip), label, name, subject,
+        clips.append(Clip(center_on_spine(clip, where=path), label, name, subject,
                           view if dataset is None else int(dataset[i]), rep,
                           0 if style is None else int(style[i])))
     return clips

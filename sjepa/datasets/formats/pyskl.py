@@ -34,7 +34,7 @@ _BODIES = 2
 MAX_CLASSES = 100_000
 _SIDE = re.compile(r"(?:(?P<split>.+)_)?(?P<side>train|val|test)")
 
-_NUMBERS = "biufSU"  # kinds of values; nothing that points anywhere
+_NUMBERS = "biuf"  # kinds of values; nothing that points anywhere
 
 
 class _Kind:
