@@ -109,9 +109,9 @@ class TextFile:
         except ValueError:
             values = np.empty((0, 0))
         if values.shape != (len(rows), columns) or not _within(values, limit).all():
-            for line, text in rows:  # word by word, to name the fault
-                self.numbers(line, text.split(), columns, expected, limit)
-        return values
+            values = np.array([  # word by word, to name the fault
+                self.numbers(line, text.split(), columns, expected, limit) for line, text in rows])
+        return values.reshape(len(rows), columns)
 
     def frames(self, joints: int, columns: int, expected: str,
                limit: float = MAX_NUMBER) -> np.ndarray:
