@@ -114,6 +114,12 @@ def check_clip(clip: np.ndarray, where: str, hint: str = "divide centimetres by 
     return clip
 
 
+#: From axes of which one is up to those of this project: x right, y up, handedness kept.
+UPRIGHT = {"y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)), "-y": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
+           "z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)), "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+           "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)), "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1))}
+
+
 @dataclass(frozen=True)
 class Layout:
     """J joints, the parent of each (-1: the root), and their linear map onto NTU-25.
@@ -273,6 +279,27 @@ def _uiprmd22() -> Layout:
     return _layout("uiprmd22", joints, parents, sources)
 
 
+def _azure32() -> Layout:
+    """Azure Kinect's body tracking, in its order; collar bones, nose, eyes and ears are not read.
+
+    Its head begins at the base of the skull, and NTU's lies in its middle, where the ears are.
+    """
+    arm = "clavicle shoulder elbow wrist hand", "hand tip", "thumb"
+    leg = "hip knee ankle foot"
+    joints = ["pelvis", "spine navel", "spine chest", "neck"]
+    for side in ("left", "right"):
+        joints += [f"{side} {part}" for part in (*arm[0].split(), *arm[1:])]
+    for side in ("left", "right"):
+        joints += [f"{side} {part}" for part in leg.split()]
+    joints += ["head", "nose", "left eye", "left ear", "right eye", "right ear"]
+    parents = (-1, 0, 1, 2, 2, 4, 5, 6, 7, 8, 7, 2, 11, 12, 13, 14, 15, 14, 0, 18, 19, 20, 0, 22,
+               23, 24, 3, 26, 26, 26, 26, 26)
+    return _layout("azure32", joints, parents, {joint: joint for joint in NTU_JOINTS} | {
+        "spine base": "pelvis", "spine mid": "spine navel",
+        "spine shoulder": {"spine chest": 0.3, "neck": 0.7}, "neck": {"neck": 0.8, "head": 0.2},
+        "head": {"left ear": 0.5, "right ear": 0.5}})
+
+
 def _mediapipe33() -> Layout:
     """MediaPipe Pose's landmarks in its order (BlazePose's topology), turned to y up.
 
@@ -306,8 +333,8 @@ def _mediapipe33() -> Layout:
 
 _NTU25 = _layout("ntu25", NTU25.joints, NTU25.parents, {joint: joint for joint in NTU_JOINTS})
 LAYOUTS = {layout.name: layout for layout in (
-    _NTU25, _kinect20(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(), _uiprmd22(),
-    _cmu_daz())}
+    _NTU25, _kinect20(), _azure32(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(),
+    _uiprmd22(), _cmu_daz())}
 
 
 def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sjepa.datasets.formats.bvh import CONVENTIONS
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
 from sjepa.encoders import load_pretrained
 from sjepa.protocols.features import embed
@@ -24,6 +23,20 @@ _SKELETON = {
               if up >= 0],
     "order": PART_ORDER,
     "parts": [(name, *ends) for name, ends in PART_BOUNDS.items()],
+}
+
+_LIMBS = {"Shoulder": "Shoulder", "UpperArm": "Arm", "LowerArm": "ForeArm", "Hand": "Hand",
+          "UpperLeg": "UpLeg", "LowerLeg": "Leg", "Foot": "Foot", "Toes": "ToeBase"}
+_NAMED = {f"{ours}_{side[0]}": side + theirs for ours, theirs in _LIMBS.items()
+          for side in ("Left", "Right")}
+#: Joint of `bandai21` to that of BVH files of one origin, and metres a unit. The page's reader goes
+#: by names alone and takes the first whose joints are all there.
+CONVENTIONS = {
+    "Bandai-Namco": ({joint: joint for joint in LAYOUTS["bandai21"].joints}, 0.01),
+    "CMU": ({"Hips": "Hips", "Spine": "LowerBack", "Chest": "Spine1", "Neck": "Neck",
+             "Head": "Neck1"} | _NAMED, 0.0254 / 0.45),
+    "Mixamo": ({"Hips": "Hips", "Spine": "Spine", "Chest": "Spine1", "Neck": "Neck",
+                "Head": "Head"} | _NAMED, 0.01),
 }
 
 

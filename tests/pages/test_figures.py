@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from wild import KINDS, wild_bvh
 
 from sjepa.config import ROOT
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
@@ -129,27 +130,10 @@ def test_neighbours_and_votes_are_those_of_the_package(tmp_path):
 
 
 def bvh(folder: Path, throw) -> Path:
-    """Mixamo's names with a prefix; every joint has an offset and turns about all three axes."""
-    rng, tree = np.random.default_rng(1), {"Hips": None, "Spine": "Hips", "Spine1": "Spine",
-                                           "Neck": "Spine1", "Head": "Neck"}
-    for side in ("Left", "Right"):
-        for limb in (("Spine1", "Shoulder", "Arm", "ForeArm", "Hand"),
-                     ("Hips", "UpLeg", "Leg", "Foot", "ToeBase")):
-            for above, joint in zip(limb[:-1], limb[1:], strict=True):
-                tree[side + joint] = above if above in tree else side + above
-
-    def block(name: str) -> str:
-        x, y, z = rng.uniform(5, 25, 3)
-        below = "".join(block(k) for k, above in tree.items() if above == name)
-        moves = "6 Xposition Yposition Zposition" if tree[name] is None else "3"
-        return (f"{'JOINT' if tree[name] else 'ROOT'} mixamorig:{name}\n{{\n"
-                f"OFFSET {x:.3f} {y:.3f} {z:.3f}\nCHANNELS {moves} Zrotation Xrotation Yrotation\n"
-                + (below or "End Site\n{\nOFFSET 0 1 0\n}\n") + "}\n")
-
-    rows = rng.uniform(-60, 60, (9, 6 + 3 * (len(tree) - 1)))
+    """Mixamo's names with a prefix; joints have an offset and turn about all three axes."""
+    joints = [joint for joint in KINDS["mixamo"][0] if "_End" not in joint[0]]
     path = folder / "walk.bvh"
-    path.write_text(f"HIERARCHY\n{block('Hips')}MOTION\nFrames: 9\nFrame Time: 0.03\n" + "\n".join(
-        " ".join(f"{value:.4f}" for value in row) for row in rows))
+    path.write_text(wild_bvh(throw[:, 0].astype(float), joints, unit=0.01)[0])
     return path
 
 
