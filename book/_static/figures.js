@@ -802,12 +802,13 @@
     const lanes = data.joints.map((joint, k) => {
       const y = k * high + high / 2, side = data.skeleton.side[joint];
       const runner = s("circle", { class: `sj-joint ${side}`, cy: y, r: 6 });
-      const bar = s("rect", { class: `sj-cell ${side}`, x: left + wide + 20, y: y - 6, height: 12, width: 0 });
+      const bar = s("rect", { class: `sj-cell ${side}`, x: left + wide + 12, y: y - 6, height: 12, width: 0 });
+      const share = s("text", { x: left + wide + 56, y: y + 4 });
       picture.append(s("text", { x: left - 12, y: y + 4, "text-anchor": "end" }, data.skeleton.joints[joint]),
-        s("line", { class: "sj-axis", x1: left, x2: left + wide, y1: y, y2: y }), runner, bar);
-      return { runner, bar };
+        s("line", { class: "sj-axis", x1: left, x2: left + wide, y1: y, y2: y }), runner, bar, share);
+      return { runner, bar, share };
     });
-    [[left + wide, "finish"], [left + wide + 54, "hidden, %"]].forEach(([x, text]) => picture.append(
+    [[left + wide, "finish"], [left + wide + 44, "hidden"]].forEach(([x, text]) => picture.append(
       s("text", { x, y: count * high + 12, "text-anchor": "middle" }, text)));
     let race;
     function run() {
@@ -821,16 +822,17 @@
       state.races += 1;
     }
     function redraw(share = clock.share) {
-      lanes.forEach(({ runner, bar }, k) => {
+      lanes.forEach(({ runner, bar, share: part }, k) => {
         const at = Math.min((share * race.end) / race.arrival[k], 1);
         set(runner, { cx: left + wide * at });
         runner.classList.toggle("hollow", at < 1);
-        set(bar, { width: (68 * state.caught[k]) / state.races });
+        set(bar, { width: (40 * state.caught[k]) / state.races });
+        part.textContent = `${Math.round((100 * state.caught[k]) / state.races)} %`;
       });
       root.dataset.races = state.races;
       const stay = data.joints.filter((_, k) => !race.hidden[k]).map((j) => data.skeleton.joints[j]);
       words.textContent = `Race ${state.races}: ${sum(Array.from(race.hidden))} of ${count} are hidden, `
-        + `visible ${stay.length === 1 ? "stays" : "stay"} ${stay.join(", ")}. Hidden most often so far: `
+        + `left visible: ${stay.join(", ")}. Hidden most often so far: `
         + `${data.skeleton.joints[data.joints[state.caught.indexOf(Math.max(...state.caught))]]}.`;
     }
     const begin = () => { run(); clock.begin(); redraw(); };
