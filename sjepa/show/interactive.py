@@ -220,7 +220,8 @@ def packed_weights(model) -> dict:
 def file_maps() -> dict:
     """What the readers of files need: layouts as `[[joint, weight], …]` a row, names of BVH."""
     rows = {name: [[(int(k), round(float(row[k]), 6)) for k in row.nonzero()[0]]
-                   for row in layout.to_ntu25] for name, layout in LAYOUTS.items()}
+                   for row in LAYOUTS[name].to_ntu25]
+            for name in ("bandai21", "kinect20", "mediapipe33")}
     return {"layouts": rows, "conventions": [
         {"name": name, "unit": unit, "joints": [known.get(j) for j in LAYOUTS["bandai21"].joints]}
         for name, (known, unit) in CONVENTIONS.items()]}
