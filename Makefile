@@ -1,7 +1,9 @@
 # make book    build the book: install, run the quick reproduction, render, print the path
-# make test    every check: style, unit tests, chapters, strict book build
+# make test    every check: style, unit tests, chapters, strict book build, its pages in a browser
+# make print   the built book as one PDF (needs Chromium): _build/book.pdf
 # make bench   the benchmarks (minutes; on a quiet machine), into book/results/bench-*.json
 # make bench-gpu  the same of a training step on this machine's GPU
+# make chapters-gpu  every chapter on this machine's GPU, with a record of it
 # make quick   the quick reproduction only (built-in data; results in runs/quick*)
 # make mutants  change the method line by line: each change must turn a test red (minutes)
 # make clean   remove what was built (keeps .venv)
@@ -32,7 +34,8 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # A forced backend would silence the inline figures of the chapters.
 unexport MPLBACKEND
 
-.PHONY: help book render test lint unit chapters mutants bench bench-gpu quick clean
+.PHONY: help book render print test lint unit chapters pages mutants bench bench-gpu chapters-gpu \
+        quick clean
 .NOTPARALLEL:
 
 help:
@@ -62,7 +65,10 @@ render: quick
 	@touch _build/html/.nojekyll
 	@echo "The book: $(abspath $(HTML))"
 
-test: lint unit chapters render
+print: render
+	$(BIN)/python book/print.py
+
+test: lint unit chapters pages
 	@echo "All checks passed."
 
 lint: $(STAMP)
@@ -73,12 +79,16 @@ endif
 
 # One thread a worker: two workers on two cores.
 unit: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider -n $(JOBS) tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider -n $(JOBS) -m "not rendered" tests
+
+# The built book: one number for each reading, and all pages in Chromium where there is one.
+pages: render
+	$(BIN)/python -m pytest -q -p no:cacheprovider -m rendered tests/pages
 
 # What a chapter puts out here is what the book shows: `render` runs none of them again.
 chapters: quick
 ifneq ($(CHAPTERS),)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbval --nbval-current-env \
+	SJEPA_FIGURES=linked OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbval --nbval-current-env \
 	  --nbval-cell-timeout 300 --book-cache -n $(JOBS) --dist loadscope $(CHAPTERS)
 endif
 
@@ -99,6 +109,10 @@ bench: $(STAMP)
 bench-gpu: $(STAMP)
 	$(BIN)/python tests/benchmarks/step.py --device cuda --batch 256 --steps 500 --rounds 5 --clips 40091 \
 	  --profile --json $(RESULTS)/bench-step-gpu.json
+
+# Beside `make test`, which runs chapters and tests/core/test_gpu.py on a GPU too.
+chapters-gpu: $(STAMP)
+	$(BIN)/python tests/benchmarks/chapters.py --workers $(JOBS) --json $(RESULTS)/chapters-gpu.json
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis build

@@ -151,10 +151,11 @@ def keep(state: dict, folder: Path) -> None:
     last = folder / "last.pt"
 
     def write(partial: Path) -> None:
-        try:
-            torch.save(state, partial)
-        except RuntimeError as error:  # so torch says that the disk is full
-            raise OSError(str(error).splitlines()[0]) from error
+        with partial.open("wb") as file:
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:  # behind which torch hides that the disk is full
+                raise error.__context__ or error from None
         if last.exists():
             os.replace(last, folder / "previous.pt")
 
@@ -179,6 +180,8 @@ def kept(folder: Path) -> dict | None:
         for fault in faults:
             print(f"warning: {fault}; going on from {path}, epoch {state['epoch']}",
                   file=sys.stderr, flush=True)
+            # Out of the way, or the next checkpoint would put it in the place of the whole one.
+            (folder / "last.pt").replace(folder / "damaged.pt")
         return state
     if faults:
         raise SjepaError(f"{faults[0]}, and there is none before it: delete {folder} to start anew")

@@ -29,9 +29,13 @@ class DeviceStore:
 
 
 def uniform(shape, low: float, high: float, like: torch.Tensor, generator) -> torch.Tensor:
-    """Uniform draws on the device and in the dtype of `like`."""
-    draws = torch.rand(shape, generator=generator, device=like.device, dtype=torch.float32)
-    return low + (high - low) * draws.to(like.dtype)
+    """Uniform draws on the device and in the dtype of `like`.
+
+    They are made where `generator` lies: one on the CPU draws the same for every device.
+    """
+    at = like.device if generator is None else generator.device
+    draws = torch.rand(shape, generator=generator, device=at, dtype=torch.float32)
+    return low + (high - low) * draws.to(like)
 
 
 def crop_resize(store: DeviceStore, index: torch.Tensor, begin: torch.Tensor, span: torch.Tensor,
@@ -42,7 +46,7 @@ def crop_resize(store: DeviceStore, index: torch.Tensor, begin: torch.Tensor, sp
     which is what the lineage's feeder does, but for ragged clips in one gather.
 
     Args:
-        store: the clips, of which `index` `[B]` are taken.
+        store: the clips, of which `index` `[B]` are taken, on the store's device.
         begin, span: `[B]` first frame and number of frames of each crop.
         frames: T, the length after resizing.
 
@@ -67,6 +71,7 @@ def train_crop(store: DeviceStore, index: torch.Tensor, frames: int, smallest: f
 
     At least `fewest` frames are kept, or the whole clip where it is shorter (lineage's feeder).
     """
+    index = index.to(store.lengths.device)
     length = store.lengths[index]
     ratio = uniform(length.shape, smallest, 1.0, store.frames, generator)
     span = torch.minimum((length * ratio).floor().long().clamp(min=fewest), length)
@@ -78,6 +83,7 @@ def train_crop(store: DeviceStore, index: torch.Tensor, frames: int, smallest: f
 def center_crop(store: DeviceStore, index: torch.Tensor, frames: int,
                 share: float = 0.95) -> torch.Tensor:
     """The central `share` of each clip, resized to `frames`: `[B, M, T, V, 3]` (test time)."""
+    index = index.to(store.lengths.device)
     length = store.lengths[index]
     begin = ((1 - share) * length / 2).floor().long()
     return crop_resize(store, index, begin, length - 2 * begin, frames)

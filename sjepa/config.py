@@ -78,7 +78,8 @@ class PretrainConfig:
         choices=PRECISIONS
     )
     compile: str = setting(
-        "auto", "ours", "torch.compile: auto (on a GPU), none, or its mode", choices=COMPILE
+        "auto", "ours", "torch.compile: auto (on a GPU, in long runs), none, or its mode",
+        choices=COMPILE
     )
 
     encoder: str = setting(
@@ -198,7 +199,7 @@ def _number(value):
     if isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     return value
 
@@ -300,16 +301,21 @@ def load_params(path: str | Path) -> dict:
 class _Loader(yaml.SafeLoader):
     """Plain values only, and each said where it stands: aliases of aliases fill any memory."""
 
+    depth = 0
+
     def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias (*name): write the value out")
-        return super().compose_node(parent, index)
+        if self.check_event(yaml.AliasEvent) or self.depth > 20:
+            raise yaml.YAMLError("an alias (*name), or lists in lists in lists: write plain values")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _yaml(text: str, where):
     try:
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError, LookupError) as error:
+    except (yaml.YAMLError, ValueError, LookupError) as error:
         why = " ".join(str(error).split())[:200]
         raise SjepaError(f"{where} is not YAML of names and values: {why}") from error
 

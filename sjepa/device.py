@@ -22,6 +22,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sjepa.errors import SjepaError
 
+#: Steps from which on `compile: auto` compiles. To compile took up to a minute for each number of
+#: rows on an H200 (two rounds of book/results/bench-step-gpu.json), and a step gains milliseconds.
+COMPILED_FROM = 10_000
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """`auto` takes a GPU where there is one.
@@ -54,21 +58,13 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 @contextlib.contextmanager
-def computing(precision: str, device: torch.device, compile: str = "auto"):
-    """PyTorch's process-wide switches as a run needs them, put back after the block.
-
-    TF32 products where `tf32` was asked for; and room for the shapes of three networks with a few
-    numbers of rows each: after 8 recompilations PyTorch would otherwise give up.
-    """
+def computing(precision: str, device: torch.device):
+    """TF32 products inside the block where `tf32` was asked for, and nowhere else."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(
         "high" if precision == "tf32" and device.type == "cuda" else "highest")
     try:
-        if compile == "none" or (compile == "auto" and device.type == "cpu"):
-            yield  # without the compiler, which takes seconds to load
-        else:
-            with torch._dynamo.config.patch(recompile_limit=64):
-                yield
+        yield
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
@@ -97,6 +93,16 @@ def largest_that_fits(size: int, attempt: Callable[[int], object]) -> int:
             if not out_of_memory(error):
                 raise
     return 0
+
+
+def many_shapes(compiled: bool):
+    """Room for the shapes of three `compiled` networks with a few numbers of rows each.
+
+    After 8 recompilations PyTorch would otherwise give up.
+    """
+    if not compiled:
+        return contextlib.nullcontext()  # without the compiler, which takes seconds to load
+    return torch._dynamo.config.patch(recompile_limit=64)
 
 
 def precision_name(name: str, dtype: torch.dtype) -> str:
@@ -135,14 +141,16 @@ def cannot_compile(device: torch.device) -> str:
     return f"there is no compiler {named or ' or '.join(usual)} (${variable} names another)"
 
 
-def compile_modules(modules: Iterable[torch.nn.Module], mode: str, device: torch.device) -> bool:
+def compile_modules(modules: Iterable[torch.nn.Module], mode: str, device: torch.device,
+                    steps: int) -> bool:
     """Compile the forward pass of each module in place; True if they are now compiled.
 
     Modules of one class share what is generated for a shape, so that blocks are ready sooner than
     the networks made of them. `mode` is `none`, one of `torch.compile`'s, or `auto`: its default on
-    a GPU, and not at all on a CPU, where it took longer than PyTorch's own kernels.
+    a GPU in a run of `COMPILED_FROM` `steps` or more, and not at all on a CPU, where it took longer
+    than PyTorch's own kernels.
     """
-    if mode == "none" or (mode == "auto" and device.type == "cpu"):
+    if mode == "none" or (mode == "auto" and (device.type == "cpu" or steps < COMPILED_FROM)):
         return False
     why = cannot_compile(device)
     if why:
@@ -208,9 +216,8 @@ def team(device: str = "auto"):
         said = str(error).lower()
         if not any(word in said for word in ("gloo", "nccl", "connection", "timed out")):
             raise
-        raise SjepaError(f"process {rank()} of {world()} lost another one "
-                         f"({' '.join(str(error).split())[-80:]}): start all of them again, the "
-                         "run goes on from its last checkpoint") from error
+        raise SjepaError(f"process {rank()} of {world()} lost another one: start all of them "
+                         "again, the run goes on from its last checkpoint") from error
     finally:
         with contextlib.suppress(RuntimeError):
             distributed.destroy_process_group()

@@ -91,7 +91,8 @@ def read_encoder(path: str | Path) -> tuple[torch.nn.Module, dict[str, str]]:
             stated = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
-        raise SjepaError(f"{path} cannot be read ({error}): pretrain or fetch it again") from error
+        why = str(error)[:150]
+        raise SjepaError(f"{path} cannot be read ({why}): pretrain or fetch it again") from error
     kind = stated.get("encoder", "vit")
     if kind not in ENCODERS:
         raise SjepaError(f"{path} holds an encoder {kind!r}, which is not registered: import the "

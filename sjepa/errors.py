@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -10,6 +11,10 @@ from collections.abc import Callable
 
 class SjepaError(ValueError):
     """Bad input: one sentence that says what is wrong, where, and what to do about it."""
+
+    def __str__(self) -> str:
+        """The sentence; of a word that is longer than any path, its beginning."""
+        return re.sub(r"(\S{100})\S{300,}", r"\1…", super().__str__())
 
 
 def main_with_errors(main: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -145,4 +146,6 @@ def read_array(file, size: int) -> np.ndarray:
     raw = memoryview(bytearray(size))
     for at in range(0, size, _BLOCK):
         raw[at : at + _BLOCK] = file.read(min(_BLOCK, size - at))
+    if dtype.kind == "U" and (np.frombuffer(raw, dtype.str[0] + "u4") > sys.maxunicode).any():
+        raise ValueError("letters that are none")
     return np.ndarray(shape, dtype, raw, order="F" if fortran else "C")

@@ -45,7 +45,7 @@ def motion_aware_mask(
         tokens: `[B, S, V, F]`, segments, joints, F raw coordinates a token (12 = 4 frames x 3).
         ratio: share of masked tokens.
         tau: temperature; 0.8 on NTU60 and PKU-MMD, 0.75 on NTU120 (MAMP's code).
-        generator: source of randomness on the device of `tokens`.
+        generator: source of randomness, on the CPU or on the device of `tokens`.
 
     Returns:
         `(keep, masked)`: int64 `[B, K]` and `[B, N - K]`, each sorted, together all N indices
@@ -54,8 +54,10 @@ def motion_aware_mask(
     logits = motion_logits(tokens, tau)
     count = logits.shape[1]
     kept = round(count * (1 - ratio))
-    exponential = torch.empty_like(logits).exponential_(generator=generator)
-    score = logits - exponential.clamp(min=1e-30).log()  # -log(Exp(1)) is Gumbel(0, 1)
+    at = logits.device if generator is None else generator.device
+    exponential = torch.empty(logits.shape, device=at).exponential_(generator=generator)
+    exponential = exponential.to(logits.device).clamp(min=1e-30)
+    score = logits - exponential.log()  # -log(Exp(1)) is Gumbel(0, 1)
     order = score.argsort(dim=1)
     return order[:, :kept].sort(1).values, order[:, kept:].sort(1).values
 

@@ -98,13 +98,13 @@ class Pretraining:
                              f"processes in {config.accumulate} micro-batches each")
         # Rows vary from batch to batch by about a root; so coarse a grid leaves few shapes.
         self.multiple = self.parts * max(1, round(self.batch**0.5 / self.parts))
+        self.steps_per_epoch = len(self.train) // self.batch  # the last, smaller batch is dropped
+        self.steps = self.steps_per_epoch * config.epochs
         blocks = (module for module in self.model.modules() if isinstance(module, Block))
-        self.compiled = compile_modules(blocks, config.compile, self.device)
+        self.compiled = compile_modules(blocks, config.compile, self.device, self.steps)
         if self.compiled and hasattr(self.model, "cross_entropy"):
             self.model.cross_entropy = torch.compile(self.model.cross_entropy, dynamic=False)
         self.network = devices.shared(self.model)
-        self.steps_per_epoch = len(self.train) // self.batch  # the last, smaller batch is dropped
-        self.steps = self.steps_per_epoch * config.epochs
         self.after: dict[str, float] = {}  # readings of the last step's end
         self.epoch, self.step, self.seconds, self.history = 0, 0, 0.0, []
         self.readings: dict[str, list[torch.Tensor]] = {}  # of the steps of this epoch
@@ -314,7 +314,7 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
     """
     out = Path(out) if out else run_folder(config)
     device = pick_device(config.device)
-    with devices.team(config.device), computing(config.precision, device, config.compile):
+    with devices.team(config.device), computing(config.precision, device):
         with devices.first_alone():
             store = load_store(config.dataset)
         run = Pretraining(config, store)
@@ -322,7 +322,8 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
             make_writable(out)
         with alone(out / "last.pt", wait=False) if devices.rank() == 0 else nullcontext():
             resume(run, out)
-            _loop(run, out)
+            with devices.many_shapes(run.compiled):
+                _loop(run, out)
     return out
 
 

@@ -130,13 +130,13 @@ def geometric_view(x: torch.Tensor, rotation: float = 0.3, translation: float = 
         rotation: about the body's vertical axis, uniform in ± this, radians.
         translation: uniform in ± this along each axis, metres.
         flip_p: probability of a mirror.
-        generator: source of randomness on the device of `x`.
+        generator: source of randomness, on the CPU or on the device of `x`.
         skeleton: which joints are the spine, and which are left and right.
     """
     angle = uniform((len(x),), -rotation, rotation, x, generator)
     shift = uniform((len(x), 3), -translation, translation, x, generator)
     if skeleton.planar:
         shift = shift * constant((1.0, 1.0, 0.0), x.device, x.dtype)
-    which = torch.rand(len(x), generator=generator, device=x.device) < flip_p
+    which = uniform((len(x),), 0, 1, x, generator) < flip_p
     turned = rotate_about_body(x, angle, skeleton)
     return flip(translate(turned, shift), which, skeleton)

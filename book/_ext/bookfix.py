@@ -22,8 +22,8 @@ from docutils import nodes
 from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).resolve().parents[2]
-INPUTS = ("sjepa/**/*.py", "sjepa/**/*.yaml", "book/results/**/*", "book/claims.yaml",
-          "runs/quick*/result.json", "constraints.txt")
+INPUTS = ("sjepa/**/*", "book/results/**/*", "book/claims.yaml", "runs/quick*/result.json",
+          "constraints.txt")
 
 
 # --- the notebook cache ------------------------------------------------------------------------
@@ -32,7 +32,8 @@ INPUTS = ("sjepa/**/*.py", "sjepa/**/*.yaml", "book/results/**/*", "book/claims.
 def inputs_hash(root: Path = ROOT) -> str:
     """Fingerprint of everything that a chapter's output depends on besides its own cells."""
     digest = hashlib.sha256()
-    for path in sorted({p for pattern in INPUTS for p in root.glob(pattern) if p.is_file()}):
+    for path in sorted({p for pattern in INPUTS for p in root.glob(pattern)
+                        if p.is_file() and p.suffix != ".pyc"}):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

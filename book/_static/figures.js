@@ -344,7 +344,7 @@
     const known = maps.conventions.find((each) => each.joints.every((j) => j === null || j in at));
     if (!known)
       fail(`The joints are named unlike those of ${maps.conventions.map((c) => c.name).join(", ")}: `
-        + `${joints.slice(0, 8).map((j) => j.name).join(", ")} …; sjepa.read_motion takes a mapping.`);
+        + `${joints.slice(0, 8).map((j) => j.name).join(", ")} …; sjepa.read_motion finds more kinds.`);
     return frames.map((frame) => known.joints.map((j) =>
       j === null ? [0, 0, 0] : frame[at[j]].map((v) => v * known.unit)));
   }
@@ -538,8 +538,8 @@
             const of = (t) => clip.data[((t * bodies + m) * joints + k) * 3 + c];
             return of(low) + part * (of(high) - of(low));
           };
-          const there = Array.from({ length: 3 * joints }, (_, k) => k)
-            .some((k) => place(Math.floor(k / 3), k % 3) !== 0);
+          const begin = (low * bodies + m) * joints * 3;
+          const there = clip.data.subarray(begin, begin + joints * 3).some((v) => v !== 0);
           const spots = dots.map((circle, k) => {
             const x = place(k, 0) - box.x, y = place(k, 1) - box.low, z = place(k, 2) - box.z;
             const flat = [-(cy * x + sy * z), cp * (y - box.tall / 2) + sp * (cy * z - sy * x)];
@@ -589,7 +589,7 @@
 
   /** The token sheet: a column a segment, a row a joint, part by part; arrow keys move over it. */
   function sheet(skeleton, segments, { name, chosen }) {
-    const joints = skeleton.order.length, wide = 12, high = 7, left = 52;
+    const joints = skeleton.order.length, wide = Math.max(12, 360 / segments), high = 7, left = 64;
     const picture = s("svg", { class: "sj-sheet", tabindex: 0, role: "slider", "aria-label": name,
       "aria-valuemin": 0, "aria-valuemax": segments * joints - 1, "aria-valuenow": 0,
       viewBox: `0 0 ${left + segments * wide + 2} ${joints * high + 14}` });
@@ -792,6 +792,61 @@
     clock.begin();
   }
 
+  /** The race behind the mask: each token arrives after an exponential time; the last ones stay. */
+  function raceFigure(root, data) {
+    const count = data.moved.length, high = 20, left = 104, wide = 210;
+    const state = { seed: 0, races: 0, caught: new Array(count).fill(0) };
+    const words = said();
+    const picture = s("svg", { class: "sj-race", viewBox: `0 0 400 ${count * high + 18}`, role: "img",
+      "aria-label": "A lane for each token, the finish at the right, and how often each one was hidden" });
+    const lanes = data.joints.map((joint, k) => {
+      const y = k * high + high / 2, side = data.skeleton.side[joint];
+      const runner = s("circle", { class: `sj-joint ${side}`, cy: y, r: 6 });
+      const bar = s("rect", { class: `sj-cell ${side}`, x: left + wide + 12, y: y - 6, height: 12, width: 0 });
+      const share = s("text", { x: left + wide + 56, y: y + 4 });
+      picture.append(s("text", { x: left - 12, y: y + 4, "text-anchor": "end" }, data.skeleton.joints[joint]),
+        s("line", { class: "sj-axis", x1: left, x2: left + wide, y1: y, y2: y }), runner, bar, share);
+      return { runner, bar, share };
+    });
+    [[left + wide, "finish"], [left + wide + 44, "hidden"]].forEach(([x, text]) => picture.append(
+      s("text", { x, y: count * high + 12, "text-anchor": "middle" }, text)));
+    let race;
+    function run() {
+      state.seed += 1;
+      const next = uniform(state.seed), noise = data.moved.map(() => -Math.log(1 - next()));
+      const most = Math.max(...data.moved);
+      const arrival = noise.map((e, k) => e / Math.exp(data.moved[k] / (tau.value * most)));
+      race = { arrival, hidden: drawMask(data.moved, data.ratio, tau.value, noise) };
+      race.end = Math.max(...arrival.filter((_, k) => race.hidden[k]));
+      race.hidden.forEach((h, k) => { state.caught[k] += h; });
+      state.races += 1;
+    }
+    function redraw(share = clock.share) {
+      lanes.forEach(({ runner, bar, share: part }, k) => {
+        const at = Math.min((share * race.end) / race.arrival[k], 1);
+        set(runner, { cx: left + wide * at });
+        runner.classList.toggle("hollow", at < 1);
+        set(bar, { width: (40 * state.caught[k]) / state.races });
+        part.textContent = `${Math.round((100 * state.caught[k]) / state.races)} %`;
+      });
+      root.dataset.races = state.races;
+      const stay = data.joints.filter((_, k) => !race.hidden[k]).map((j) => data.skeleton.joints[j]);
+      words.textContent = `Race ${state.races}: ${sum(Array.from(race.hidden))} of ${count} are hidden, `
+        + `left visible: ${stay.join(", ")}. Hidden most often so far: `
+        + `${data.skeleton.joints[data.joints[state.caught.indexOf(Math.max(...state.caught))]]}.`;
+    }
+    const begin = () => { run(); clock.begin(); redraw(); };
+    const tau = slider("Temperature τ", { min: 0.05, max: 3, step: 0.05, value: 0.8,
+      say: (v) => v.toFixed(2), input: () => {
+        Object.assign(state, { races: 0, caught: new Array(count).fill(0) });
+        begin();
+      } });
+    const clock = player(root, { seconds: 4, frames: 101, draw: redraw });
+    root.prepend(picture, controls(...clock.nodes, tau.node, button("New race", begin),
+      button("Run 1,000 races", () => { for (let k = 0; k < 1000; k++) run(); redraw(); })), words);
+    begin();
+  }
+
   /** Centre and sharpen: the distribution of one token, and which channels win, of recorded runs. */
   function lossFigure(root, data) {
     const runs = data.runs.map((r) => Object.assign({}, r,
@@ -943,6 +998,7 @@
       words.textContent = `${clip.shape[0]} frames. Nearest clips: `
         + `${found.near.map((k, n) => `${called(k)} (${found.cosine[n].toFixed(3)})`).join(", ")}. `
         + `They vote for: ${data.classes[found.guess]}. Computed here in ${took.toFixed(1)} s.`;
+      bar.hidden = false;
       clock.begin();
       root.dataset.result = "done";
     }
@@ -950,8 +1006,8 @@
       button(`Example: ${e.name}`, () => read(e.name, e.text)))), words, board.node,
     controls(...clock.nodes, board.turn.node));
     words.textContent = data.words;
-    clock.jump(0);
-    clock.go(false);
+    const bar = clock.nodes[0].parentNode;
+    bar.hidden = true;  // until there is something to play
     root.dataset.state = "waiting";
   }
 
@@ -987,7 +1043,7 @@
     go(!still());
   }
 
-  const KINDS = { turn: turnFigure, mask: maskFigure, loss: lossFigure, map: mapFigure, own: ownFigure,
+  const KINDS = { turn: turnFigure, mask: maskFigure, race: raceFigure, loss: lossFigure, map: mapFigure, own: ownFigure,
     loop: loopFigure, picture: pictureFigure };
 
   function mount() {
@@ -1000,7 +1056,9 @@
     });
   }
 
-  window.sjepaFigures = Object.assign({ mount }, computing);
+  /** Mount now and soon: a notebook may put an output in place a little after its script ran. */
+  const settle = () => { mount(); [300, 1500].forEach((wait) => setTimeout(mount, wait)); };
+  window.sjepaFigures = Object.assign({ mount: settle }, computing);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", mount);
-  else { mount(); setTimeout(mount, 300); }  // a notebook may put the output in place a little later
+  else settle();
 })();

@@ -30,7 +30,8 @@ def face_camera(clip: np.ndarray) -> np.ndarray:
     return clip @ turn
 
 
-def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25) -> np.ndarray:
+def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25,
+                    where: str | Path = "the clip") -> np.ndarray:
     """A copy whose origin is the middle of actor 1's spine in the first frame that has actor 1.
 
     One shift for both bodies and all frames: no rotation, no scale. Absent bodies stay at zero.
@@ -39,13 +40,14 @@ def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25) -> np.ndarray:
         clip: `[T, M, V, 3]` float32.
         skeleton: whose `center` joint becomes the origin. Of a planar one that is where the joint
             was seen first; the confidence stays, and a point that was not seen is zero.
+        where: the clip's file, for errors.
 
     Raises:
         SjepaError: actor 1 is in no frame.
     """
     there = np.flatnonzero(clip[:, 0].any((1, 2)))
     if not len(there):
-        raise SjepaError("actor 1 is in no frame of the clip: there is nothing to centre it on")
+        raise SjepaError(f"{where}: actor 1 is in no frame, there is nothing to centre it on")
     absent = clip.reshape(*clip.shape[:2], -1).sum(axis=2) == 0  # as the lineage has it
     frame, joint = there[0], skeleton.center
     if skeleton.planar:
@@ -110,6 +112,12 @@ def check_clip(clip: np.ndarray, where: str, hint: str = "divide centimetres by 
         raise SjepaError(f"{where}: the person would be {height:.3g} m tall, expected "
                          f"{SMALLEST:g} to {TALLEST:g}, so the unit is not metres: {hint}")
     return clip
+
+
+#: From axes of which one is up to those of this project: x right, y up, handedness kept.
+UPRIGHT = {"y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)), "-y": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
+           "z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)), "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+           "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)), "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1))}
 
 
 @dataclass(frozen=True)
@@ -271,6 +279,27 @@ def _uiprmd22() -> Layout:
     return _layout("uiprmd22", joints, parents, sources)
 
 
+def _azure32() -> Layout:
+    """Azure Kinect's body tracking, in its order; collar bones, nose, eyes and ears are not read.
+
+    Its head begins at the base of the skull, and NTU's lies in its middle, where the ears are.
+    """
+    arm = "clavicle shoulder elbow wrist hand", "hand tip", "thumb"
+    leg = "hip knee ankle foot"
+    joints = ["pelvis", "spine navel", "spine chest", "neck"]
+    for side in ("left", "right"):
+        joints += [f"{side} {part}" for part in (*arm[0].split(), *arm[1:])]
+    for side in ("left", "right"):
+        joints += [f"{side} {part}" for part in leg.split()]
+    joints += ["head", "nose", "left eye", "left ear", "right eye", "right ear"]
+    parents = (-1, 0, 1, 2, 2, 4, 5, 6, 7, 8, 7, 2, 11, 12, 13, 14, 15, 14, 0, 18, 19, 20, 0, 22,
+               23, 24, 3, 26, 26, 26, 26, 26)
+    return _layout("azure32", joints, parents, {joint: joint for joint in NTU_JOINTS} | {
+        "spine base": "pelvis", "spine mid": "spine navel",
+        "spine shoulder": {"spine chest": 0.3, "neck": 0.7}, "neck": {"neck": 0.8, "head": 0.2},
+        "head": {"left ear": 0.5, "right ear": 0.5}})
+
+
 def _mediapipe33() -> Layout:
     """MediaPipe Pose's landmarks in its order (BlazePose's topology), turned to y up.
 
@@ -304,8 +333,8 @@ def _mediapipe33() -> Layout:
 
 _NTU25 = _layout("ntu25", NTU25.joints, NTU25.parents, {joint: joint for joint in NTU_JOINTS})
 LAYOUTS = {layout.name: layout for layout in (
-    _NTU25, _kinect20(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(), _uiprmd22(),
-    _cmu_daz())}
+    _NTU25, _kinect20(), _azure32(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(),
+    _uiprmd22(), _cmu_daz())}
 
 
 def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarray:
@@ -314,7 +343,4 @@ def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarra
     Raises:
         SjepaError: all positions are zero; `where` says whose.
     """
-    try:
-        return center_on_spine(LAYOUTS[layout].map(positions)[:, None])
-    except SjepaError as error:
-        raise SjepaError(f"{where}: {error}") from error
+    return center_on_spine(LAYOUTS[layout].map(positions)[:, None], where=where)

@@ -1,49 +1,361 @@
-"""Your own motion: from a file to a clip in the NTU-25 layout."""
+"""Your own motion: from a file to a clip in the NTU-25 layout, and what was understood of it."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.formats.bvh import read_joints
-from sjepa.datasets.formats.mediapipe import mediapipe_clip, read_landmarks
-from sjepa.datasets.layouts import check_clip, map_clip
-from sjepa.datasets.sources import kindergator
+from sjepa.config import load_params
+from sjepa.datasets import ntu
+from sjepa.datasets.anatomy import SIDES, fill_in, find_person
+from sjepa.datasets.formats import acclaim, npz, pyskl
+from sjepa.datasets.formats.bvh import read_bvh
+from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
+from sjepa.datasets.formats.mediapipe import mediapipe_clip
+from sjepa.datasets.formats.points import (
+    Points,
+    find_layout,
+    find_parts,
+    looks_planar,
+    mapped_parts,
+    numbers,
+)
+from sjepa.datasets.formats.poses import read_poses
+from sjepa.datasets.formats.tables import read_table
+from sjepa.datasets.layouts import LAYOUTS, UPRIGHT, center_on_spine, check_clip, map_clip
+from sjepa.datasets.posture import settle, unlike_person
+from sjepa.datasets.store import LeftOut
 from sjepa.errors import SjepaError
+from sjepa.files import read_array, read_arrays
+from sjepa.skeleton import COCO17, NTU25, NTU_JOINTS, Skeleton
+
+#: A BVH file to try things on: a generated person who throws.
+EXAMPLE = Path(__file__).resolve().parents[1] / "synthetic" / "throw.bvh"
+_BODIES = 2
+_KINDS = (".bvh", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".npy", ".npz", ".pkl", ".skeleton",
+          ".amc")
 
 
-def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | None = None,
-                unit: float | None = None) -> np.ndarray:
+class MotionWarning(UserWarning):
+    """Something about a motion file was guessed: the sentence says what, and how to say it."""
+
+
+@dataclass
+class Motion:
+    """A motion file as it was understood."""
+
+    clip: np.ndarray  #: `[T, M, V, 3]` float32, metres
+    skeleton: Skeleton  #: NTU-25, or COCO-17 of a picture
+    source: dict[str, str]  #: joint to the file's joint; derived ones are not in it
+    facts: list[str]  #: what was found: kind, axes, unit
+    guesses: list[str] = field(default_factory=list)  #: what could be otherwise
+    named: bool = True  #: whether the file itself says which joint is which
+
+    @property
+    def measured(self) -> np.ndarray:
+        """`[V]` bool, False where a joint is derived and not measured."""
+        return np.array([joint in self.source for joint in self.skeleton.joints])
+
+
+def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path | None = None,
+                unit: float | None = None, up: str | None = None, clip: int | str | None = None,
+                show: bool = False) -> np.ndarray:
     """A motion file as a clip, with the spine's middle in the first frame as the origin.
 
-    Nothing is turned: motion capture knows no front, and `sjepa.datasets.layouts.face_camera`
-    gives it one. The frame rate is not read: the encoder resizes every clip.
+    Joints, the axis that is up and the unit are found; what is not certain is said by a
+    `MotionWarning`. The person is not turned to the camera: motion capture knows no front, and
+    `sjepa.datasets.layouts.face_camera` gives it one. The frame rate is not read: the encoder
+    resizes every clip.
 
     Args:
-        path: `.bvh`; `.csv` of a Kinect v1 as Kinder-Gator has it; MediaPipe's world landmarks as
-            `.csv`, `.json` or `.npy` (`sjepa.datasets.formats.mediapipe`).
-        mapping, unit: of a BVH file, see `sjepa.datasets.formats.bvh.read_joints`.
+        path: BVH of any skeleton; a table (`.csv`, `.tsv`, `.txt`) or JSON of joints of a Kinect
+            v1, v2, Azure Kinect, MediaPipe (world landmarks), OpenPose or COCO; a folder of
+            OpenPose's files; `.npy`; `.npz` of the N x 300 x 150 layout; pyskl's `.pkl`; NTU's
+            `.skeleton`; `.amc` with its `.asf` beside it.
+        mapping: joint of NTU-25 to the file's joint, or a YAML file of it, where the names and the
+            tree say too little.
+        unit: metres a unit of the file; None: found from the person's size.
+        up: the file's axis that is up, `y`, `z`, `-y`, …; None: found from how the person stands.
+        clip: which one, where a file holds several: a number from 0, or its name.
+        show: draw what was understood, by `sjepa.show.motion.show_motion`.
 
     Returns:
-        `[T, 1, 25, 3]` float32 metres.
+        `[T, M, 25, 3]` float32 metres; of joints in a picture `[T, M, 17, 3]`, x, y and score in
+        the layout COCO-17, for an encoder of such clips.
 
     Raises:
-        SjepaError: no such file, another kind, a fault in it, or a person of no human size.
+        SjepaError: no such file, a fault in it, or joints of which nothing is understood; then
+            what was found and the mapping to fill in are told.
     """
+    motion = open_motion(path, mapping, unit, up, clip)
+    if motion.guesses:
+        warnings.warn(f"{path}: {'; '.join(motion.guesses)}", MotionWarning, stacklevel=2)
+    if show:
+        from sjepa.show.motion import show_motion  # here: matplotlib is not needed to read
+
+        show_motion(motion, str(path))
+    return motion.clip
+
+
+def open_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path | None = None,
+                unit: float | None = None, up: str | None = None,
+                clip: int | str | None = None) -> Motion:
+    """A motion file with what was understood of it; see `read_motion`."""
     path = Path(path)
-    suffix, hint = path.suffix.lower(), "divide centimetres by 100"
-    if suffix not in (".bvh", ".csv", ".json", ".npy"):
-        raise SjepaError(f"{path}: expected a .bvh, .csv, .json or .npy file")
-    if suffix != ".bvh" and (mapping, unit) != (None, None):
-        raise SjepaError(f"{path}: mapping and unit are for BVH files, leave them out")
-    if suffix == ".bvh":
-        clip = map_clip(path, "bandai21", read_joints(path, mapping, unit))
-        hint = "pass unit=, metres a unit of the file (0.01 for centimetres)"
-    elif suffix == ".csv" and path.is_file() and b"Timestamp" in path.open("rb").readline():
-        clip = map_clip(path, "kinect20", kindergator.read_clip(path))
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    if suffix not in _KINDS and not path.is_dir():
+        raise SjepaError(f"{path}: expected one of {', '.join(_KINDS)} or a folder of JSON files")
+    if up is not None and up not in UPRIGHT:
+        raise SjepaError(f"up is {up!r}: expected one of {', '.join(UPRIGHT)}")
+    if isinstance(mapping, str | Path):
+        mapping = load_params(mapping)
+    if suffix in (".npz", ".pkl"):
+        motion = _one_of_many(path, clip)
+    elif suffix == ".skeleton":
+        motion = _whole(clip_from_skeleton(ntu.read_skeleton(path)), "NTU's .skeleton")
+    elif suffix == ".bvh":
+        motion = _bvh(path, mapping, unit, up)
+    elif suffix == ".amc":
+        motion = _amc(path)
     else:
-        clip = mediapipe_clip(read_landmarks(path), path)
-    return check_clip(clip, str(path), hint)
+        points = (read_table(path) if suffix in (".csv", ".tsv", ".txt") else
+                  _array(path) if suffix == ".npy" else read_poses(path))
+        motion = _of_points(points, path, mapping, unit, up)
+    check_clip(motion.clip, str(path), "pass unit=, metres a unit of the file", motion.skeleton)
+    odd = unlike_person(motion.clip[:, 0]) if motion.skeleton == NTU25 else ""
+    if odd and motion.named:
+        motion.guesses.append(f"the body has no human proportions, {odd}: are joints hidden?")
+    elif odd:
+        raise SjepaError(f"{path}: read as {motion.facts[0]}, the body has no human proportions, "
+                         f"{odd}. If its joints are others, {fill_in()}")
+    return motion
+
+
+def _settled(parts: dict[str, np.ndarray], source: dict[str, str], kind: str, where: Path,
+             **known) -> Motion:
+    """A person's parts `[T, M, 3]` as a motion."""
+    if not all(np.isfinite(part).all() for part in parts.values()):
+        raise SjepaError(f"{where}: a position is NaN or infinite")
+    body = settle(parts, **known)
+    derived = [name for name in NTU_JOINTS if name not in source]
+    facts = [kind, *body.facts, f"derived: {', '.join(derived) or 'nothing'}"]
+    if "left foot" in derived:
+        body.guesses.append("the toes are not in the file: derived from the shins")
+    return Motion(_centred(body.x, NTU25, where), NTU25, source, facts, body.guesses)
+
+
+def _centred(x: np.ndarray, skeleton: Skeleton, where: Path) -> np.ndarray:
+    try:
+        return center_on_spine(x, skeleton)
+    except SjepaError as error:
+        raise SjepaError(f"{where}: {error}") from error
+
+
+def _bvh(path: Path, mapping: Mapping[str, str] | None, unit: float | None,
+         up: str | None) -> Motion:
+    """A BVH file's person, by the mapping or by names and tree."""
+    bvh = read_bvh(path, ends=True)
+    if mapping:
+        places, sided = mapped_parts(bvh.joints, mapping, str(path)), True
+        parts = {name: bvh.positions[:, k] for name, k in places.items()}
+    else:
+        person = find_person(bvh, str(path))
+        parts, places, sided = person.parts, person.places, person.sided
+    high, low = (sum(bvh.rest[places[f"{side} {part}"]] for side in SIDES)
+                 for part in ("shoulder", "ankle"))
+    motion = _settled(
+        {name: part[:, None] for name, part in parts.items()},
+        {name: bvh.joints[k] for name, k in places.items()},
+        f"BVH of {sum(not name.endswith(' end') for name in bvh.joints)} joints", path,
+        sided=sided, unit=unit, up=up, rest=high - low)
+    motion.named = sided
+    return motion
+
+
+def _of_points(points: Points, path: Path, mapping: Mapping[str, str] | None,
+               unit: float | None, up: str | None) -> Motion:
+    """People's points, by the mapping, as a layout, or by names alone."""
+    points = _people(points, path)
+    layout = None if mapping else find_layout(points)
+    if layout and layout[0] == COCO17.name:
+        motion = _picture(points.x[:, :, layout[1]], path)
+    elif layout and layout[0] == "mediapipe33":
+        x = points.x[:, 0, layout[1]]
+        motion = _whole(mediapipe_clip(x, path), "MediaPipe's world landmarks", layout[0])
+    elif layout:
+        name, order = layout
+        x = points.x[:, :, order]
+        x25 = LAYOUTS[name].map(x.reshape(-1, *x.shape[2:])).reshape(*x.shape[:2], 25, 3)
+        motion = _settled({joint: x25[:, :, k] for k, joint in enumerate(NTU_JOINTS)},
+                          _sources(name), f"joints as in {name}", path, unit=unit, up=up,
+                          mirror=False)
+        motion.named = numbers(points.joints) is None
+    else:
+        places = (mapped_parts(points.joints, mapping, str(path)) if mapping
+                  else find_parts(points))
+        if places is None or points.planar:
+            raise SjepaError(f"{path}: its {len(points.joints)} joints are of no known layout: "
+                             f"{', '.join(points.joints)[:1500]}: {fill_in()}")
+        motion = _settled({name: points.x[:, :, k] for name, k in places.items()},
+                          {name: points.joints[k] for name, k in places.items()},
+                          f"{len(points.joints)} joints by their names", path, unit=unit, up=up)
+    motion.guesses += points.notes
+    return motion
+
+
+def _sources(layout: str) -> dict[str, str]:
+    """Joint of NTU-25 to the layout's, of those that are measured."""
+    known = LAYOUTS[layout]
+    return {joint: known.joints[int(row.argmax())] for joint, row, measured in zip(
+        NTU_JOINTS, known.to_ntu25, known.measured, strict=True) if measured}
+
+
+def _whole(clip: np.ndarray, kind: str, layout: str = "ntu25") -> Motion:
+    """A clip that is already as it has to be."""
+    return Motion(clip, NTU25, _sources(layout), [kind, "y is up", "the unit is metres"])
+
+
+def _people(points: Points, where: Path) -> Points:
+    """The one or two people who are seen most, without the frames in which none of them is.
+
+    A joint that was not seen for a while moves straight from where it was to where it is again;
+    one that was never seen is left out.
+    """
+    known = np.isfinite(points.x).all(-1)
+    seen = known.any((0, 1))
+    x, notes = points.x[:, :, seen], list(points.notes)
+    there = known.any(-1) & np.nan_to_num(points.x).any((2, 3))
+    people = sorted(range(x.shape[1]), key=lambda m: -there[:, m].sum())[:_BODIES]
+    people = [m for m in people if there[:, m].any()]
+    frames = there[:, people].any(1)
+    if not frames.any() or x.shape[2] < 5:
+        raise SjepaError(f"{where}: nobody is in it: expected landmarks of a person's joints")
+    for lost, what in (((~frames).sum(), "frames without anybody"),
+                       (there.any(0).sum() - len(people), "people beyond the second")):
+        if lost:
+            notes.append(f"{lost} {what} were left out")
+    x, there, holes = x[frames][:, people], there[frames][:, people], 0
+    for m, joint in np.ndindex(x.shape[1:3]):
+        body = x[there[:, m], m, joint]  # a copy
+        good = np.isfinite(body).all(-1)
+        if points.planar:
+            body[~good] = 0
+        elif not good.all() and good.any():
+            holes += int((~good).sum())
+            for axis in range(3):
+                body[~good, axis] = np.interp(np.flatnonzero(~good), np.flatnonzero(good),
+                                              body[good, axis])
+        x[there[:, m], m, joint] = body
+    x[~there] = 0
+    if holes:
+        notes.append(f"{holes} positions that are missing were filled in time")
+    return Points(tuple(name for name, kept in zip(points.joints, seen, strict=True) if kept), x,
+                  points.planar, tuple(notes))
+
+
+def _picture(x: np.ndarray, where: Path) -> Motion:
+    """COCO's joints in a picture, `[T, M, 17, 3]` of x, y and score."""
+    bodies = np.moveaxis(x, 1, 0).astype(np.float32)
+    flat = pyskl.upright(bodies[..., :2], bodies[..., 2], float(max(bodies[..., 1].max(), 1)))
+    return _flat(_centred(np.moveaxis(flat, 0, 1), COCO17, where))
+
+
+def _flat(clip: np.ndarray) -> Motion:
+    return Motion(clip, COCO17, {joint: joint for joint in COCO17.joints}, ["joints in a picture"],
+                  ["these are joints in a picture (COCO-17, 2D): no encoder that comes with the "
+                   "package takes them; train one on such clips, and give embed skeleton=COCO17"])
+
+
+def _array(path: Path) -> Points:
+    """A `.npy` file."""
+    try:
+        with path.open("rb") as file:
+            return as_points(read_array(file, path.stat().st_size), path)
+    except OSError as error:
+        raise SjepaError(f"{path} cannot be read: {error.strerror or error}") from error
+    except SjepaError:
+        raise
+    except Exception as error:  # damaged files raise anything
+        raise SjepaError(f"{path} holds no array of numbers ({error}): expected numpy.save of "
+                         "joints [T, J, 3]") from error
+
+
+def as_points(x: np.ndarray, where: str | Path) -> Points:
+    """An array of joints, in one of the shapes in which they are kept.
+
+    `[T, J, 2 to 5]`, `[T, M, J, 2 to 5]`, `[T, M * J * 3]`, or ST-GCN's `[3, T, J, M]`.
+    """
+    shape = x.shape
+    x = x.astype(np.float64)
+    if x.ndim == 4 and shape[0] == 3 and shape[2] in (17, 18, 25) and shape[3] <= _BODIES:
+        x = x.transpose(1, 3, 2, 0)
+    elif x.ndim == 2 and shape[1] in (60, 75, 96, 99, 150):
+        x = x.reshape(len(x), 1 + (shape[1] == 150), -1, 3)
+    elif x.ndim == 3:
+        x = x[:, None]
+    if x.ndim != 4 or not 2 <= x.shape[3] <= 5 or not x.size:
+        raise SjepaError(f"{where}: expected landmarks or joints [T, J, 3] or [T, M, J, 3], found "
+                         f"{list(shape)}")
+    planar = x.shape[3] == 2 or x.shape[2] in (17, 18, 133) and looks_planar(x)
+    if x.shape[3] == 2:
+        x = np.concatenate([x, np.ones_like(x[..., :1])], -1)
+    return Points(tuple(map(str, range(x.shape[2]))), x[..., :3], planar)
+
+
+def _one_of_many(path: Path, clip: int | str | None) -> Motion:
+    """The clip of this number or name in an npz or a pickle."""
+    if path.suffix.lower() == ".pkl":
+        annotations = pyskl.load(path)["annotations"]
+        each = annotations[_chosen(path, [each["frame_dir"] for each in annotations], clip)]
+        skeleton = COCO17 if each["keypoint"].shape[-1] == 2 else NTU25
+        (found,) = pyskl.read_clip(each, path, skeleton)
+        if isinstance(found, LeftOut):
+            raise SjepaError(f"{path}: {found.name}: {found.why}")
+        return _flat(found.positions) if skeleton == COCO17 else _whole(
+            found.positions, "pyskl's pickle, 25 joints")
+    arrays = read_arrays(path)
+    if "to_ntu25" in arrays:
+        clips = npz.read_conversion(path)
+        found = clips[_chosen(path, [each.name for each in clips], clip)]
+        return _whole(found.positions, "a conversion of an open set")
+    sides = [name for name in ("x_train", "x_test") if name in arrays]
+    if not sides and len(arrays) == 1:
+        return _of_points(as_points(*arrays.values(), path), path, None, None, None)
+    names = [f"{side[2:]}_{k:06d}" for side in sides for k in range(len(arrays[side]))]
+    if not names:
+        raise SjepaError(f"{path} holds {', '.join(arrays)}: expected x_train and x_test "
+                         "[N, 300, 150], or one array of joints")
+    side, k = names[_chosen(path, names, clip)].split("_")
+    x = npz.unpad(arrays[f"x_{side}"][int(k)])
+    return _whole(_centred(x, NTU25, path), "a clip of the N x 300 x 150 layout")
+
+
+def _chosen(path: Path, names: list[str], clip: int | str | None) -> int:
+    """The place of the clip that is asked for."""
+    if clip is None and len(names) == 1:
+        return 0
+    if isinstance(clip, str) and clip in names:
+        return names.index(clip)
+    if not isinstance(clip, int) or not 0 <= clip < len(names):
+        raise SjepaError(f"{path} holds {len(names)} clips, {names[0]} to {names[-1]}: pass clip=, "
+                         f"a name or a number from 0 to {len(names) - 1}"
+                         + ("" if clip is None else f"; there is no {clip!r}"))
+    return clip
+
+
+def _amc(path: Path) -> Motion:
+    """An Acclaim motion, with the skeleton that lies beside it."""
+    beside = sorted(path.parent.glob("*.[aA][sS][fF]"))
+    fits = [each for each in beside if path.stem.startswith(each.stem)] or beside
+    if len(fits) != 1:
+        raise SjepaError(f"{path} needs its skeleton, an .asf file whose name begins as its own, "
+                         f"in the same folder: found {len(beside)}")
+    skeleton = acclaim.read_asf(fits[0])
+    order = LAYOUTS["hdm31"].order(skeleton.joints, skeleton.parents, str(fits[0]))
+    x = acclaim.joint_positions(skeleton, acclaim.read_amc(path, skeleton))[:, order]
+    return _whole(map_clip(path, "hdm31", x), "Acclaim", "hdm31")

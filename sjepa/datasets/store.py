@@ -159,7 +159,7 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
     except (SjepaError, KeyError, TypeError) as error:
         raise StoreError(f"{home / 'store.json'} is damaged: prepare the store again") from error
     if version != VERSION:
-        raise OldStore(f"{path} has store version {version}, this code reads {VERSION}: "
+        raise OldStore(f"{path} has store version {version!r:.20}, this code reads {VERSION}: "
                        "prepare the store again")
     try:
         if meta.get("own_sha256", _own_hash(meta)) != _own_hash(meta):

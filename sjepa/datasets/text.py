@@ -109,9 +109,9 @@ class TextFile:
         except ValueError:
             values = np.empty((0, 0))
         if values.shape != (len(rows), columns) or not _within(values, limit).all():
-            for line, text in rows:  # word by word, to name the fault
-                self.numbers(line, text.split(), columns, expected, limit)
-        return values
+            values = np.array([  # word by word, to name the fault
+                self.numbers(line, text.split(), columns, expected, limit) for line, text in rows])
+        return values.reshape(len(rows), columns)
 
     def frames(self, joints: int, columns: int, expected: str,
                limit: float = MAX_NUMBER) -> np.ndarray:
@@ -127,8 +127,8 @@ def _within(values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _is_number(word: str, limit: float) -> bool:
-    try:
-        return bool(_within(np.float64(word), limit))
+    try:  # Python reads 1_0 too, and the digits of any script
+        return word.isascii() and "_" not in word and bool(_within(np.float64(word), limit))
     except ValueError:
         return False
 

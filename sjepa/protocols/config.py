@@ -101,7 +101,8 @@ class FinetuneConfig(EvaluateConfig):
     hidden: int = setting(2048, "lineage", "width of the head's hidden layer", "[1, inf)")
     label_smoothing: float = setting(0.1, "lineage", "share spread over all classes", "[0, 1)")
     base_rotation: float = setting(0.3, "lineage", "rad, in training", "[0, inf)")
-    compile: str = setting("auto", "ours", "the encoder; auto: on a GPU", choices=COMPILE)
+    compile: str = setting(
+        "auto", "ours", "the encoder; auto: on a GPU, in long runs", choices=COMPILE)
     test_every: int = setting(1, "lineage", "epochs between readings of the test clips", "[1, inf)")
     checkpoint_every: int = setting(5, "ours", "epochs between checkpoints", "[1, inf)")
 

@@ -32,6 +32,7 @@ from sjepa.device import (
     compile_modules,
     describe,
     largest_that_fits,
+    many_shapes,
     out_of_memory,
     peak_bytes,
     precision_name,
@@ -147,7 +148,8 @@ class FineTuning:
             self.model = Classifier(encoder, context.classes, config.hidden, config.dropout,
                                     config.drop_path).to(self.device)
         # The encoder alone: its rows can be padded, and BatchNorm in the head would notice.
-        self.compiled = compile_modules([self.model.encoder], config.compile, self.device)
+        steps = len(train) // self.batch * config.epochs
+        self.compiled = compile_modules([self.model.encoder], config.compile, self.device, steps)
         self.model.padded = self.compiled
         decay = 1.0 if config.method == "scratch" else config.layer_decay
         self.optimizer = torch.optim.AdamW(
@@ -284,7 +286,8 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
             cannot be written, or as `FineTuning.load_state`.
     """
     make_writable(out)
-    with alone(out / "last.pt", wait=False), signals_held() as caught:
+    with alone(out / "last.pt", wait=False), signals_held() as caught, \
+            many_shapes(run.compiled):
         if state := kept(out):
             run.load_state(state, out)
         with tqdm(initial=run.epoch, total=run.config.epochs, desc="fine-tune", unit="epoch",

@@ -41,7 +41,7 @@ def knn(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, ks: tuple
     """
     classes_of = {}
     for k, (similarity, index) in nearest(train, test, ks).items():
-        votes = torch.zeros(len(test), classes)
+        votes = similarity.new_zeros(len(test), classes)
         votes.scatter_add_(1, labels[index], (similarity + 1).clamp(min=0))
         classes_of[k] = votes.argmax(1)
     return classes_of

@@ -124,7 +124,7 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
         seen = seen_before(context)
         if device.type == "cuda":  # the peak is this stage's own, whatever ran here before
             torch.cuda.reset_peak_memory_stats(device)
-        with computing(config.precision, device, getattr(config, "compile", "none")):
+        with computing(config.precision, device):
             result = PROTOCOLS[protocol](context)
         result.readings |= coarse_readings(context, result.readings)
         facts["note"] = "; ".join(filter(None, (context.store.meta["note"], result.note, seen)))

@@ -95,7 +95,8 @@ def animate(clips, titles=(), masks=None, fps: float = 15, seconds: float | None
         skeleton: whose joints they are.
     """
     clips = [clips] if isinstance(clips, np.ndarray) and clips.ndim == 4 else list(clips)
-    masks = masks or [None] * len(clips)
+    clips = [np.asarray(clip) for clip in clips]
+    masks = [None if mask is None else np.asarray(mask) for mask in masks or [None] * len(clips)]
     titles = list(titles) + [""] * (len(clips) - len(titles))
     if seconds is None:
         seconds = max(len(clip) for clip in clips) / 30
@@ -104,7 +105,7 @@ def animate(clips, titles=(), masks=None, fps: float = 15, seconds: float | None
         low, width, bottom, _ = _extent(clip, yaw)
         wide = max((width + 0.3) * SCALE, 8.0 * len(title))  # room for the words below
         at = np.linspace(0, len(clip) - 1, max(2, round(seconds * fps))).round().astype(int)
-        flat = project(np.asarray(clip)[at], yaw)
+        flat = project(clip[at], yaw)
         side = (wide / SCALE - width) / 2
         flat = np.stack((flat[..., 0] - low + side, tall - (flat[..., 1] - bottom)), -1) * SCALE
         inner = "".join(_body(flat[:, body], seconds, mask, skeleton)
@@ -127,7 +128,6 @@ def _words(text: str, x: float, y: float) -> str:
 
 def _extent(clip: np.ndarray, yaw: float) -> tuple[float, float, float, float]:
     """Left edge, width, bottom and height in metres of the bodies that are there."""
-    clip = np.asarray(clip)
     flat = project(clip[clip.any((2, 3))], yaw).reshape(-1, 2)
     (low, bottom), (high, top) = flat.min(0), flat.max(0)
     return low, max(high - low, 0.5), bottom, top - bottom

@@ -3,9 +3,14 @@
 Left limbs are blue, right limbs orange, the torso grey, in every picture of the book.
 """
 
+import base64
+import html
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import torch
 
 from sjepa.skeleton import NTU25, Skeleton
 
@@ -45,14 +50,42 @@ def limbs(skeleton: Skeleton) -> list[tuple[list[int], str]]:
     return lines
 
 
+def from_device(tensor: torch.Tensor, dtype=None, copy=None) -> np.ndarray:
+    """A tensor of any device as an array on the host, which pictures are drawn from."""
+    array = tensor.detach().cpu().numpy()
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
 def use_style() -> None:
-    """The look of all figures."""
+    """The look of all figures; matplotlib and NumPy read tensors of a GPU from here on.
+
+    They ask a tensor for `__array__`, which PyTorch refuses where it lies on a GPU.
+    """
+    torch.Tensor.__array__ = from_device
     sns.set_theme(style="ticks", palette=PALETTE, font_scale=0.9)
     plt.rcParams.update({
         "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
         "axes.titlesize": "medium", "axes.titleweight": "bold", "legend.frameon": False,
         "savefig.bbox": "tight", "figure.constrained_layout.use": True,
+        "figure.facecolor": "none", "axes.facecolor": "none",  # pages are light or dark
     })
+
+
+def caption(text: str) -> None:
+    """Show the figure that was drawn last over its caption.
+
+    `text` is one sentence that says what is to be seen; who cannot see the figure hears it.
+    """
+    from IPython.display import HTML, display
+
+    figure, file, said = plt.gcf(), io.BytesIO(), html.escape(text)
+    figure.savefig(file, dpi=150)
+    width = round(110 * plt.imread(io.BytesIO(file.getvalue())).shape[1] / 150)
+    data = base64.b64encode(file.getvalue()).decode()
+    plt.close(figure)  # or the notebook would show it again, without words
+    display(HTML(f'<figure class="sjepa-plot"><img alt="{said}" width="{width}" '
+                 f'style="background:#fff" src="data:image/png;base64,{data}">'
+                 f'<figcaption aria-hidden="true">{said}</figcaption></figure>'))
 
 
 def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float = 0.5) -> None:
@@ -123,6 +156,7 @@ def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
 
     Yaw 0 is what the camera sees. x runs to the camera's left, so that the picture negates it.
     """
+    pose = np.asarray(pose)
     x = -(np.cos(yaw) * pose[..., 0] + np.sin(yaw) * pose[..., 2])
     return np.stack((x, pose[..., 1]), -1)
 

@@ -176,6 +176,6 @@ def _cells() -> list[Finding]:
 
 def claims_table(findings: list[Finding]) -> Table:
     """The findings as a table."""
-    return Table(["claim", "where", "our test", "result, points", "by itself", "verdict"],
-                 [[f.claim, f.where, f.test, f.result, f.alone, f"**{f.verdict}**"]
+    return Table(["claim", "verdict", "result, points", "where", "our test", "by itself"],
+                 [[f.claim, f"**{f.verdict}**", f.result, f.where, f.test, f.alone]
                   for f in findings])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import time
 from itertools import count
 
 import numpy as np
@@ -110,7 +111,9 @@ def measure(args, config: PretrainConfig) -> dict:
     store = GeneratedStore(args.clips)
     ours = Ours(config, store)
     run, device = ours.run, ours.run.device
+    begun = time.perf_counter()
     peak = warm_up(*((ours.compile_all, 1) if run.compiled else (ours, 2)), device)
+    warming = time.perf_counter() - begun
     # Of several batches the best counts: on a CPU more clips at once are slower.
     batches = [min(args.batch, 32)] if device.type == "cuda" else [1, 2, 4]
     plain = {batch: plain_step(config, store, device, batch) for batch in batches
@@ -129,6 +132,7 @@ def measure(args, config: PretrainConfig) -> dict:
         "plain_samples_per_s": speeds.get(best), "ratio": speed / speeds[best] if plain else None,
         "plain_batch": best, "plain_step_seconds": seconds.get(best),
         "hours": paper_runs(speed) if config.preset == "paper" else None,
+        "compile": config.compile, "warm_up_seconds": round(warming, 1),
         "peak_bytes": peak, "step_seconds": seconds["ours"], "processes": world(),
         "clock": args.clock, "preset": config.preset, "batch": args.batch,
         "accumulate": config.accumulate, "clips": args.clips, "rounds": args.rounds}
@@ -148,6 +152,7 @@ def parse(argv: list[str] | None):
     parser.add_argument("--profile", action="store_true", help="add both steps' operators")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--compile", default="auto")
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--attention", choices=("any", "efficient"), default="any",
                         help="efficient: the one fused kernel that a T4 has, too")
@@ -165,7 +170,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse(argv)
     config = make_config(PretrainConfig, {
         "preset": args.preset, "batch_size": args.batch, "device": args.device,
-        "precision": args.precision, "accumulate": args.accumulate})
+        "precision": args.precision, "compile": args.compile, "accumulate": args.accumulate})
     with team(config.device):
         made = measure(args, config)
         if rank() > 0:

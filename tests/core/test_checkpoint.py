@@ -43,8 +43,11 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, capsys, dam
     assert kept(tmp_path)["epoch"] == 1
     said = capsys.readouterr().err
     assert damage == "gone" or "last.pt is damaged" in said and "previous.pt, epoch 1" in said
+    keep(states((3,))[0], tmp_path)  # the damaged one never takes the place of the whole one
+    assert torch.load(tmp_path / "previous.pt")["epoch"] == 1
     if damage != "gone":
         (tmp_path / "previous.pt").unlink()
+        last.write_bytes(raw)
         with pytest.raises(SjepaError, match="last.pt is damaged .* none before it"):
             kept(tmp_path)
 

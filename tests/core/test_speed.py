@@ -224,12 +224,14 @@ def test_without_a_compiler_it_says_so_and_runs(store, tiny, monkeypatch, capsys
                     "($CXX names another)\n")
 
 
-def test_auto_compiles_on_a_gpu_alone(monkeypatch):
+def test_auto_compiles_on_a_gpu_and_in_long_runs_alone(monkeypatch):
     asked = []
     monkeypatch.setattr(device, "cannot_compile", lambda at: asked.append(at) or "it is a test")
     model = [torch.nn.Linear(2, 2)]
-    assert not device.compile_modules(model, "auto", torch.device("cpu"))
-    assert not device.compile_modules(model, "none", torch.device("cuda"))
+    long = device.COMPILED_FROM
+    assert not device.compile_modules(model, "auto", torch.device("cpu"), long)
+    assert not device.compile_modules(model, "none", torch.device("cuda"), long)
+    assert not device.compile_modules(model, "auto", torch.device("cuda"), long - 1)
     assert asked == []
-    assert not device.compile_modules(model, "auto", torch.device("cuda"))
+    assert not device.compile_modules(model, "auto", torch.device("cuda"), long)
     assert asked == [torch.device("cuda")]

@@ -1,5 +1,7 @@
 """EMA, centre and loss against their formulas, in float64 where rounding could hide a mistake."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -54,7 +56,7 @@ def test_weights_stand_for_equal_rows():
 
 
 def test_center_formula():
-    target = TargetEncoder(Encoder(16, 0, 4), beta=0.9)
+    target = TargetEncoder(Encoder(16, 0, 4))
     wanted = np.zeros(16)
     for seed in range(5):
         latents = torch.randn(4, 9, 16, generator=torch.Generator().manual_seed(seed)) + 3
@@ -134,6 +136,15 @@ def test_the_target_sees_the_clip_and_not_the_view(drawn, clip):
     a, b = model(clip, clip, keep, masked), model(clip, clip + 0.5, keep, masked)
     assert torch.equal(a.target, b.target)
     assert not torch.equal(a.predicted, b.predicted)
+
+
+def test_the_loss_has_the_centre_and_the_temperatures_of_the_settings(drawn, clip):
+    model, keep, masked = drawn
+    model.config = dataclasses.replace(model.config, tau_p=0.4, tau_t=0.2)
+    model.target.center.normal_()
+    made = model(clip, clip, keep, masked)
+    wanted = plain_loss(made.predicted.detach(), made.target, model.target.center, 0.4, 0.2)
+    assert made.loss.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_gradients_reach_all_but_the_target_which_is_a_copy(drawn, clip):

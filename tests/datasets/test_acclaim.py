@@ -212,5 +212,6 @@ def test_hdm05_lists_and_samples_equal_the_conversion():
     folder, samples = raw_samples("hdm05")
     npz = folder / "hdm05_11.npz"
     with np.load(npz) as data:
+        assert tuple(data["class_names"]) == hdm05.CLASSES
         assert data["subject_names"].tolist() == hdm05.ACTORS
     equals_conversion(npz, hdm05, samples, "hdm31", half=1e-6)

@@ -184,6 +184,7 @@ def test_bandai_lists_and_samples_equal_the_conversion():
     folder, samples = raw_samples("bandai")
     npz = folder / "bandai_int16.npz"
     with np.load(npz) as data:
+        assert tuple(data["class_names"]) == bandai.CLASSES
         assert data["style_names"].tolist() == bandai.STYLES
         half = float(data["x_scale"]) / 2
     equals_conversion(npz, bandai, samples, "bandai21", half)

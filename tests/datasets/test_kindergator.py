@@ -111,6 +111,7 @@ def test_lists_and_samples_equal_the_conversion():
     folder, samples = raw_samples("kindergator")
     npz = folder / "kindergator_int16.npz"
     with np.load(npz) as data:
+        assert tuple(data["class_names"]) == CLASSES
         assert tuple(data["coarse_names"][data["coarse_of_class"]]) == COARSE
         assert data["joint_names"].tolist() == list(JOINTS)
         children = np.isin(data["subjects"], kindergator.CHILDREN)

@@ -76,6 +76,11 @@ def test_the_stores_own_lists_come_before_the_rule():
         split("ntu60/xview", stand)  # its clips have no views
 
 
+def test_recipes_are_chosen_within_the_training_views():
+    stand = Stand("nwucla", [1, 2, 3, 4], views=np.array([1, 2, 3, 1]))
+    assert [side.tolist() for side in split("nwucla/val", stand)] == [[0, 3], [1]]
+
+
 def test_transfers_lead_from_a_split_to_another_set():
     for source, target in TRANSFERS:
         assert source in SPLITS and target in SPLITS

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -41,6 +42,24 @@ def test_chapter_opens_in_colab_and_asserts(path):
     code = ["".join(c["source"]) for c in cells(path) if c["cell_type"] == "code"]
     assert sum("assert" in c for c in code) >= 3
     assert max(len(c.splitlines()) for c in code) <= 40
+
+
+def test_each_page_has_one_name_and_the_next_is_the_next():
+    """A link that calls a page by name uses its title; a chapter ends on the page that follows."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    order = [Path(c["file"]).name for part in toc["parts"] for c in part["chapters"]]
+    texts = {p.stem: "\n".join("".join(c["source"]) for c in cells(p)
+                               if c["cell_type"] == "markdown") for p in CHAPTERS}
+    texts |= {p.stem: p.read_text() for p in (ROOT / "book").glob("*.md")}
+    titles = {name: re.search("^# (.*)", text, re.M)[1] for name, text in texts.items()}
+    for name, text in texts.items():
+        for said, to in re.findall(r"\[([A-Z][^\]\[]*)\]\((?:[\w./]*/)?(\w[\w-]*)\.(?:ipynb|md)\)",
+                                   text):
+            if to in titles and not said.startswith("Chapter"):
+                assert " ".join(said.split()) == titles[to], f"{name}: {said}"
+    for path in CHAPTERS:
+        following = re.search(r"^Next: \[[^]]*\]\((?:[\w./]*/)?([\w-]+)\.", texts[path.stem], re.M)
+        assert following[1] == order[order.index(path.stem) + 1]
 
 
 def test_every_module_has_its_page_of_reference():

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from wild import KINDS, wild_bvh
 
 from sjepa.config import ROOT
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
 from sjepa.datasets.motion import read_motion
 from sjepa.datasets.sources.kindergator import JOINTS
 from sjepa.encoder import Encoder, patchify
-from sjepa.encoders import load_pretrained
+from sjepa.encoders import load_pretrained, shipped
 from sjepa.masking import motion_aware_mask
 from sjepa.protocols.features import embed
 from sjepa.protocols.knn import knn, nearest
@@ -96,9 +97,10 @@ def test_loss_and_entropy_are_those_of_the_package(tmp_path):
 
 
 @needs_node
-def test_the_page_encodes_as_pytorch_does(tmp_path, throw):
+@pytest.mark.parametrize("name", shipped())
+def test_the_page_encodes_as_pytorch_does(tmp_path, throw, name):
     """With the same weights to 1e-4; 8 bits a weight move a feature by 2 % of its length."""
-    encoder, _ = load_pretrained("open-small")
+    encoder, _ = load_pretrained(name)
     made = packed_weights(encoder)
     clip = throw[:, :1].astype(np.float32)
     page = np.array(computed(
@@ -128,27 +130,10 @@ def test_neighbours_and_votes_are_those_of_the_package(tmp_path):
 
 
 def bvh(folder: Path, throw) -> Path:
-    """Mixamo's names with a prefix; every joint has an offset and turns about all three axes."""
-    rng, tree = np.random.default_rng(1), {"Hips": None, "Spine": "Hips", "Spine1": "Spine",
-                                           "Neck": "Spine1", "Head": "Neck"}
-    for side in ("Left", "Right"):
-        for limb in (("Spine1", "Shoulder", "Arm", "ForeArm", "Hand"),
-                     ("Hips", "UpLeg", "Leg", "Foot", "ToeBase")):
-            for above, joint in zip(limb[:-1], limb[1:], strict=True):
-                tree[side + joint] = above if above in tree else side + above
-
-    def block(name: str) -> str:
-        x, y, z = rng.uniform(5, 25, 3)
-        below = "".join(block(k) for k, above in tree.items() if above == name)
-        moves = "6 Xposition Yposition Zposition" if tree[name] is None else "3"
-        return (f"{'JOINT' if tree[name] else 'ROOT'} mixamorig:{name}\n{{\n"
-                f"OFFSET {x:.3f} {y:.3f} {z:.3f}\nCHANNELS {moves} Zrotation Xrotation Yrotation\n"
-                + (below or "End Site\n{\nOFFSET 0 1 0\n}\n") + "}\n")
-
-    rows = rng.uniform(-60, 60, (9, 6 + 3 * (len(tree) - 1)))
+    """Mixamo's names with a prefix; joints have an offset and turn about all three axes."""
+    joints = [joint for joint in KINDS["mixamo"][0] if "_End" not in joint[0]]
     path = folder / "walk.bvh"
-    path.write_text(f"HIERARCHY\n{block('Hips')}MOTION\nFrames: 9\nFrame Time: 0.03\n" + "\n".join(
-        " ".join(f"{value:.4f}" for value in row) for row in rows))
+    path.write_text(wild_bvh(throw[:, 0].astype(float), joints, unit=0.01)[0])
     return path
 
 

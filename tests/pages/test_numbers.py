@@ -8,6 +8,7 @@ from sjepa.config import ROOT
 from sjepa.study.results import result
 
 HTML = ROOT / "_build" / "html"
+pytestmark = pytest.mark.rendered
 MARKED = re.compile(r'data-reading="([^"]*)" data-value="([^"]*)"')
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sjepa.clips import train_crop
 from sjepa.config import make_config
 from sjepa.encoder import Encoder
 from sjepa.errors import SjepaError
@@ -13,8 +14,9 @@ from sjepa.protocols import context as module
 from sjepa.protocols import finetune
 from sjepa.protocols.config import FinetuneConfig, KnnConfig, LinearConfig
 from sjepa.protocols.context import own_draws, set_up
-from sjepa.protocols.features import clip_features, encode_bodies, extract
+from sjepa.protocols.features import clip_features, encode_bodies, extract, network_input
 from sjepa.skeleton import KINECT20
+from sjepa.views import base_rotation
 
 
 @pytest.fixture
@@ -48,6 +50,14 @@ def test_features_do_not_depend_on_the_batch_nor_on_the_encoders_mode(encoder, s
     b = extract(encoder, data, index[::-1].copy(), batch=128).flip(0)
     torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
     assert encoder.training and all(block.training for block in encoder.blocks)
+
+
+def test_training_clips_are_cropped_and_turned(store):
+    data, index = store.to("cpu"), torch.arange(6)
+    made, generator = (torch.Generator().manual_seed(0) for _ in range(2))
+    made = network_input(data, index, 32, rotation=0.7, generator=made)
+    crops = train_crop(data, index, 32, generator=generator)
+    assert torch.equal(made, base_rotation(crops, 0.7, generator))
 
 
 def test_every_protocol_sees_the_stream_of_the_run_and_its_crop(quick, restate, monkeypatch):

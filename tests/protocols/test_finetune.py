@@ -150,6 +150,7 @@ def test_defaults_are_the_lineages():
                   weight_decay=0.05, layer_decay=0.8, drop_path=0.3, dropout=0.3, hidden=2048,
                   label_smoothing=0.1, base_rotation=0.3, test_crop=0.95)
     assert {name: getattr(FinetuneConfig(), name) for name in stated} == stated
+    assert (SemiConfig().share, SemiConfig().subsets) == (0.01, 5)
 
 
 def test_one_step_by_hand(config):

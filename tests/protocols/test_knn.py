@@ -5,9 +5,18 @@ import torch
 from torch.nn import functional as F
 
 from sjepa.config import make_config
+from sjepa.pretrain import Pretraining
 from sjepa.protocols.config import KnnConfig, RetrievalConfig
 from sjepa.protocols.context import set_up
-from sjepa.protocols.knn import knn, nearest, recall, run_knn, run_retrieval
+from sjepa.protocols.features import extract
+from sjepa.protocols.knn import (
+    held_out_accuracy,
+    knn,
+    nearest,
+    recall,
+    run_knn,
+    run_retrieval,
+)
 
 
 def test_votes_and_hits_by_loops():
@@ -47,6 +56,17 @@ def test_several_k_equal_one_search_for_each(levels):
         votes = torch.zeros(90, 9).scatter_add_(
             1, labels[alone.indices], (alone.values + 1).clamp(min=0))
         assert torch.equal(together[k], votes.argmax(1))
+
+
+def test_pretraining_looks_up_one_subject_among_the_others(store, tiny):
+    run = Pretraining(tiny, store)
+    features = F.normalize(extract(run.model.target.encoder, run.data, run.train), dim=1)
+    subjects, labels = store.subjects[run.train], torch.from_numpy(store.labels[run.train])
+    held = torch.from_numpy(subjects == subjects.min())
+    nearest_one = (features[held] @ features[~held].T).argmax(1)
+    right = labels[~held][nearest_one] == labels[held]
+    assert held_out_accuracy(run) == {"knn": pytest.approx(100 * right.float().mean().item())}
+    assert 0 < right.sum() < len(right)
 
 
 def test_readings_name_every_k(common):

@@ -16,7 +16,8 @@ from sjepa.protocols.linear import linear_probe, make_probe, probe, run_linear
 
 
 def test_probe_is_the_lineages():
-    stated = dict(epochs=100, lr=0.1, batch_size=256, passes=0, base_rotation=0.3, test_crop=0.95)
+    stated = dict(epochs=100, lr=0.1, batch_size=256, passes=0, base_rotation=0.3, test_crop=0.95,
+                  precision="fp32")
     assert {name: getattr(LinearConfig(), name) for name in stated} == stated
     network = make_probe(16, 4)
     assert network[0].eps == 1e-6 and not network[0].affine

@@ -200,7 +200,7 @@ def test_commands_print_parameters_names_and_terms(tmp_path, pretrained):
     (("expand", "quick"), "quick is a group: name one of its experiments"),
     (("report",), "no settings: give --params FILE"),
     (("report", "-o", "rows=fast"), "unknown experiment or group 'fast'"),
-    (("collect", "nowhere"), "nowhere holds no finished run"),
+    (("collect", "nowhere"), "there is no folder nowhere: give that of a run"),
     (("export", "nowhere", "a.safetensors"), "nowhere holds no finished run"),
 ])
 def test_bad_input_is_one_sentence_and_status_2(tmp_path, args, said):

@@ -1,24 +1,20 @@
 """BVH motion files (Biovision hierarchy), of any skeleton: text to joint positions.
 
 A file is a tree of joints, then a line of numbers a frame: the channels' values, joints in the
-order of the tree. Any skeleton becomes Bandai-Namco's by the names of its joints, so that one map
-onto NTU-25 serves all: `UpperArm_L` is where the left upper arm begins, the shoulder.
+order of the tree. What the joints are in a person is found by `sjepa.datasets.anatomy`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.text import TextFile, read_text
-from sjepa.errors import SjepaError
 
+_STILL = 0.01  # degrees
 _CHANNELS = {axis + kind for axis in "xyz" for kind in ("position", "rotation")}
 
 
@@ -30,6 +26,8 @@ class Bvh:
     parents: tuple[int, ...]  #: index of each joint's parent, -1 for the root
     fps: float  #: frames a second
     positions: np.ndarray  #: `[T, J, 3]` float64, in the file's unit and axes
+    #: `[J, 3]`: the pose of the OFFSETs, after those rotations that are the same in all frames
+    rest: np.ndarray
 
 
 @dataclass
@@ -38,6 +36,7 @@ class _Joint:
     parent: int
     offset: tuple[float, ...] = (0, 0, 0)
     channels: tuple[str, ...] = ()
+    end: bool = False  # an End Site
 
 
 def read_bvh(path: str | os.PathLike, ends: bool = False) -> Bvh:
@@ -57,33 +56,35 @@ def read_bvh(path: str | os.PathLike, ends: bool = False) -> Bvh:
     rows = text.rows()
     heads = (k for k, (_, line) in enumerate(rows) if line.strip().upper() == "MOTION")
     start = next(heads, len(rows))
-    joints = _hierarchy(text, rows[:start], ends)
+    joints = _hierarchy(text, rows[:start])
     fps, values = _motion(text, rows[start + 1 :], sum(len(joint.channels) for joint in joints))
-    names, parents = zip(*((joint.name, joint.parent) for joint in joints), strict=True)
-    return Bvh(names, parents, fps, _positions(joints, values))
+    kept = [k for k, joint in enumerate(joints) if ends or not joint.end]
+    places = {k: place for place, k in enumerate(kept)} | {-1: -1}
+    return Bvh(
+        tuple(joints[k].name for k in kept), tuple(places[joints[k].parent] for k in kept), fps,
+        _positions(joints, values)[:, kept], _positions(joints, _rest(joints, values))[0, kept])
 
 
-def _hierarchy(text: TextFile, rows: list[tuple[int, str]], ends: bool) -> list[_Joint]:
+def _hierarchy(text: TextFile, rows: list[tuple[int, str]]) -> list[_Joint]:
     """The joints, parents first; a brace is a line of its own wherever it stands."""
     joints: list[_Joint] = []
-    named, opened = -1, []  # the joint named last, and those whose braces are open; End Site: -1
+    named, opened = -1, []  # the joint named last, and those whose braces are open
     for line, words in ((n, part.split()) for n, row in rows for part in re.split("([{}])", row)):
         key = words[0].upper() if words else ""
-        inside = opened[-1] if opened else -1
+        at = opened[-1] if opened else -1
+        inside = -1 if at >= 0 and joints[at].end else at  # in an End Site is nothing more
         if key == "ROOT" and not joints or key == "JOINT" and inside >= 0:
             named = len(joints)
             joints.append(_Joint(" ".join(words[1:]), inside))
         elif key == "END" and inside >= 0:
-            named = len(joints) if ends else -1
-            joints += [_Joint(f"{joints[inside].name} end", inside)] * ends
+            named = len(joints)
+            joints.append(_Joint(f"{joints[inside].name} end", inside, end=True))
         elif key == "{" and joints:
             opened.append(named)
         elif key == "}" and opened:
             opened.pop()
         elif key == "OFFSET" and opened:
-            offset = text.numbers(line, words[1:], 3, "OFFSET and three numbers")
-            if inside >= 0:  # that of an End Site may not be needed
-                joints[inside].offset = tuple(offset)
+            joints[at].offset = tuple(text.numbers(line, words[1:], 3, "OFFSET and three numbers"))
         elif key == "CHANNELS" and inside >= 0:
             channels = tuple(word.lower() for word in words[2:])
             if words[1:2] != [str(len(channels))] or len(_CHANNELS & {*channels}) != len(channels):
@@ -123,6 +124,17 @@ def rotations(axes: str, degrees: np.ndarray) -> np.ndarray:
     return Rotation.from_euler(axes.upper(), degrees, degrees=True).as_matrix()
 
 
+def _rest(joints: list[_Joint], values: np.ndarray) -> np.ndarray:
+    """Channel values `[1, columns]`: medians, and 0 for rotations of joints that ever turn."""
+    rest, at = np.median(values, axis=0, keepdims=True), 0
+    for joint in joints:
+        mine = range(at, at := at + len(joint.channels))
+        spins = [c for c in mine if joint.channels[c - mine.start].endswith("rotation")]
+        if (np.ptp(values[:, spins], axis=0) > _STILL).any():
+            rest[:, spins] = 0
+    return rest
+
+
 def _positions(joints: list[_Joint], values: np.ndarray) -> np.ndarray:
     """Forward kinematics: channel values `[T, columns]` → positions `[T, J, 3]`."""
     places = np.empty((len(values), len(joints), 3))
@@ -142,59 +154,3 @@ def _positions(joints: list[_Joint], values: np.ndarray) -> np.ndarray:
         places[:, k] = local
         turns.append(turn)
     return places
-
-
-_LAYOUT = LAYOUTS["bandai21"]
-#: The joints that the map onto NTU-25 reads; Spine and the collar bones are not among them.
-NEEDED = tuple(joint for joint, column in zip(_LAYOUT.joints, _LAYOUT.to_ntu25.T, strict=True)
-               if column.any())
-_LIMBS = {"Shoulder": "Shoulder", "UpperArm": "Arm", "LowerArm": "ForeArm", "Hand": "Hand",
-          "UpperLeg": "UpLeg", "LowerLeg": "Leg", "Foot": "Foot", "Toes": "ToeBase"}
-_SIDES = {f"{ours}_{side[0]}": side + theirs for ours, theirs in _LIMBS.items()
-          for side in ("Left", "Right")}
-
-
-#: Joint of `bandai21` to that of files of one origin, without what precedes their `Hips`, and
-#: metres a unit. The first whose joints are all there is taken: a CMU skeleton has most of Mixamo's
-#: names. CMU's head begins two joints above the neck; Bandai-Namco's begins at the first of them.
-CONVENTIONS: dict[str, tuple[Mapping[str, str], float]] = {
-    "Bandai-Namco": ({joint: joint for joint in _LAYOUT.joints}, 0.01),
-    "CMU": ({"Hips": "Hips", "Spine": "LowerBack", "Chest": "Spine1", "Neck": "Neck",
-             "Head": "Neck1"} | _SIDES, 0.0254 / 0.45),
-    "Mixamo": ({"Hips": "Hips", "Spine": "Spine", "Chest": "Spine1", "Neck": "Neck",
-                "Head": "Head"} | _SIDES, 0.01),
-}
-
-
-def read_joints(path: Path, mapping: Mapping[str, str] | None = None,
-                unit: float | None = None) -> np.ndarray:
-    """Positions `[T, 21, 3]` float64 in metres, joints as in `LAYOUTS["bandai21"]`.
-
-    Args:
-        path: a BVH file, y up.
-        mapping: joint of `bandai21` to the file's joint, at least for each of `NEEDED`; None: the
-            names are those of one of `CONVENTIONS`. What is not named is zero and not read.
-        unit: metres a unit of the file; None: as the convention has it, else centimetres.
-
-    Raises:
-        SjepaError: no BVH file, joints of no known convention, or a mapping that does not fit.
-    """
-    bvh = read_bvh(path)
-    root = next((joint for joint in bvh.joints if joint.endswith("Hips")), "Hips")
-    prefix = root.removesuffix("Hips")  # such as mixamorig: or Character1_
-    places = {joint.removeprefix(prefix): k for k, joint in enumerate(bvh.joints)}
-    places |= {joint: k for k, joint in enumerate(bvh.joints)}
-    known = [each for each in CONVENTIONS.values() if set(each[0].values()) <= set(places)]
-    if not known and not mapping:
-        raise SjepaError(
-            f"{path}: the joints are not named as those of {', '.join(CONVENTIONS)}; found "
-            f"{', '.join(bvh.joints)}: pass mapping={{'Hips': a joint of the file, …}} for each of "
-            f"{', '.join(NEEDED)}, a limb's name standing for the joint at which it begins")
-    joints, metres = (mapping, 0.01) if mapping else known[0]
-    if not set(NEEDED) <= set(joints) <= set(_LAYOUT.joints) or set(joints.values()) - set(places):
-        raise SjepaError(f"{path}: the mapping has to take {', '.join(NEEDED)} to joints of the "
-                         f"file: {', '.join(bvh.joints)}")
-    positions = np.zeros((len(bvh.positions), len(_LAYOUT.joints), 3))
-    for joint, name in joints.items():
-        positions[:, _LAYOUT.joints.index(joint)] = bvh.positions[:, places[name]]
-    return positions * (metres if unit is None else unit)

@@ -139,14 +139,19 @@ def read_clips(path: Path, protocol: str, part: str) -> list[Clip | LeftOut]:
                          f"rows, expected [N, {FRAMES}, 150] and N")
     items: list[Clip | LeftOut] = []
     for i, label in enumerate(labels):
-        clip = x[i].reshape(len(x[i]), -1, 25, 3).astype(np.float32, copy=False)
-        there = np.flatnonzero(clip.any((1, 2, 3)))
-        name = f"{part}_{i:06d}"
-        if len(there):
-            items.append(Clip(clip[: there[-1] + 1], int(label), name, sides={protocol: part}))
+        clip, name = unpad(x[i]), f"{part}_{i:06d}"
+        if len(clip):
+            items.append(Clip(clip, int(label), name, sides={protocol: part}))
         else:
             items.append(LeftOut(name, "all its positions are zero"))
     return items
+
+
+def unpad(x: np.ndarray) -> np.ndarray:
+    """A clip `[300, 150]` up to its last frame that is not 0, `[T, M, 25, 3]` float32."""
+    clip = x.reshape(len(x), -1, 25, 3).astype(np.float32, copy=False)
+    there = np.flatnonzero(clip.any((1, 2, 3)))
+    return clip[: there[-1] + 1 if len(there) else 0]
 
 
 def read_conversion(path: Path) -> list[Clip]:
@@ -171,7 +176,7 @@ def read_conversion(path: Path) -> list[Clip]:
         label, subject, rep, view = (int(each[i]) for each in (labels, subjects, reps, views))
         name = (f"a{label:02d}_s{subject:02d}_e{rep:02d}_v{view:02d}_{i:05d}" if called is None
                 else str(called[i]))
-        clips.append(Clip(center_on_spine(clip), label, name, subject,
+        clips.append(Clip(center_on_spine(clip, where=path), label, name, subject,
                           view if dataset is None else int(dataset[i]), rep,
                           0 if style is None else int(style[i])))
     return clips

@@ -34,7 +34,7 @@ _BODIES = 2
 MAX_CLASSES = 100_000
 _SIDE = re.compile(r"(?:(?P<split>.+)_)?(?P<side>train|val|test)")
 
-_NUMBERS = "biufSU"  # kinds of values; nothing that points anywhere
+_NUMBERS = "biuf"  # kinds of values; nothing that points anywhere
 
 
 class _Kind:
@@ -113,6 +113,13 @@ def load(path: Path) -> dict:
     if not (isinstance(data, dict) and isinstance(data.get("split"), dict)
             and isinstance(data.get("annotations"), list) and data["annotations"]):
         raise SjepaError(f"{path}: expected a dict with split and annotations, as pyskl has it")
+    for each in data["annotations"]:
+        # By type, as nested lists may stand for more than fits the memory.
+        if not (isinstance(each, dict) and isinstance(each.get("frame_dir"), str)
+                and isinstance(each.get("label"), int | np.integer) and each["label"] >= 0
+                and isinstance(each.get("keypoint"), np.ndarray) and each["keypoint"].ndim == 4):
+            raise SjepaError(f"{path}: an annotation without a frame_dir that is a text, a label "
+                             "that is a number from 0, or a keypoint [M, T, V, 2 or 3]")
     return data
 
 
@@ -124,13 +131,6 @@ def source(path: Path, known: DatasetSpec | None) -> Source:
     """
     data = load(path)
     annotations = data["annotations"]
-    for each in annotations:
-        # By type, as nested lists may stand for more than fits the memory.
-        if not (isinstance(each, dict) and isinstance(each.get("frame_dir"), str)
-                and isinstance(each.get("label"), int | np.integer) and each["label"] >= 0
-                and isinstance(each.get("keypoint"), np.ndarray) and each["keypoint"].ndim == 4):
-            raise SjepaError(f"{path}: an annotation without a frame_dir that is a text, a label "
-                             "that is a number from 0, or a keypoint [M, T, V, 2 or 3]")
     planar = annotations[0]["keypoint"].shape[-1] == 2
     highest = max(int(each["label"]) for each in annotations)
     if highest >= MAX_CLASSES:
@@ -142,7 +142,7 @@ def source(path: Path, known: DatasetSpec | None) -> Source:
     numbers = known.numbers if known else None
     classes = known.classes if known and highest < len(known.classes) else [
         f"class {k + 1}" for k in range(highest + 1)]
-    read_one = partial(_clip, path=path, skeleton=skeleton, numbers=numbers,
+    read_one = partial(read_clip, path=path, skeleton=skeleton, numbers=numbers,
                        sides={} if numbers else _sides(data["split"], path))
     return Source(annotations, read_one, classes, skeleton, parallel=False)
 
@@ -164,8 +164,8 @@ def _sides(splits: dict, path: Path) -> dict[str, dict[str, str]]:
     return sides
 
 
-def _clip(annotation: dict, path: Path, skeleton: Skeleton, sides: dict,
-          numbers) -> list[Clip | LeftOut]:
+def read_clip(annotation: dict, path: Path, skeleton: Skeleton, sides: dict | None = None,
+              numbers=None) -> list[Clip | LeftOut]:
     """The clip of one annotation."""
     try:
         name, label = annotation["frame_dir"], int(annotation["label"])
@@ -174,7 +174,7 @@ def _clip(annotation: dict, path: Path, skeleton: Skeleton, sides: dict,
             score, picture = annotation["keypoint_score"], annotation["img_shape"]
             if not isinstance(score, np.ndarray) or not isinstance(picture[0], int | float):
                 raise TypeError("keypoint_score or img_shape")
-            x = _upright(x, score[:_BODIES].astype(np.float32), float(picture[0]))
+            x = upright(x, score[:_BODIES].astype(np.float32), float(picture[0]))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise SjepaError(f"{path}: an annotation lacks a part of a clip ({error!r})") from error
     if x.ndim != 4 or x.shape[2:] != (len(skeleton), 3) or not x.size:
@@ -185,10 +185,11 @@ def _clip(annotation: dict, path: Path, skeleton: Skeleton, sides: dict,
     said = numbers(name) if numbers else {"label": label}
     if said["label"] != label:
         raise SjepaError(f"{path}: {name}: label {label}, its name says {said['label']}")
-    return [Clip(center_on_spine(x, skeleton), name=name, sides=sides.get(name, {}), **said)]
+    sides = (sides or {}).get(name, {})
+    return [Clip(center_on_spine(x, skeleton), name=name, sides=sides, **said)]
 
 
-def _upright(x: np.ndarray, score: np.ndarray, height: float) -> np.ndarray:
+def upright(x: np.ndarray, score: np.ndarray, height: float) -> np.ndarray:
     """Pixels `[M, T, 17, 2]`, y down, and scores `[M, T, 17]` → `[M, T, 17, 3]`, y up."""
     shoulders, hips = (5, 6), (11, 12)
     trunk = x[..., shoulders, :].mean(-2) - x[..., hips, :].mean(-2)

@@ -48,7 +48,8 @@ def read(path: Path, options: PrepareConfig) -> list[Clip]:
         data = json.loads(path.read_bytes())
         clip, label = np.array(data["skeletons"]), data["label"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SjepaError(f"{path} is no NW-UCLA clip ({error!r}): get it again") from error
+        why = repr(error)[:100]
+        raise SjepaError(f"{path} is no NW-UCLA clip ({why}): get it again") from error
     if clip.dtype.kind not in "if" or clip.ndim != 3 or clip.shape[1:] != (20, 3) or not len(clip):
         raise SjepaError(f"{path} is no NW-UCLA clip: expected skeletons [T, 20, 3] of numbers, "
                          f"found {list(clip.shape)} of {clip.dtype}")

@@ -56,8 +56,8 @@ def read(path: Path, options: PrepareConfig) -> list[Clip]:
                          "s01s02/08/001/skeleton_pos.txt")
     pair, action, rep = match.groups()
     bodies = [LAYOUTS["openni15"].map(body) for body in np.moveaxis(read_clip(path), 1, 0)]
-    return [Clip(center_on_spine(np.stack(bodies, 1)), int(action) - 1, f"{pair}_a{action}_e{rep}",
-                 PAIRS.index(pair), rep=int(rep))]
+    return [Clip(center_on_spine(np.stack(bodies, 1), where=path), int(action) - 1,
+                 f"{pair}_a{action}_e{rep}", PAIRS.index(pair), rep=int(rep))]
 
 
 def _all_but(fold: list[str]):

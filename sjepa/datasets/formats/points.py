@@ -1,0 +1,149 @@
+"""Named points of people, as tables and JSON files have them, and the layout that they are of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sjepa.datasets.anatomy import NEEDED, side_of, words
+from sjepa.datasets.layouts import LAYOUTS
+from sjepa.errors import SjepaError
+from sjepa.skeleton import COCO17, NTU_JOINTS
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of people over time.
+
+    Attributes:
+        joints: J names as the file has them; numbers where it has none.
+        x: `[T, M, J, 3]` float64, NaN where there is nothing; of a picture: x, y and a score.
+        planar: whether they are a picture's, in pixels.
+        notes: what the file says or lacks, a sentence each.
+    """
+
+    joints: tuple[str, ...]
+    x: np.ndarray
+    planar: bool = False
+    notes: tuple[str, ...] = ()
+
+
+_PICTURE = 4.0  # of a picture in pixels, points lie further from each other
+
+
+def looks_planar(x: np.ndarray) -> bool:
+    """Whether the third number is a score or a flag: from 0 to 2, beside numbers of pixels."""
+    third, y = x[..., 2], x[..., 1]
+    return bool(np.nanmin(third) >= 0 and np.nanmax(third) <= 2
+                and np.nanmedian(np.nanmax(y, -1) - np.nanmin(y, -1)) > _PICTURE)
+
+
+#: Words that say nothing about which joint it is.
+_NOISE = {"joint", "k", "4", "abt", "pos", "position", "world", "landmark", "landmarks", "kp",
+          "keypoint", "type", "pose", "point", "marker", "d", "lm", "m", "mm", "cm"}
+#: Layout → names that recorders give to its joints besides its own.
+ALIASES = {
+    "kinect20": {"hip center": "spine base", "spine": "spine mid",
+                 "shoulder center": "spine shoulder"},
+    "azure32": {"spine naval": "spine navel"},
+    "mediapipe33": {"left foot index": "left toe", "right foot index": "right toe"},
+}
+#: Names that stand for a joint of NTU-25 where no layout is whole.
+_LIKE = {"pelvis": "spine base", "hips": "spine base", "hip": "spine base", "root": "spine base",
+         "mid hip": "spine base", "hip center": "spine base", "spine": "spine mid",
+         "torso": "spine mid", "thorax": "spine shoulder", "shoulder center": "spine shoulder",
+         "nose": "head", "left toe": "left foot", "right toe": "right foot",
+         "left big toe": "left foot", "right big toe": "right foot",
+         "left foot index": "left foot", "right foot index": "right foot"}
+#: Of a picture's joints by their number: where COCO's 17 stand. Larger sets begin with them.
+PLANAR = {17: range(17), 18: (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10),
+          25: (0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11),
+          33: (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28),
+          26: range(17), 133: range(17), 136: range(17)}
+_NUMBERED = {len(LAYOUTS[name].joints): name
+             for name in ("kinect20", "ntu25", "azure32", "mediapipe33")}
+
+
+def key(name: str) -> str:
+    """A joint's name without order, case and noise: `ShoulderLeft` and `L_Shoulder` are one."""
+    said = [word for word in words(name).split() if word not in _NOISE]
+    whole, side = "".join(said), side_of(name)
+    if side and side not in whole:  # l, R, lt
+        rest = [word for word in said if word not in ("l", "r", "lt", "rt", "lft", "rgt")]
+        whole = side + ("".join(rest) if rest != said else whole[1:])
+    return "".join(sorted(whole))
+
+
+def numbers(joints: Sequence[str]) -> list[int] | None:
+    """The joints' numbers from 0, if that is all that their names say."""
+    found = [re.sub("[^0-9]", "", name) if not set(re.findall("[a-z]+", words(name))) - _NOISE
+             else "" for name in joints]
+    if not all(found):
+        return None
+    values = [int(each) for each in found]
+    first = min(values)
+    return [value - first for value in values] if first <= 1 else None
+
+
+def _order(keys: Sequence[str], wanted: Sequence[str], also: dict[str, str]) -> list[int] | None:
+    """Where each of `wanted` stands among the names with these `keys`, or nothing."""
+    names = {joint: [key(joint), *(key(other) for other, same in also.items() if same == joint)]
+             for joint in wanted}
+    try:
+        return [next(keys.index(each) for each in names[joint] if each in keys)
+                for joint in wanted]
+    except StopIteration:
+        return None
+
+
+def find_layout(points: Points) -> tuple[str, list[int]] | None:
+    """Name of the layout that the points are of, and where each of its joints stands."""
+    by_number, keys = numbers(points.joints), [key(joint) for joint in points.joints]
+    if by_number is not None:
+        ranks = {value: place for place, value in enumerate(by_number)}
+        count = max(by_number) + 1
+        if len(ranks) == count and not points.planar and count in _NUMBERED:
+            return _NUMBERED[count], [ranks[k] for k in range(count)]
+        if len(ranks) == count and points.planar and count in PLANAR:
+            return COCO17.name, [ranks[k] for k in PLANAR[count]]
+        return None
+    if points.planar:
+        order = _order(keys, COCO17.joints, {})
+        return (COCO17.name, order) if order else None
+    for name in ("azure32", "mediapipe33", "ntu25", "kinect20"):  # the richest first
+        layout, also = LAYOUTS[name], ALIASES.get(name, {})
+        needed = [j for j, used in zip(layout.joints, layout.to_ntu25.any(0), strict=True) if used]
+        if order := _order(keys, needed, also):
+            places = dict(zip(needed, order, strict=True))
+            return name, [places.get(joint, -1) for joint in layout.joints]
+    return None
+
+
+def find_parts(points: Points) -> dict[str, int] | None:
+    """Joints of NTU-25 that the names speak of, where no layout is whole; enough, or nothing."""
+    keys = [key(joint) for joint in points.joints]
+    found = {joint: keys.index(key(joint)) for joint in NTU_JOINTS if key(joint) in keys}
+    for name, joint in _LIKE.items():
+        if joint not in found and key(name) in keys:
+            found[joint] = keys.index(key(name))
+    return found if set(NEEDED) <= set(found) else None
+
+
+def mapped_parts(joints: Sequence[str], mapping: dict, where: str) -> dict[str, int]:
+    """A mapping of NTU-25's joints to joints of a file, as numbers.
+
+    Raises:
+        SjepaError: it lacks a joint that is needed, or names one that is not there.
+    """
+    lost = [joint for joint in NEEDED if joint not in mapping]
+    odd = [str(joint) for joint in mapping if joint not in NTU_JOINTS]
+    unknown = [str(name) for name in mapping.values() if str(name) not in joints]
+    if lost or odd or unknown:
+        what = (f"it lacks {', '.join(lost)}" if lost else f"no joint of NTU-25 is {odd[0]!r}"
+                if odd else f"the file has no joint {unknown[0]!r}")
+        raise SjepaError(f"{where}: the mapping does not fit: {what}; the file has "
+                         f"{', '.join(joints)[:1500]}")
+    return {joint: list(joints).index(str(name)) for joint, name in mapping.items()}

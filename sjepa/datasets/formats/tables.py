@@ -1,0 +1,160 @@
+"""Tables of joints as text, by their header: a line a frame, or a line a joint of each frame.
+
+Of a line a frame, a column is called by a joint and an axis in either order: `x0`, `NOSE_x`,
+`landmark_0_x`, `HipCenterX`, `Head Position X (m)`. Of a line a joint, there are columns x, y, z,
+one of the joint, and perhaps those of frame and person. All other columns are left out.
+Without a header, the number of columns has to tell.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from sjepa.datasets.formats.points import Points
+from sjepa.datasets.text import MAX_FRAMES, MAX_NUMBER, TextFile, read_text
+from sjepa.errors import SjepaError
+
+_UNIT = r"\s*[\[(]?(?:m|mm|cm|meters?)?[\])]?"
+_COLUMNS = [re.compile(form, re.I) for form in (
+    r"(?P<axis>[xyz])[\s_.-]?(?P<joint>\d+)",
+    rf"(?P<joint>.*[^\s_.:/-])[\s_.:/-]*[\[(]?(?P<axis>[xyz])[\])]?{_UNIT}",
+    r"(?P<axis>[xyz])[\s_.-](?P<joint>.+)")]
+_OTHER = re.compile("rot|orient|quat|veloc|colou?r|depth|pixel|project|angle|norm|accel|screen|2d",
+                    re.I)
+_JOINT = ("joint", "joint_name", "joint_id", "jointid", "jointtype", "joint_type", "joint_index",
+          "landmark", "landmark_id", "landmark_index", "landmark_name", "landmarkid", "keypoint",
+          "keypoint_id", "id", "index", "name", "type", "part", "marker", "point")
+_FRAME = ("frame", "frame_id", "frameid", "frame_idx", "frame_index", "frame_number", "frameno",
+          "frame_num", "framenumber", "timestamp", "time", "timestamp_ms", "time_ms", "image_id",
+          "image")
+_BODY = ("body", "body_id", "bodyid", "body_index", "bodyindex", "person", "person_id", "personid",
+         "pose", "pose_id", "tracking_id", "trackingid", "skeleton", "skeleton_id", "user_id")
+_XYZ = [{axis, f"{axis}_world", f"world_{axis}", f"pos_{axis}", f"position_{axis}", f"{axis}_m",
+         f"camera_{axis}", f"camera{axis}"} for axis in "xyz"]
+
+
+def read_table(path: Path) -> Points:
+    """The points in a table of commas, semicolons, tabs or blanks.
+
+    Raises:
+        SjepaError: it cannot be read, or has no columns of joints; the columns are named.
+    """
+    text = read_text(path)
+    rows = text.rows()
+    if not rows:
+        text.fail(1, "a header and a line a frame", "nothing")
+    first = rows[0][1]
+    mark = max("\t;,", key=first.count)
+    fields = [[field.strip(' "\'') for field in line.split(mark if mark in first else None)]
+              for _, line in rows]
+    if all(_number(field) is not None or not field for field in fields[0]):
+        return _bare(text, rows, fields)
+    header, body = fields[0], fields[1:]
+    if body and len(header) < len(body[0]):  # it names a few columns only
+        return _bare(text, rows[1:], body)
+    low = [re.sub(r"[\s.-]+", "_", re.sub(r"[\[(].*", "", name).strip().lower()) for name in header]
+    xyz = [next((k for k, name in enumerate(low) if name in names), -1) for names in _XYZ]
+    joint = next((low.index(name) for name in _JOINT if name in low), -1)
+    if min(*xyz, joint) >= 0:
+        return _long(text, rows[1:], body, [joint, *xyz], low)
+    return _wide(text, rows[1:], body, header)
+
+
+def _number(field: str) -> float | None:
+    """A field as a number, NaN where it is empty or says so; None for other words."""
+    try:
+        value = float(field) if field else np.nan
+    except ValueError:
+        return np.nan if field.lower() in ("none", "null", "na") else None
+    return value
+
+
+def _values(text: TextFile, line: int, row: list[str], columns: list[int]) -> list[float]:
+    """Numbers of a row in some columns, NaN where there is none or a huge one."""
+    values = [_number(row[k]) if k < len(row) else np.nan for k in columns]
+    for k, value in zip(columns, values, strict=True):
+        if value is None:
+            text.fail(line, f"a number in column {k + 1}", repr(row[k]))
+    return [value if abs(value) <= MAX_NUMBER else np.nan for value in values]
+
+
+def _wide(text: TextFile, rows, body: list[list[str]], header: list[str]) -> Points:
+    """A line a frame."""
+    joints: dict[str, dict[str, int]] = {}
+    for column, name in enumerate(header):
+        match = next(filter(None, (form.fullmatch(name.strip()) for form in _COLUMNS)), None)
+        if match and not _OTHER.search(name):
+            joints.setdefault(match["joint"], {}).setdefault(match["axis"].lower(), column)
+    world = {joint for joint in joints if "world" in joint.lower()}
+    planar = not any("z" in axes for axes in joints.values())
+    whole = {joint: [axes[a] for a in "xyz"[: 3 - planar]] for joint, axes in joints.items()
+             if len(axes) == 3 - planar and (not world or joint in world)}
+    if len(whole) < 5:
+        raise SjepaError(f"{text.path}: found no columns of joints, such as x0,y0,z0 or NOSE_x or "
+                         f"HeadX, in the header {', '.join(header)[:1500]}")
+    columns = [k for axes in whole.values() for k in axes]
+    kept = [(line, row) for (line, _), row in zip(rows, body, strict=False)
+            if len(row) > max(columns)]
+    if not 1 <= len(kept) <= MAX_FRAMES:
+        text.fail(len(text.lines), f"1 to {MAX_FRAMES} lines of {max(columns) + 1} fields or more",
+                  f"{len(kept)}")
+    x = np.array([_values(text, line, row, columns) for line, row in kept])
+    x = x.reshape(len(x), 1, len(whole), -1)
+    if planar:
+        x = np.concatenate([x, np.isfinite(x[..., :1])], axis=-1)
+    short = len(body) - len(kept)
+    return Points(tuple(whole), x, planar,
+                  (f"{short} lines that are too short were left out",) if short else ())
+
+
+def _long(text: TextFile, rows, body: list[list[str]], columns: list[int],
+          low: list[str]) -> Points:
+    """A line a joint of each frame."""
+    frame_at, body_at = (next((low.index(name) for name in names if name in low), None)
+                         for names in (_FRAME, _BODY))
+    cells: dict[tuple[str, str], dict[str, list[float]]] = {}
+    turn: dict[str, int] = {}  # without frames, a joint that comes again begins the next one
+    for (line, _), row in zip(rows, body, strict=False):
+        if len(row) <= max(columns):
+            continue
+        joint = row[columns[0]]
+        turn[joint] = turn.get(joint, -1) + 1
+        frame = row[frame_at] if frame_at is not None else str(turn[joint])
+        who = row[body_at] if body_at is not None else ""
+        cells.setdefault((frame, who), {})[joint] = _values(text, line, row, columns[1:])
+    joints = tuple(dict.fromkeys(joint for points in cells.values() for joint in points))
+    frames = list(dict.fromkeys(frame for frame, _ in cells))
+    people = list(dict.fromkeys(who for _, who in cells))
+    if not frames or len(joints) < 5 or len(joints) > 1000 or len(people) > 50:
+        raise SjepaError(f"{text.path}: a table with a line a joint has {len(frames)} frames, "
+                         f"{len(people)} people and {len(joints)} joints, "
+                         f"{', '.join(joints)[:900]}")
+    x = np.full((len(frames), len(people), len(joints), 3), np.nan)
+    at = {frame: k for k, frame in enumerate(frames)}
+    for (frame, who), points in cells.items():
+        for joint, values in points.items():
+            x[at[frame], people.index(who), joints.index(joint)] = values
+    return Points(joints, x)
+
+
+_WIDTHS = {(33, 3), (33, 4), (33, 5), (25, 3), (25, 4), (32, 3), (32, 4), (20, 3), (20, 4)}
+
+
+def _bare(text: TextFile, rows, fields: list[list[str]]) -> Points:
+    """A table without a header, a line a frame; a frame's number or time may come first."""
+    width = len(fields[0])
+    table = np.array([_values(text, line, row, list(range(width)))
+                      for (line, _), row in zip(rows, fields, strict=True)])
+    climbs = len(table) > 1 and (np.diff(table[:, 0]) > 0).all()
+    for before in (1, 0, 2) if climbs else (0, 1, 2):
+        for joints, each in sorted(_WIDTHS):
+            if width - before == joints * each:
+                x = table[:, before:].reshape(len(table), 1, joints, each)
+                counted = each == 4 and not np.ptp(np.diff(x[..., 0]), axis=(0, 1, 2))
+                x = x[..., 1:] if counted else x[..., :3]  # the joint's number may come first
+                return Points(tuple(map(str, range(joints))), x)
+    raise SjepaError(f"{text.path}: a table of {width} numbers a line and no header says of no "
+                     "joints: give it a header such as x0,y0,z0,x1,… or NOSE_x,NOSE_y,NOSE_z,…")

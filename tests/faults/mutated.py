@@ -1,0 +1,357 @@
+"""Mutated files of every kind that is read: each has to be read, or refused in one sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import random
+import re
+import resource
+import shutil
+import signal
+import struct
+import sys
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from pku_files import people, skeleton_text
+from test_acclaim import ARM as ASF_ARM
+from test_acclaim import FRAME, amc_text, asf_text
+from test_bvh import ALL, bvh_text
+from test_exercises import joints, marked, recording, vicon, walk
+from test_kindergator import csv_text, trial
+from test_npz import small
+from test_ntu import people as ntu_people
+from test_pyskl import two_d
+from test_text_sets import SETS, written
+
+from sjepa.checkpoint import keep, kept, read_result
+from sjepa.config import PretrainConfig, as_dict, load_params, make_config
+from sjepa.datasets import open_store, write_store
+from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.formats import npz, pku, pyskl
+from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
+from sjepa.datasets.formats.bvh import read_bvh
+from sjepa.datasets.motion import read_motion
+from sjepa.datasets.ntu import read_skeleton, write_skeleton
+from sjepa.datasets.sources import gait, islkinect, kindergator, nwucla, uiprmd, wmft
+from sjepa.datasets.specs import spec
+from sjepa.encoder import Encoder, encoder_metadata
+from sjepa.encoders import read_encoder
+from sjepa.errors import SjepaError
+from sjepa.protocols.fusion import load_predictions
+
+SECONDS, MEMORY = 10, 3 << 30  # more is a hang, or a blow-up
+LONGEST = 600  # letters of a sentence
+WORDS = [b"", b"nan", b"inf", b"1e999", b"-1", b"0", b"9" * 30, b"9" * 5000, b"1.5", b"{", b"}",
+         b"[", b"end", b"\x00", b"\xff", b"\xef\xbb\xbf", b"[" * 3000, b"1_0", b"0x10",
+         "é٣".encode()]
+VALUES = [None, True, -1, 0, 2**70, 1e308, float("nan"), "", "x", "9" * 400, [], [[]], {}, {"a": 1},
+          [None], [1, [2]], [[0.0] * 3] * 33]
+SIZES = [0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF]
+
+
+# --- mutations ----------------------------------------------------------------------------------
+
+
+def raw(data: bytes, rng: random.Random) -> bytes:
+    """One to four changes of bytes, numbers, words, lines or blocks."""
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        at, kind = rng.randrange(len(data) + 1), rng.randrange(8)
+        if kind == 0:
+            data = data[:at] + bytes([rng.randrange(256)]) + data[at + 1 :]
+        elif kind == 1:
+            data = data[:at]
+        elif kind == 2:
+            data = data[:at] + struct.pack("<I", rng.choice(SIZES)) + data[at + 4 :]
+        elif kind == 3:  # a block again, or gone
+            end = min(len(data), at + rng.choice((1, 16, 1000)))
+            data = data[:at] + data[at:end] * rng.choice((0, 2, 3)) + data[end:]
+        elif kind == 4:
+            data = data[:at] + rng.choice(WORDS) + data[at:]
+        else:
+            data = _in_a_line(data, rng)
+    return data
+
+
+def _in_a_line(data: bytes, rng: random.Random) -> bytes:
+    """A word of a line replaced, or a line gone, doubled or moved."""
+    rows = data.split(b"\n")
+    line = rng.randrange(len(rows))
+    row, kind = rows.pop(line), rng.randrange(5)
+    if kind < 3:
+        between = b"," if b"," in row else b" "
+        words = row.split(between)
+        words[rng.randrange(len(words))] = rng.choice(WORDS)
+        rows.insert(line, between.join(words))
+    elif kind == 3:
+        rows[line:line] = [row] * rng.choice((0, 2))
+    else:
+        rows.insert(rng.randrange(len(rows) + 1), row)
+    return b"\n".join(rows)
+
+
+def _replaced(value, rng: random.Random):
+    """Plain values with one somewhere in them that is another, gone, or said twice."""
+    if not isinstance(value, dict | list) or not value or rng.random() < 0.15:
+        return rng.choice(VALUES)
+    key = rng.choice(list(value)) if isinstance(value, dict) else rng.randrange(len(value))
+    value = value.copy()
+    if rng.random() < 0.1:
+        value.pop(key)
+    else:
+        value[key] = _replaced(value[key], rng)
+    return value
+
+
+def plain(load: Callable, dump: Callable) -> Callable:
+    """Half of the time the bytes are changed, and else one of the values that they stand for."""
+    def mutate(data: bytes, rng: random.Random) -> bytes:
+        return raw(data, rng) if rng.random() < 0.5 else dump(_replaced(load(data), rng))
+
+    return mutate
+
+
+as_json = plain(json.loads, lambda value: json.dumps(value).encode())
+as_yaml = plain(yaml.safe_load, lambda value: yaml.safe_dump(value).encode())
+as_pickle = plain(pickle.loads, pickle.dumps)
+
+
+def in_zip(data: bytes, rng: random.Random) -> bytes:
+    """A member of an archive is changed, whose checksum is right again; or the archive itself."""
+    if rng.random() < 0.3:
+        return raw(data, rng)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {each.filename: archive.read(each) for each in archive.infolist()}
+    name = rng.choice(list(members))
+    head = members[name][: 160 if rng.random() < 0.7 else None]  # mostly what says the shape
+    members[name] = raw(head, rng) + members[name][len(head) :]
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", rng.choice((0, 0, zipfile.ZIP_DEFLATED))) as archive:
+        for each, content in members.items():
+            archive.writestr(each, content)
+    return out.getvalue()
+
+
+def as_safetensors(data: bytes, rng: random.Random) -> bytes:
+    """The header's values, with its length put right; or the bytes."""
+    if rng.random() < 0.3:
+        return raw(data, rng)
+    size = int.from_bytes(data[:8], "little")
+    header = as_json(data[8 : 8 + size], rng)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
+
+
+# --- readers ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Reader:
+    """A kind of file: a sound one, what mutates it, and what reads it."""
+
+    path: Path
+    read: Callable[[Path], object]
+    mutate: Callable[[bytes, random.Random], bytes] = raw
+    weight: int = 1  # how many mutants of it there are, against others
+    exact: bool = False  # what is read in spite of a change has to be what was written
+    counts: Counter = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+
+def _clips(source) -> list:
+    return [list(source.read(unit)) for unit in source.units]
+
+
+def _tensors(value) -> object:
+    """Plain values that can be compared, of a checkpoint."""
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    return {k: _tensors(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _whole_store(path: Path) -> object:
+    store = open_store(path.parent, verify=True)
+    return [store.clip(k).tolist() for k in range(len(store))], store.labels.tolist(), \
+        store.names.tolist(), store.classes, store.skeleton.as_dict(), store.meta["note"]
+
+
+def readers(folder: Path) -> dict[str, Reader]:
+    """A sound file of each kind in `folder`, and how it is read."""
+    rng, found = np.random.default_rng(0), {}
+    options, x = PrepareConfig(), rng.normal(0, 0.3, (2, 33, 3)).round(3)
+    x[:, 23] = -x[:, 24]
+
+    def add(name: str, kind: str, content, read, *more, **how) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes | str):
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        found[kind] = Reader(content if isinstance(content, Path) else path, read, *more, **how)
+
+    add("a.bvh", "BVH", bvh_text([("a", -1, (0, 0, 0), ALL), ("b", 0, (0, 1, 0), ALL[3:])],
+                                 np.ones((3, 9))), read_bvh, weight=6)
+    asf, amc = folder / "a.asf", folder / "a.amc"
+    add("a.asf", "ASF", asf_text(ASF_ARM),
+        lambda path: joint_positions(read_asf(path), read_amc(amc, read_asf(path))), weight=4)
+    add("a.amc", "AMC", amc_text([FRAME] * 2),
+        lambda path: joint_positions(read_asf(asf), read_amc(path, read_asf(asf))), weight=4)
+    add("POSE-p342_05-Bow-1455372223852.csv", "Kinder-Gator CSV", csv_text(trial(3)),
+        lambda path: kindergator.read(path, options), weight=3)
+    add("a12_s03_e02_v02.json", "NW-UCLA JSON",
+        json.dumps({"skeletons": x[:, :20].tolist(), "label": 10}),
+        lambda path: nwucla.read(path, options), as_json, weight=4)
+    add("m.json", "landmarks JSON", json.dumps(x.tolist()), read_motion, as_json, weight=4)
+    table = "\n".join(",".join(map(str, row)) for row in x.reshape(2, -1)) + "\n"
+    add("m.csv", "landmarks CSV", table, read_motion, weight=3)
+    array = io.BytesIO()
+    np.save(array, x)
+    add("m.npy", "landmarks npy", array.getvalue(), read_motion, weight=3)
+    skeleton = folder / "S001C002P003R001A013.skeleton"
+    write_skeleton(skeleton, ntu_people(2))
+    add(skeleton.name, "NTU .skeleton", skeleton, read_skeleton, weight=5)
+    rows, cuts = folder / "rows.txt", folder / "cuts.txt"
+    add("rows.txt", "PKU-MMD skeletons", skeleton_text(people(4)),
+        lambda path: pku.read(pku.Video(1, "0001-L", path, cuts), options), weight=3)
+    add("cuts.txt", "PKU-MMD labels", "1,0,2,1\n12,1,3,2\n51, 2, 4, 1\n7,3,3,1\n",
+        lambda path: pku.read(pku.Video(1, "0001-L", rows, path), options), weight=3)
+    for own in map(spec, SETS):
+        add(own.name, f"{own.title} text", written(folder / own.name, own.name),
+            partial(own.read, options=options), weight=2)
+    add("bye_A_1.txt", "ISL-Kinect text",
+        "".join(",".join(f"{v:.4f}" for v in row) + "\n" for row in joints(3, 20).reshape(3, -1)),
+        islkinect.read_clip, weight=2)
+    add("gait", "gait CSV", walk(folder / "human10_lurch20_SkeletonData5.csv", joints(4)),
+        lambda path: gait.read(path, options), weight=2)
+    add("S01_healthy_task08.bin", "WMFT binary", joints(3).astype("<f4").tobytes(),
+        lambda path: wmft.read(path, options))
+    recording(folder, "Kinect", "Angles", joints(2, 22))
+    add("prmd", "UI-PRMD Kinect gz", recording(folder, "Kinect", "Positions", joints(2, 22)),
+        lambda path: uiprmd.read(path, options))
+    add("vicon", "UI-PRMD Vicon gz", vicon(folder, marked(8)),
+        lambda path: uiprmd.read(path, options))
+    few = dict(x_train=rng.normal(size=(2, 6, 150)).astype("f4"),
+               x_test=rng.normal(size=(1, 6, 150)).astype("f4"))
+    add("a_xsub.npz", "feeder npz", small(folder / "a_xsub.npz", **few),
+        lambda path: _clips(npz.source(path, None)), in_zip, weight=3)
+    np.savez(folder / "c.npz", x=x[:, :20].astype("f4"), offsets=[0, 1, 2], labels=[0, 0],
+             subjects=[1, 2], views=[0, 0], reps=[0, 0], to_ntu25=np.eye(25, 20),
+             class_names=["a"])
+    add("c.npz", "conversion npz", folder / "c.npz", lambda path: _clips(npz.source(path, None)),
+        in_zip, weight=3)
+    add("a.pkl", "pyskl pickle", pickle.dumps({
+        "split": {"x_train": ["a"], "x_val": []}, "annotations": [two_d(2)]}),
+        lambda path: _clips(pyskl.source(path, None)), as_pickle, weight=5)
+    _add_own(folder, add)
+    return found
+
+
+def _add_own(folder: Path, add: Callable) -> None:
+    """What the package writes itself."""
+    from safetensors.torch import save
+
+    encoder = Encoder(8, 1, 2, 25, 8, 4)
+    add("t.safetensors", "encoder safetensors",
+        save(encoder.state_dict(), encoder_metadata(encoder)), read_encoder, as_safetensors,
+        weight=3)
+    run = folder / "run"
+    run.mkdir()
+    config = as_dict(PretrainConfig())
+    keep({"config": config, "epoch": 3, "model": {"w": torch.arange(12.0)}}, run)
+    add("run/last.pt", "checkpoint", run / "last.pt", lambda path: _tensors(kept(path.parent)),
+        weight=2, exact=True)
+    add("repacked/last.pt", "checkpoint, repacked", (run / "last.pt").read_bytes(),
+        lambda path: kept(path.parent), in_zip, weight=2)
+    result = {"run": "a", "step": "knn", "settings": {"k": 1}, "stages": {}, "hash": "a"}
+    add("r/result.json", "result.json", json.dumps(result), lambda path: read_result(path.parent),
+        as_json, weight=2)
+    np.savez_compressed(folder / "p.npz", **{name: np.arange(4) for name in (
+        "names", "labels", "subjects", "classes", "parts", "masks", "predicted")})
+    add("p.npz", "predictions npz", folder / "p.npz", load_predictions, in_zip, weight=2)
+    add("p.yaml", "YAML of settings", yaml.safe_dump(
+        {"preset": "quick", "epochs": 3, "lr": 1e-3, "ema_start": None, "out": "runs/a"}),
+        lambda path: make_config(PretrainConfig, load_params(path)), as_yaml, weight=5)
+    clips = [np.random.default_rng(0).normal(size=(3, 1, 25, 3)) for _ in range(3)]
+    for name in ("frames.npy", "index.npz", "store.json"):
+        store = write_store(folder / f"store-{name}", clips, [0, 1, 1])
+        add(f"store-{name}/{name}", f"store: {name}", store / name, _whole_store,
+            as_json if "json" in name else raw, exact=True)
+
+
+# --- the campaign -------------------------------------------------------------------------------
+
+
+class Hang(BaseException):
+    """It took too long."""
+
+
+def _hang(*_) -> None:
+    raise Hang
+
+
+def try_one(reader: Reader, data: bytes, sound: object) -> None:
+    """Put the mutant in the sound file's place, read it, and note what came of it."""
+    reader.path.write_bytes(data)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        value = reader.read(reader.path)
+        reader.counts["read"] += 1
+        if reader.exact and value != sound:
+            reader.faults.append("read as something else than was written")
+    except SjepaError as error:
+        reader.counts["refused"] += 1
+        said = str(error)
+        if len(said) > LONGEST:
+            reader.faults.append(f"{len(said)} letters: {said[:200]}")
+        # Settings are named instead of the file: they may come from the command line too.
+        named = {reader.path.name, reader.path.parent.name} & {*re.split("[/:, ]", said)}
+        if not (named or said.startswith(("parameter ", "unknown parameter "))) or "\n" in said:
+            reader.faults.append(f"not a sentence that names the file: {said[:200]}")
+    except Hang:
+        reader.faults.append(f"more than {SECONDS} s")
+    except Exception as error:
+        reader.faults.append(f"{type(error).__name__}: {str(error)[:200]}")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def campaign(folder: Path, count: int, seed: int) -> dict[str, Reader]:
+    """About `count` mutants, shared by weight; files with a fault are kept in `folder/faults`."""
+    kinds = readers(folder)
+    former = signal.signal(signal.SIGALRM, _hang)
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, limit[1]))
+    share = count / sum(reader.weight for reader in kinds.values())
+    try:
+        for name, reader in kinds.items():
+            begun, rng = time.perf_counter(), random.Random(f"{seed} {name}")
+            whole, sound = reader.path.read_bytes(), reader.read(reader.path)
+            for _ in range(-int(-share * reader.weight // 1)):
+                data, before = reader.mutate(whole, rng), len(reader.faults)
+                try_one(reader, data, sound)
+                if len(reader.faults) > before:
+                    (folder / "faults").mkdir(exist_ok=True)
+                    shutil.copy(reader.path, folder / "faults" / f"{before}-{reader.path.name}")
+            reader.path.write_bytes(whole)
+            reader.counts["ms"] = round(
+                1000 * (time.perf_counter() - begun) / sum(reader.counts.values()), 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+        signal.signal(signal.SIGALRM, former)
+    return kinds
+
+
+if __name__ == "__main__":
+    for name, each in campaign(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])).items():
+        print(f"{name:24} {dict(each.counts)} faults {len(each.faults)}", file=sys.stdout)
+        for fault, times in Counter(each.faults).most_common(6):
+            print(f"      {times} x {fault}")
