@@ -22,7 +22,7 @@ from sjepa.errors import SjepaError
 
 #: Folder of the encoders that come with the package, a file each, and the one taken by default.
 WEIGHTS = Path(__file__).resolve().parent / "weights"
-DEFAULT = "open-small"
+DEFAULT = "public"
 _CARD = {"name", "data", "licence", "recipe"}
 
 

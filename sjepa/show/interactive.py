@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
-from sjepa.encoders import load_pretrained
+from sjepa.encoders import DEFAULT, load_pretrained
 from sjepa.protocols.features import embed
 from sjepa.show.animation import animate, page_script
 from sjepa.show.plots import BLUE, ORANGE, PART_BOUNDS, PART_ORDER, joint_colour
@@ -186,7 +186,7 @@ def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
 
 def own_motion(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[str],
                examples: Mapping[str, str], label: str, caption: str = "",
-               encoder: str = "open-small") -> Figure:
+               encoder: str = DEFAULT) -> Figure:
     """Your own motion: a shipped encoder in the reader's browser, and clips to compare with.
 
     The weights go in as whole numbers of 8 bits, a scale for each row, all others of 16.

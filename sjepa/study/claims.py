@@ -1,6 +1,6 @@
 """Chapter 15's targets, ablations, and the paper's claims with a verdict by one rule.
 
-A claim holds if the whole 95 % interval of its difference, in the mean over ten judges, lies above
+A claim holds if the whole 95 % interval of its difference, in the mean over its judges, lies above
 its margin. It is reversed if all of it lies below zero. An interval that holds zero was not shown
 at this scale. The more claims one tests, the likelier one of them passes by chance: Holm's
 correction for their number has the last word.
@@ -19,6 +19,7 @@ from sjepa.study.evidence import (
     JUDGES,
     MEAN,
     MEANS,
+    TWO,
     Difference,
     cell,
     cell_rows,
@@ -50,8 +51,8 @@ def target_table(how: str) -> Table:
 @functools.cache
 def ablations() -> dict[str, dict]:
     """What each part is worth: name to the settings that take it away or change it."""
-    shared = yaml.safe_load(FILE.read_text())["shared"]
-    return next(each for each in shared if isinstance(each, dict) and "no-ema" in each)
+    _, entry = yaml.safe_load(FILE.read_text())["parts"]["rows"]
+    return entry["for"]["part"]
 
 
 def changes(name: str) -> str:
@@ -59,9 +60,9 @@ def changes(name: str) -> str:
     return ", ".join(f"`{key}` {written(value)}" for key, value in ablations()[name].items())
 
 
-def effects(how: str = "linear", judge: str = MEAN) -> dict[str, Difference]:
-    """Every ablation that ran, minus the whole method's seeds."""
-    gaps = {name: gain(f"pool-{name}", "pool-latent", how, judge) for name in ablations()}
+def effects(how: str = "linear", judge: str = TWO) -> dict[str, Difference]:
+    """Every ablation that ran, minus the whole method's seeds, by the judges of ablations."""
+    gaps = {name: gain(f"parts-{name}", "parts-latent", how, judge) for name in ablations()}
     return {name: gap for name, gap in gaps.items() if gap}
 
 
@@ -74,7 +75,7 @@ def beyond(gaps: dict[str, Difference], corrected: bool) -> dict[str, Difference
 
 
 def measured_effect(setting: str) -> str | None:
-    """What changing one setting alone did to the mean of ten linear probes; None: not run."""
+    """What changing one setting alone did to the mean of two linear probes; None: not run."""
     said, found = [], effects()
     for name, changed in ablations().items():
         if set(changed) == {setting} and name in found:
@@ -97,7 +98,7 @@ class Finding:
 
 
 def _short(what: str) -> str:
-    return what.removeprefix("pool-")
+    return what.removeprefix("pool-").removeprefix("parts-")
 
 
 def read_claims() -> list[dict]:

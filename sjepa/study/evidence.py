@@ -2,7 +2,7 @@
 
 One set with a few hundred test clips cannot tell encoders apart whose seeds spread by some points.
 Ten can, if each counts the same: the measure of an encoder is the mean over them. Runs are found by
-name, as the group `evidence` of `sjepa.study.experiments` plans them.
+name, as the groups `evidence` and `parts` of `sjepa.study.experiments` plan them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ JUDGES = {
     "UI-PRMD": "uiprmd/xsub-kinect", "Vicon to Kinect": "uiprmd/vicon-kinect",
     "KARD": "kard/xsub", "MSR Daily": "msrdaily/xsub", "gait": "gait/xsub",
 }
-MEAN, NEW = "mean of ten", "mean of the left out"
-#: Means of judges; the second are new to the runs `new-…`, whose pool lacks these sets.
-MEANS = {MEAN: tuple(JUDGES), NEW: ("ISL", "ISL turned", "WMFT")}
+MEAN, NEW, TWO = "mean of ten", "mean of the left out", "mean of two"
+#: Means of judges. The second are new to the runs `new-…`, whose pool lacks these sets; the third
+#: judge the runs `parts-…`, single parts of the method on a smaller pool.
+MEANS = {MEAN: tuple(JUDGES), NEW: ("ISL", "ISL turned", "WMFT"), TWO: ("Kinder-Gator", "NW-UCLA")}
 #: What a judge reads of an encoder, as rows name it, and the metric that counts.
 HOW = {"linear": "top1", "knn": "top1-k1", "few": "top1-10pct", "finetune": "top1"}
 SEEDS = (0, 1, 2, 3, 4)
@@ -48,7 +49,7 @@ def cell_rows(what: str, how: str, judge: str) -> dict[int, Experiment]:
     own, twin = BASELINES.get(what, (what, ""))
     named = {0: f"pool-classical-{end}"} if what == "classical" else {
         seed: f"{own}-seed{seed}-{end}{twin}" for seed in SEEDS}
-    every = experiments("evidence")
+    every = experiments("evidence,parts")
     return {seed: every[name] for seed, name in named.items() if name in every}
 
 

@@ -60,13 +60,14 @@ def _of(store: Store, *names: str) -> np.ndarray:
     return np.isin(member_of(store), names)
 
 
-def _every(store: Store) -> np.ndarray:
+def every(store: Store) -> np.ndarray:
+    """`[N]` bool: all clips."""
     return np.ones(len(store), bool)
 
 
 def _for_search(store: Store) -> np.ndarray:
     """The pool without the test sides of its members' splits `val`."""
-    kept = _every(store)
+    kept = every(store)
     for name in MEMBERS:
         rule = spec(name).splits.get("val")
         if rule:
@@ -85,14 +86,14 @@ SPEC = DatasetSpec(
     name="pool", title="open pool", classes=CLASSES, files=members, read=read, members=member_of,
     needs="nothing: it is made from the stores of its members",
     splits={
-        "all": Split(_every, (11_031, 0)),
-        "public": Split(_every, (2_835, 0), lambda store: _of(store, *PUBLIC)),
-        "new": Split(_every, (9_591, 0), lambda store: ~_of(store, *NEW)),
+        "all": Split(every, (11_031, 0)),
+        "public": Split(every, (2_835, 0), lambda store: _of(store, *PUBLIC)),
+        "new": Split(every, (9_591, 0), lambda store: ~_of(store, *NEW)),
         # For choosing a recipe, which the members' splits `val` then judge.
-        "val": Split(_every, (8_123, 0), _for_search),
-        "half": Split(_every, (5_480, 0), lambda store: share_of(store, 4)),
-        "quarter": Split(_every, (2_763, 0), lambda store: share_of(store, 2)),
-        "eighth": Split(_every, (1_372, 0), lambda store: share_of(store, 1)),
+        "val": Split(every, (8_123, 0), _for_search),
+        "half": Split(every, (5_480, 0), lambda store: share_of(store, 4)),
+        "quarter": Split(every, (2_763, 0), lambda store: share_of(store, 2)),
+        "eighth": Split(every, (1_372, 0), lambda store: share_of(store, 1)),
     },
     clips=11_031,
 )
