@@ -37,7 +37,8 @@ def runs(**query) -> list[dict]:
 
 def readings(**query) -> list[dict]:
     """The readings, in percent, that columns of `readings.csv`, or of their run, describe."""
-    found = _rows("readings.csv")
+    one = query.get("run")
+    found = _of_run(one) if isinstance(one, str) else _rows("readings.csv")
     of_run = {name: query.pop(name) for name in set(query) & set(RUN_COLUMNS)
               if name not in READING_COLUMNS}
     if of_run:
@@ -90,6 +91,24 @@ def _rows(name: str) -> list[dict]:
     """The rows of a committed file, then those of quick runs."""
     quick = (_read(path)[name] for path in sorted(RUNS.glob("quick*/result.json")))
     return sum(quick, _read(RESULTS / name))
+
+
+def _of_run(run: str) -> list[dict]:
+    """The readings of one run, without a look at all others: tables ask for thousands."""
+    path = RESULTS / "readings.csv"
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    if found := _by_run(path, changed).get(run):
+        return found
+    return [row for row in _rows("readings.csv") if row["run"] == run] if run.startswith(
+        "quick") else []
+
+
+@functools.lru_cache(maxsize=4)
+def _by_run(path: Path, changed: int) -> dict[str, list[dict]]:
+    found: dict[str, list[dict]] = {}
+    for row in _read_once(path, changed):
+        found.setdefault(row["run"], []).append(row)
+    return found
 
 
 def _read(path: Path) -> list[dict] | dict[str, list[dict]]:
