@@ -642,14 +642,14 @@
 
   // ---- the kinds -------------------------------------------------------------------------------
 
-  /** Turn the body: clips, perhaps with a token sheet of the first one, or with attention. */
+  /** Turn the body: clips, perhaps with a token sheet of the first one, and links of tokens. */
   function turnFigure(root, data) {
     const clips = data.clips.map((c) => ({ clip: unpack(c.frames), title: c.title }));
     const first = clips[0].clip, frames = first.shape[0], joints = first.shape[2];
     const segments = data.segment ? frames / data.segment : 0;
-    const weights = data.attention && unpack(data.attention);  // [blocks, N, N]
+    const weights = data.links && unpack(data.links.values);  // [names, N, N]
     let lit = null, block = weights ? weights.shape[0] - 1 : 0;
-    const token = { segment: Math.floor(segments / 2), joint: weights ? 11 : null };
+    const token = { segment: Math.floor((segments - 1) / 2), joint: weights ? 11 : null };
     const words = said();
     const board = stage(data.skeleton, { yaw: data.yaw, redraw, pick: (joint) => {
       lit = joint;
@@ -676,11 +676,13 @@
       if (weights) {
         const to = attended(), top = Math.max(...to);
         tokens.shade((c, j) => to[c * joints + j] / top);
-        const best = to.indexOf(top), own = to[token.segment * joints + token.joint];
-        words.textContent = `Block ${block + 1}: ${name}, segment ${token.segment + 1}, attends most to `
-          + `${data.skeleton.joints[best % joints]}, segment ${Math.floor(best / joints) + 1} `
-          + `(${(100 * top).toFixed(1)} %; to itself ${(100 * own).toFixed(1)} %, all alike would be `
-          + `${(100 / to.length).toFixed(1)} %).`;
+        const at = token.segment * joints + token.joint, own = to[at];
+        const others = to.map((v, k) => (k === at ? -1 : v)), best = others.indexOf(Math.max(...others));
+        const of = (v) => `${(v * data.links.scale).toFixed(1)}${data.links.unit}`;
+        words.textContent = `${data.links.names[block]}: ${name}, segment ${token.segment + 1}, `
+          + `${data.links.verb} ${data.skeleton.joints[best % joints]}, segment `
+          + `${Math.floor(best / joints) + 1} (${of(to[best])}); itself: ${of(own)}, mean of all: `
+          + `${of(sum(Array.from(to)) / to.length)}.`;
       } else {
         tokens.shade((c, j) => moved[c * joints + j] / most);
         words.textContent = token.joint === null ? `${segments} segments × ${joints} joints = `
@@ -700,8 +702,8 @@
     const clock = player(root, { seconds: data.seconds, frames, draw: redraw });
     root.prepend(board.node, controls(...clock.nodes, board.turn.node), ...(tokens ? [tokens.node] : []));
     if (weights) {
-      const names = Array.from({ length: weights.shape[0] }, (_, b) => `block ${b + 1}`);
-      root.querySelector(".sj-controls").append(choice("Attention of", names, names[block], (name) => {
+      const names = data.links.names;
+      root.querySelector(".sj-controls").append(choice(data.links.title, names, names[block], (name) => {
         block = names.indexOf(name);
         paint();
         redraw();
