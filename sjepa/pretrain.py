@@ -304,8 +304,7 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
         SjepaError: the folder cannot be written, or holds a run with other settings or data.
     """
     out = Path(out) if out else run_folder(config)
-    device = pick_device(config.device)
-    with devices.team(config.device), computing(config.precision, device):
+    with devices.team(config.device), computing(config.precision, pick_device(config.device)):
         with devices.first_alone():
             store = load_store(config.dataset)
         run = Pretraining(config, store)
