@@ -344,7 +344,7 @@
     const known = maps.conventions.find((each) => each.joints.every((j) => j === null || j in at));
     if (!known)
       fail(`The joints are named unlike those of ${maps.conventions.map((c) => c.name).join(", ")}: `
-        + `${joints.slice(0, 8).map((j) => j.name).join(", ")} …; sjepa.read_motion takes a mapping.`);
+        + `${joints.slice(0, 8).map((j) => j.name).join(", ")} …; sjepa.read_motion finds more kinds.`);
     return frames.map((frame) => known.joints.map((j) =>
       j === null ? [0, 0, 0] : frame[at[j]].map((v) => v * known.unit)));
   }
@@ -794,6 +794,61 @@
     clock.begin();
   }
 
+  /** The race behind the mask: each token arrives after an exponential time; the last ones stay. */
+  function raceFigure(root, data) {
+    const count = data.moved.length, high = 20, left = 104, wide = 210;
+    const state = { seed: 0, races: 0, caught: new Array(count).fill(0) };
+    const words = said();
+    const picture = s("svg", { class: "sj-race", viewBox: `0 0 400 ${count * high + 18}`, role: "img",
+      "aria-label": "A lane for each token, the finish at the right, and how often each one was hidden" });
+    const lanes = data.joints.map((joint, k) => {
+      const y = k * high + high / 2, side = data.skeleton.side[joint];
+      const runner = s("circle", { class: `sj-joint ${side}`, cy: y, r: 6 });
+      const bar = s("rect", { class: `sj-cell ${side}`, x: left + wide + 12, y: y - 6, height: 12, width: 0 });
+      const share = s("text", { x: left + wide + 56, y: y + 4 });
+      picture.append(s("text", { x: left - 12, y: y + 4, "text-anchor": "end" }, data.skeleton.joints[joint]),
+        s("line", { class: "sj-axis", x1: left, x2: left + wide, y1: y, y2: y }), runner, bar, share);
+      return { runner, bar, share };
+    });
+    [[left + wide, "finish"], [left + wide + 44, "hidden"]].forEach(([x, text]) => picture.append(
+      s("text", { x, y: count * high + 12, "text-anchor": "middle" }, text)));
+    let race;
+    function run() {
+      state.seed += 1;
+      const next = uniform(state.seed), noise = data.moved.map(() => -Math.log(1 - next()));
+      const most = Math.max(...data.moved);
+      const arrival = noise.map((e, k) => e / Math.exp(data.moved[k] / (tau.value * most)));
+      race = { arrival, hidden: drawMask(data.moved, data.ratio, tau.value, noise) };
+      race.end = Math.max(...arrival.filter((_, k) => race.hidden[k]));
+      race.hidden.forEach((h, k) => { state.caught[k] += h; });
+      state.races += 1;
+    }
+    function redraw(share = clock.share) {
+      lanes.forEach(({ runner, bar, share: part }, k) => {
+        const at = Math.min((share * race.end) / race.arrival[k], 1);
+        set(runner, { cx: left + wide * at });
+        runner.classList.toggle("hollow", at < 1);
+        set(bar, { width: (40 * state.caught[k]) / state.races });
+        part.textContent = `${Math.round((100 * state.caught[k]) / state.races)} %`;
+      });
+      root.dataset.races = state.races;
+      const stay = data.joints.filter((_, k) => !race.hidden[k]).map((j) => data.skeleton.joints[j]);
+      words.textContent = `Race ${state.races}: ${sum(Array.from(race.hidden))} of ${count} are hidden, `
+        + `left visible: ${stay.join(", ")}. Hidden most often so far: `
+        + `${data.skeleton.joints[data.joints[state.caught.indexOf(Math.max(...state.caught))]]}.`;
+    }
+    const begin = () => { run(); clock.begin(); redraw(); };
+    const tau = slider("Temperature τ", { min: 0.05, max: 3, step: 0.05, value: 0.8,
+      say: (v) => v.toFixed(2), input: () => {
+        Object.assign(state, { races: 0, caught: new Array(count).fill(0) });
+        begin();
+      } });
+    const clock = player(root, { seconds: 4, frames: 101, draw: redraw });
+    root.prepend(picture, controls(...clock.nodes, tau.node, button("New race", begin),
+      button("Run 1,000 races", () => { for (let k = 0; k < 1000; k++) run(); redraw(); })), words);
+    begin();
+  }
+
   /** Centre and sharpen: the distribution of one token, and which channels win, of recorded runs. */
   function lossFigure(root, data) {
     const runs = data.runs.map((r) => Object.assign({}, r,
@@ -990,7 +1045,7 @@
     go(!still());
   }
 
-  const KINDS = { turn: turnFigure, mask: maskFigure, loss: lossFigure, map: mapFigure, own: ownFigure,
+  const KINDS = { turn: turnFigure, mask: maskFigure, race: raceFigure, loss: lossFigure, map: mapFigure, own: ownFigure,
     loop: loopFigure, picture: pictureFigure };
 
   function mount() {

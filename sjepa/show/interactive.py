@@ -39,6 +39,8 @@ CONVENTIONS = {
                 "Head": "Head"} | _NAMED, 0.01),
 }
 
+_NO_SCRIPT = "<p>This figure moves where scripts may run.</p>"
+
 
 def packed(values, bits: int = 16, rows: bool = False) -> dict:
     """An array as whole numbers in base64; the largest error is half of a step, its `scale`.
@@ -86,7 +88,7 @@ class Figure:
     def _repr_html_(self) -> str:
         data = json.dumps(self.data | {"skeleton": _SKELETON}, separators=(",", ":"))
         data = data.replace("</", r"<\/")  # nothing in it may end the script
-        return (f'<figure class="sjepa-figure" data-figure="{self.kind}" role="group" '
+        return (f'<figure class="sjepa-figure" data-figure="{self.kind}" '
                 f'aria-label="{html.escape(self.label)}"><div class="sj-still">{self.still}</div>'
                 f'<script type="application/json">{data}</script>'
                 f"<figcaption>{html.escape(self.caption)}</figcaption></figure>{page_script()}")
@@ -126,6 +128,13 @@ def mask_it(clips: Sequence[tuple[str, np.ndarray]], segment: int, label: str, c
     return Figure("mask", label, caption, data, animate(clips[0][1], yaw=yaw, height=260).still)
 
 
+def race_it(moved: np.ndarray, joints: Sequence[int], label: str, caption: str = "",
+            ratio: float = 0.8) -> Figure:
+    """The race behind the mask: `moved` is the motion of one token of each of `joints`."""
+    data = {"moved": [float(value) for value in moved], "joints": list(joints), "ratio": ratio}
+    return Figure("race", label, caption, data, _NO_SCRIPT)
+
+
 def sharpen_it(runs: Sequence[dict], label: str, caption: str = "", tau_t: float = 0.06,
                tau_p: float = 0.1) -> Figure:
     """Centre and sharpen: `runs` hold name, target `[K, D]`, predicted, center `[D]`, tau_t.
@@ -135,7 +144,7 @@ def sharpen_it(runs: Sequence[dict], label: str, caption: str = "", tau_t: float
     data = {"tau_t": tau_t, "tau_p": tau_p, "runs": [
         run | {"target": packed(run["target"]), "predicted": packed(run["predicted"]),
                "center": [round(float(value), 4) for value in run["center"]]} for run in runs]}
-    return Figure("loss", label, caption, data, "<p>This figure moves where scripts may run.</p>")
+    return Figure("loss", label, caption, data, _NO_SCRIPT)
 
 
 def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[str],
@@ -212,7 +221,8 @@ def packed_weights(model) -> dict:
 def file_maps() -> dict:
     """What the readers of files need: layouts as `[[joint, weight], …]` a row, names of BVH."""
     rows = {name: [[(int(k), round(float(row[k]), 6)) for k in row.nonzero()[0]]
-                   for row in layout.to_ntu25] for name, layout in LAYOUTS.items()}
+                   for row in LAYOUTS[name].to_ntu25]
+            for name in ("bandai21", "kinect20", "mediapipe33")}
     return {"layouts": rows, "conventions": [
         {"name": name, "unit": unit, "joints": [known.get(j) for j in LAYOUTS["bandai21"].joints]}
         for name, (known, unit) in CONVENTIONS.items()]}
