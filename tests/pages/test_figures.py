@@ -210,7 +210,7 @@ def test_a_figure_holds_its_data_and_a_still_and_nothing_from_elsewhere(throw, m
 @needs_node
 def test_links_keep_each_row_to_a_step_of_its_own(tmp_path, throw):
     values = np.random.default_rng(4).random((2, 50, 50)) * np.logspace(-3, 1, 50)[:, None]
-    made = turn_it({"throw": throw}, "links", segment=4, links={"values": values, "names": ["a", "b"]})
+    made = turn_it({"throw": throw}, "links", segment=4, links={"values": values})
     back = computed("return f.unpack(g.made)", tmp_path, made=made.data["links"]["values"])
     error = np.abs(np.reshape(back["data"], back["shape"]) - values)
     assert back["shape"] == [2, 50, 50] and (error <= values.max(-1, keepdims=True) / 250).all()
