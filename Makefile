@@ -25,7 +25,7 @@ HTML  := _build/html/index.html
 RESULTS := book/results
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-CHAPTERS  := $(wildcard notebooks/[0-9]*.ipynb)
+CHAPTERS  := $(wildcard notebooks/[0-9a]?_*.ipynb)
 NOTEBOOKS := $(CHAPTERS) $(wildcard notebooks/full/*.ipynb)
 
 export OMP_NUM_THREADS ?= 2

@@ -29,7 +29,7 @@ def chapters_of(report: Path) -> dict[str, dict]:
     """Name to cells, failed cells with the end of their message, and seconds, from JUnit's XML."""
     found: dict[str, dict] = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        name = next(part for part in case.get("classname").split(".") if part[:2].isdecimal())
+        name = next(part for part in case.get("classname").split(".") if part[1:2].isdecimal())
         row = found.setdefault(name, {"cells": 0, "failed": {}, "seconds": 0.0})
         row["cells"] += 1
         row["seconds"] = round(row["seconds"] + float(case.get("time")), 2)
@@ -44,7 +44,7 @@ def measure(workers: int, names: list[str], quick: bool) -> dict:
     if quick:
         subprocess.run([sys.executable, "-m", "sjepa.reproduce", "quick"], check=True, cwd=ROOT)
     made_quick, begun = time.perf_counter() - begun, time.perf_counter()
-    paths = sorted(path for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")
+    paths = sorted(path for path in (ROOT / "notebooks").glob("[0-9a]?_*.ipynb")
                    if not names or path.name[:2] in names)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
