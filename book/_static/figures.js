@@ -104,12 +104,15 @@
   /** x [N, I] times weight [O, I], plus bias [O]. */
   function linear(x, weight, bias) {
     const [outs, ins] = weight.shape, count = x.length / ins, y = new Float32Array(count * outs);
-    for (let n = 0; n < count; n++)
-      for (let o = 0; o < outs; o++) {
-        let s = bias.data[o];
-        for (let i = 0, a = n * ins, b = o * ins; i < ins; i++) s += x[a + i] * weight.data[b + i];
+    const w = weight.data, add = bias.data;
+    for (let n = 0; n < count; n++) {
+      const one = x.subarray(n * ins, n * ins + ins);
+      for (let o = 0, at = 0; o < outs; o++) {
+        let s = add[o];
+        for (let i = 0; i < ins; i++) s += one[i] * w[at++];
         y[n * outs + o] = s;
       }
+    }
     return y;
   }
 
@@ -978,9 +981,14 @@
     const open = (file) => file.text().then((text) => read(file.name, text));
     function read(name, text) {
       root.dataset.state = "reading";
+      delete root.dataset.result;
+      delete root.dataset.guess;
       words.textContent = `Reading ${name} …`;
       setTimeout(() => {  // so that the words are seen first
         try { answer(name, readMotion(name, text, data.maps)); } catch (error) {
+          clock.go(false);
+          board.show([]);
+          bar.hidden = true;
           root.dataset.state = "error";
           words.textContent = error.message;
         }
