@@ -802,7 +802,7 @@
     const count = data.moved.length, high = 20, left = 104, wide = 210;
     const state = { seed: 0, races: 0, caught: new Array(count).fill(0) };
     const words = said();
-    const picture = s("svg", { class: "sj-race", viewBox: `0 0 400 ${count * high + 18}`, role: "img",
+    const picture = s("svg", { class: "sj-race", viewBox: `0 0 412 ${count * high + 18}`, role: "img",
       "aria-label": "A lane for each token, the finish at the right, and how often each one was hidden" });
     const lanes = data.joints.map((joint, k) => {
       const y = k * high + high / 2, side = data.skeleton.side[joint];
