@@ -92,8 +92,8 @@ class Pretraining:
         self.batch = min(config.batch_size, len(self.train))
         self.parts = devices.world() * config.accumulate
         if self.batch < self.parts:
-            raise SjepaError(f"{self.batch} clips a step cannot be shared by {devices.world()} "
-                             f"processes in {config.accumulate} micro-batches each")
+            raise SjepaError(f"a step has {self.batch} clips, too few for {devices.world()} "
+                             f"process(es) with accumulate = {config.accumulate} parts each")
         # Rows vary from batch to batch by about a root; so coarse a grid leaves few shapes.
         self.multiple = self.parts * max(1, round(self.batch**0.5 / self.parts))
         self.steps_per_epoch = len(self.train) // self.batch  # the last, smaller batch is dropped
@@ -309,7 +309,8 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
             store = load_store(config.dataset)
         run = Pretraining(config, store)
         if devices.rank() == 0:
-            make_writable(out)
+            weights = sum(each.numel() for each in run.model.parameters())
+            make_writable(out, 3 * 12 * weights)  # two checkpoints are kept, and one is written
         with alone(out / "last.pt", wait=False) if devices.rank() == 0 else nullcontext():
             resume(run, out)
             with devices.many_shapes(run.compiled):

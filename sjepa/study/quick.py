@@ -7,7 +7,6 @@ what an earlier run left, so that a chapter opened alone need not train: `quick(
 there is a newer one here.
 """
 
-import argparse
 import contextlib
 import functools
 import hashlib
@@ -20,7 +19,7 @@ from safetensors.torch import load_file
 from sjepa.checkpoint import read_result
 from sjepa.config import RUNS
 from sjepa.datasets.prepare import prepare
-from sjepa.errors import SjepaError
+from sjepa.errors import Parser, SjepaError
 from sjepa.pretrain import pretrain
 from sjepa.protocols.run import evaluate
 from sjepa.study.experiments import Experiment, config_of, experiments, other_settings
@@ -156,7 +155,7 @@ def beside_shipped() -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m sjepa.reproduce", description=__doc__)
+    parser = Parser(prog="python -m sjepa.reproduce", description=__doc__)
     parser.add_argument("what", choices=["quick"])
     parser.add_argument("--ship", action="store_true", help="put the runs into the package")
     args = parser.parse_args(argv)
