@@ -28,6 +28,7 @@ LAUNCH = {"executable_path": printed.browser(), "args": ["--no-sandbox"]}
 AXE_DARK = ("book/index.html", "book/results.html", "notebooks/04_masking.html")
 pytestmark = [
     pytest.mark.rendered,
+    pytest.mark.timeout(1200),  # the crawl belongs to the first test
     pytest.mark.skipif(not PAGES, reason="the book was not built: make book"),
     pytest.mark.skipif(not printed.browser(),
                        reason=f"no browser: none of {', '.join(printed.BROWSERS)} is installed"),
@@ -53,7 +54,7 @@ FACTS = """() => ({
   links: [...document.querySelectorAll('a[href]')].map(a => a.href),
   ids: [...document.querySelectorAll('[id]')].map(e => e.id),
   images: [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src),
-  alts: [...document.querySelectorAll('article img')]
+  alts: [...document.querySelectorAll('article img:not(.toggler)')]
     .filter(i => !/[a-z] [a-z]/.test(i.alt)).map(i => i.src.slice(0, 80)),
   formulas: document.querySelectorAll('.math').length,
   typeset: document.querySelectorAll('.math mjx-container').length,
@@ -166,6 +167,9 @@ async def visit(page, address: str, name: str, axe: str) -> dict:
         found["axe"] = await page.evaluate(RUN_AXE, {"exclude": [["pre"]]})
         if name in AXE_DARK:
             await page.emulate_media(color_scheme="dark")
+            await page.reload()
+            await page.evaluate(READY)
+            await page.evaluate(axe)
             found["dark"] = await page.evaluate("document.documentElement.dataset.theme")
             found["axe"] += await page.evaluate(RUN_AXE, None)
         found["astray"] = await page.evaluate(FIGURES)
