@@ -87,7 +87,7 @@ def run(home: Path, long: bool) -> dict:
     begun = time.perf_counter()
     record = {"id": "faults", "seed": SEED, "long": long, "wrong": []}
     (home / "kills").mkdir()
-    kills = kill_all(home / "kills", *((6, SEED, 6) if long else (1, SEED, 2)))
+    kills = kill_all(home / "kills", *((5, SEED, 6) if long else (1, SEED, 2)))
     record["kills"] = kills
     record["wrong"] += [f"{job}: {fault}" for job, row in kills.items() for fault in row["faults"]]
     if long:
@@ -97,7 +97,7 @@ def run(home: Path, long: bool) -> dict:
     record["wrong"] += wrong
     (home / "mutated").mkdir()
     record["mutated"] = {}
-    for name, reader in campaign(home / "mutated", 200_000 if long else 2_000, SEED).items():
+    for name, reader in campaign(home / "mutated", 120_000 if long else 2_000, SEED).items():
         record["mutated"][name] = {key: reader.counts[key] for key in ("read", "refused")}
         record["wrong"] += [f"{name}: {times} times {fault}"
                             for fault, times in Counter(reader.faults).items()]
