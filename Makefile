@@ -6,6 +6,8 @@
 # make chapters-gpu  every chapter on this machine's GPU, with a record of it
 # make quick   the quick reproduction only (built-in data; results in runs/quick*)
 # make mutants  change the method line by line: each change must turn a test red (minutes)
+# make faults   kill, damage and mutate: what has to go on to the bit, or say why not (minutes)
+# make audit   compare the pins with published advisories (needs a network)
 # make clean   remove what was built (keeps .venv)
 #
 # Needs Python >= 3.11 and nothing else. Another interpreter: make book PYTHON=python3.12
@@ -23,7 +25,7 @@ HTML  := _build/html/index.html
 RESULTS := book/results
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-CHAPTERS  := $(wildcard notebooks/[0-9]*.ipynb)
+CHAPTERS  := $(wildcard notebooks/[0-9a]?_*.ipynb)
 NOTEBOOKS := $(CHAPTERS) $(wildcard notebooks/full/*.ipynb)
 
 export OMP_NUM_THREADS ?= 2
@@ -34,7 +36,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # A forced backend would silence the inline figures of the chapters.
 unexport MPLBACKEND
 
-.PHONY: help book render print test lint unit chapters pages mutants bench bench-gpu chapters-gpu \
+.PHONY: help book render print test lint unit chapters pages mutants faults audit bench bench-gpu chapters-gpu \
         quick clean
 .NOTPARALLEL:
 
@@ -94,6 +96,13 @@ endif
 
 mutants: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py --jobs $(JOBS)
+
+faults: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/campaign.py --long --json $(RESULTS)/faults.json
+
+audit: $(STAMP)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/prepare.py --clips 2000 --rounds 3

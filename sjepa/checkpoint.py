@@ -247,9 +247,9 @@ def save(run, out: Path) -> None:
         weights = {name: value.contiguous().cpu() for name, value in weights.items()}
         stated = encoder_metadata(run.model.encoder)
         # As bytes: a file that safetensors itself makes can be read by its owner alone.
-        save_atomically(lambda p: p.write_bytes(to_bytes(weights, stated)),
-                        out / "target.safetensors")
-        write_result(out, "pretrain", **run.result())
+        packed = to_bytes(weights, stated)
+        save_atomically(lambda p: p.write_bytes(packed), out / "target.safetensors")
+        write_result(out, "pretrain", weights=hashlib.sha256(packed).hexdigest(), **run.result())
     keep(run.state(), out)
     run.saved = f"epoch {run.epoch}"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from sjepa.errors import SjepaError
+from sjepa.errors import Parser, SjepaError
 
 _HOME = Path(__file__).resolve().parent.parent
 #: The project's folder: the checkout that holds this package, or the working folder of an
@@ -173,6 +173,18 @@ class PretrainConfig:
         "0: none", "[0, inf)"
     )
 
+    def check(self) -> None:
+        """Refuse settings that contradict each other before anything is read or made."""
+        check_split(self.dataset, self.split)
+        check_rates(self, PRESETS[self.preset].get("warmup_epochs", PretrainConfig.warmup_epochs))
+        if self.accumulate > self.batch_size:
+            raise SjepaError(f"parameter accumulate = {self.accumulate}: a step of batch_size = "
+                             f"{self.batch_size} clips has not as many parts")
+        tokens = self.frames // self.segment * 25  # of other skeletons the mask tells
+        if not 0 < round(tokens * (1 - self.mask_ratio)) < max(tokens, 1):
+            raise SjepaError(f"parameter mask_ratio = {self.mask_ratio}: of {tokens} tokens it "
+                             "leaves none to see, or none to predict")
+
 
 #: `quick` learns the built-in data in minutes on two CPU cores; `small` is for the open sets on a
 #: CPU. Both keep the method and change its size; the Deviations page lists what they change.
@@ -192,6 +204,26 @@ PRESETS: dict[str, dict] = {
 PRESETS["open"] = PRESETS["small"] | dict(
     view_rotation=1.0, view_flip=0.0, batch_size=256, checkpoint_every=25,
 )
+
+
+def check_split(dataset: str, split: str) -> None:
+    """Refuse a split of another data set, before a store of either is made."""
+    if split.partition("/")[0] != dataset or "/" not in split:
+        raise SjepaError(f"parameter split = {split!r}: expected one of dataset = {dataset!r}, "
+                         f"a name like {dataset}/xsub")
+
+
+def check_rates(config, usual: float) -> None:
+    """Refuse a warm-up longer than the run, and a learning rate that ends above its peak.
+
+    The usual warm-up may be longer: a run of an epoch, to try something, is all warm-up.
+    """
+    if config.warmup_epochs > max(config.epochs, usual):
+        raise SjepaError(f"parameter warmup_epochs = {config.warmup_epochs:g}: the run has epochs "
+                         f"= {config.epochs}, give fewer of the first or more of the second")
+    if config.lr_end > config.lr:
+        raise SjepaError(f"parameter lr_end = {config.lr_end:g}: above the peak lr = "
+                         f"{config.lr:g}, where the cosine begins")
 
 
 def _number(value):
@@ -320,7 +352,7 @@ def _yaml(text: str, where):
         raise SjepaError(f"{where} is not YAML of names and values: {why}") from error
 
 
-def command_line(prog: str, about: str, *classes) -> argparse.ArgumentParser:
+def command_line(prog: str, about: str, *classes) -> Parser:
     """A parser of `--params FILE -o NAME=VALUE`, whose help lists every setting of `classes`."""
     lines = []
     for cls in classes:
@@ -328,7 +360,7 @@ def command_line(prog: str, about: str, *classes) -> argparse.ArgumentParser:
         for each in fields(cls):
             within = f", {_in_words(each.metadata['within'])}" if each.metadata["within"] else ""
             lines.append(f"  {each.name} = {each.default}{within}: {each.metadata['why']}")
-    parser = argparse.ArgumentParser(prog=prog, description=about, epilog="\n".join(lines),
+    parser = Parser(prog=prog, description=about, epilog="\n".join(lines),
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", help="YAML file of settings")
     parser.add_argument("-o", metavar="NAME=VALUE", action="append", default=[], dest="overrides",

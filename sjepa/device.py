@@ -22,8 +22,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sjepa.errors import SjepaError
 
-#: Steps from which on `compile: auto` compiles. To compile took up to a minute for each number of
-#: rows on an H200 (two rounds of book/results/bench-step-gpu.json), and a step gains milliseconds.
+#: Steps from which on `auto`, a setting of `compile`, compiles. That took up to a minute for each
+#: number of rows on an H200 (two rounds of book/results/bench-step-gpu.json), and a step gains
+#: milliseconds.
 COMPILED_FROM = 10_000
 
 

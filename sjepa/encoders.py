@@ -7,6 +7,7 @@ and how.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import re
@@ -77,6 +78,9 @@ def load_encoder(run: str | Path) -> tuple[torch.nn.Module, dict]:
     if result["step"] != "pretrain" or not path.is_file():
         raise SjepaError(f"{run} holds no finished pretraining (target.safetensors): run "
                          "`python -m sjepa.pretrain` first, or give another run")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if result.get("weights", found) != found:
+        raise SjepaError(f"{path} has another checksum than when it was written: pretrain again")
     return read_encoder(path)[0], result
 
 

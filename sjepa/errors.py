@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import re
 import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class SjepaError(ValueError):
@@ -15,6 +17,14 @@ class SjepaError(ValueError):
     def __str__(self) -> str:
         """The sentence; of a word that is longer than any path, its beginning."""
         return re.sub(r"(\S{100})\S{300,}", r"\1…", super().__str__())
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose faults are one sentence, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and where its options are listed."""
+        raise SjepaError(f"{message}; `{self.prog} --help` lists what there is")
 
 
 def main_with_errors(main: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -40,20 +41,24 @@ def save_atomically(write: Callable[[Path], Any], path: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
-def make_writable(folder: Path) -> None:
+def make_writable(folder: Path, room: int = 0) -> None:
     """Make a run's folder and write into it, before hours are spent on what it shall hold.
 
     Raises:
-        SjepaError: it cannot be made or written.
+        SjepaError: it cannot be made or written, or its disk has not `room` bytes left.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable.{os.getpid()}"
         probe.touch()
         probe.unlink()
+        free = shutil.disk_usage(folder).free
     except OSError as error:
         raise SjepaError(f"cannot write into {folder} ({error.strerror}): choose another out"
                          ) from error
+    if free < room:
+        raise SjepaError(f"{folder}: its disk has {free >> 20:,} MiB left, and checkpoints take "
+                         f"{room >> 20:,}: make room, or choose another out")
 
 
 @contextmanager

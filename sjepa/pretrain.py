@@ -94,8 +94,8 @@ class Pretraining:
         self.batch = min(config.batch_size, len(self.train))
         self.parts = devices.world() * config.accumulate
         if self.batch < self.parts:
-            raise SjepaError(f"{self.batch} clips a step cannot be shared by {devices.world()} "
-                             f"processes in {config.accumulate} micro-batches each")
+            raise SjepaError(f"a step has {self.batch} clips, too few for {devices.world()} "
+                             f"process(es) with accumulate = {config.accumulate} parts each")
         # Rows vary from batch to batch by about a root; so coarse a grid leaves few shapes.
         self.multiple = self.parts * max(1, round(self.batch**0.5 / self.parts))
         self.steps_per_epoch = len(self.train) // self.batch  # the last, smaller batch is dropped
@@ -188,35 +188,33 @@ class Pretraining:
         """
         begun, before = time.perf_counter(), self.step
         batches = self.train[self._order()].split(self.batch)[: self.steps_per_epoch]
-        whole = True
-        for batch in batches[self.step - self.epoch * self.steps_per_epoch :]:
+        losses = self.readings.setdefault("loss", [])
+        for batch in batches[len(losses) :]:
             if stopped():
-                whole = False
                 break
             for name, value in self.training_step(batch).items():
                 self.readings.setdefault(name, []).append(value)
         self._check_losses(batches)
-        seconds = time.perf_counter() - begun
-        self.seconds += seconds
-        if not whole:
+        self.seconds += (seconds := time.perf_counter() - begun)
+        if len(losses) < len(batches):
             return None
         row = {name: torch.stack(values).mean().item() for name, values in self.readings.items()}
         self.epoch, self.readings = self.epoch + 1, {}
-        rate = learning_rate(self.step / self.steps_per_epoch, self.config)
-        row = {"epoch": self.epoch, **row, "lr": rate, **self.after,
+        row = {"epoch": self.epoch, **row, **self.after,
+               "lr": learning_rate(self.step / self.steps_per_epoch, self.config),
                "clips_per_s": (self.step - before) * self.batch / seconds}
         self.history.append(row)
         return row
 
     def _check_losses(self, batches: Sequence[torch.Tensor]) -> None:
         """Name the first step of this epoch whose loss is not finite, and its clips."""
-        losses = torch.stack(self.readings.get("loss", [torch.zeros(())])).cpu()
+        losses = torch.stack(self.readings["loss"] or [torch.zeros(())]).cpu()
         if losses.isfinite().all():
             return
-        step = int((~losses.isfinite()).nonzero()[0])
-        index = batches[step].numpy()
+        step = losses.isfinite().tolist().index(False)
+        index = batches[step].tolist()
         broken = [k for k in index if not np.isfinite(self.store.clip(k)).all()]
-        names = self.store.names[broken if broken else index]
+        names = self.store.names[broken or index]
         which = "positions that are not finite in" if broken else "clips"
         raise SjepaError(
             f"the loss is {losses[step].item()} in epoch {self.epoch + 1}, step "
@@ -240,7 +238,8 @@ class Pretraining:
             "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
             "generator": self.generator.get_state(), "epoch": self.epoch, "step": self.step,
             "seconds": self.seconds, "history": self.history, "store": self.store.meta["sha256"],
-            "readings": {name: torch.stack(values) for name, values in self.readings.items()},
+            "readings": {name: torch.stack(values) for name, values in self.readings.items()
+                         if values},
         }
 
     def load_state(self, state: dict) -> None:
@@ -313,13 +312,13 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
         SjepaError: the folder cannot be written, or holds a run with other settings or data.
     """
     out = Path(out) if out else run_folder(config)
-    device = pick_device(config.device)
-    with devices.team(config.device), computing(config.precision, device):
+    with devices.team(config.device), computing(config.precision, pick_device(config.device)):
         with devices.first_alone():
             store = load_store(config.dataset)
         run = Pretraining(config, store)
         if devices.rank() == 0:
-            make_writable(out)
+            weights = sum(each.numel() for each in run.model.parameters())
+            make_writable(out, 3 * 12 * weights)  # two checkpoints are kept, and one is written
         with alone(out / "last.pt", wait=False) if devices.rank() == 0 else nullcontext():
             resume(run, out)
             with devices.many_shapes(run.compiled):

@@ -221,6 +221,7 @@ def far():
         mock.patch.object(torch.cuda, "is_bf16_supported", lambda **_: True),
         mock.patch.object(torch.cuda, "get_device_name", lambda *_: "a device that is not there"),
         mock.patch.object(torch.cuda, "current_device", lambda: 0),
+        mock.patch.object(torch.cuda, "default_generators", (mode.default,)),
         mock.patch.object(torch.cuda, "manual_seed", mode.default.manual_seed),
         mock.patch.object(torch.cuda, "max_memory_allocated", lambda *_: 1 << 20),
         mock.patch.object(torch.cuda, "reset_peak_memory_stats", lambda *_: None),

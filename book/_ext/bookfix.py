@@ -8,6 +8,7 @@
 * The repository's address is set once, in ``_config.yml``: ``{repo}`` links a path to it, and the
   word ``REPOSITORY_URL`` in a page becomes it, in code blocks too.
 * Moving figures find their script linked by every page; elsewhere each output brings its own.
+* In prose and tables, by hand or by code, a number keeps its percent sign and has a true minus.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.addnodes import desc_signature
 from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,6 +109,23 @@ def repo_role(name, rawtext, text, lineno, inliner, options=None, content=None):
     return [link], []
 
 
+NUMBERS = ((re.compile(r"(?<=\d) ?%|^ %"), "\N{NARROW NO-BREAK SPACE}%"),
+           (re.compile(r"(?<![\w.–−/-])-(?=\d)"), "\N{MINUS SIGN}"))
+CODE = (nodes.literal, nodes.FixedTextElement, nodes.raw, nodes.math, desc_signature)
+
+
+def write_numbers(app, doctree, docname) -> None:
+    """“51 %” that no line parts and “−0.5”, everywhere but in code and formulas."""
+    for text in list(doctree.findall(nodes.Text)):
+        above, written = text.parent, str(text)
+        while above is not None and not isinstance(above, CODE):
+            above = above.parent
+        for pattern, form in NUMBERS if above is None else ():
+            written = pattern.sub(form, written)
+        if written != text:
+            text.parent.replace(text, nodes.Text(written))
+
+
 def setup(app):
     os.environ["SJEPA_FIGURES"] = "linked"  # kernels inherit it
     app.add_role("repo", repo_role)
@@ -113,4 +133,5 @@ def setup(app):
     app.connect("source-read", put_address)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", clean_page, priority=900)
+    app.connect("doctree-resolved", write_numbers)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,6 +2,7 @@
 
 * The theme's toggles in the contents have no name: a screen reader would say “button”.
 * The bibliography claims a role that its entries do not have.
+* A folded cell says what it is: a cell tagged `hide-cell` checks, one tagged `hide-input` shows.
 * Font Awesome brings 2,000 icons, 1.4 MB a page; those that no page shows are left out.
 """
 
@@ -13,6 +14,8 @@ TOUCHES = (
      '<summary aria-label="pages of this part"><span class="toctree-toggle"'),
     ('<div role="list" class="citation-list">', '<div class="citation-list">'),
     (' role="doc-biblioentry"', ""),
+    *((f"{verb} code cell {part}", name) for verb in ("Show", "Hide")
+      for part, name in (("content", "Check"), ("source", "Code"))),
 )
 ICON = re.compile(r'"?([\w-]+)"?:\[\d+,\d+,\[([^\]]*)\],"\w+",(?:"[^"]*"|\[[^\]]*\])\],?')
 

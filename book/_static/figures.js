@@ -104,12 +104,15 @@
   /** x [N, I] times weight [O, I], plus bias [O]. */
   function linear(x, weight, bias) {
     const [outs, ins] = weight.shape, count = x.length / ins, y = new Float32Array(count * outs);
-    for (let n = 0; n < count; n++)
-      for (let o = 0; o < outs; o++) {
-        let s = bias.data[o];
-        for (let i = 0, a = n * ins, b = o * ins; i < ins; i++) s += x[a + i] * weight.data[b + i];
+    const w = weight.data, add = bias.data;
+    for (let n = 0; n < count; n++) {
+      const one = x.subarray(n * ins, n * ins + ins);
+      for (let o = 0, at = 0; o < outs; o++) {
+        let s = add[o];
+        for (let i = 0; i < ins; i++) s += one[i] * w[at++];
         y[n * outs + o] = s;
       }
+    }
     return y;
   }
 
@@ -642,14 +645,14 @@
 
   // ---- the kinds -------------------------------------------------------------------------------
 
-  /** Turn the body: clips, perhaps with a token sheet of the first one, or with attention. */
+  /** Turn the body: clips, perhaps with a token sheet of the first one, and links of tokens. */
   function turnFigure(root, data) {
     const clips = data.clips.map((c) => ({ clip: unpack(c.frames), title: c.title }));
     const first = clips[0].clip, frames = first.shape[0], joints = first.shape[2];
     const segments = data.segment ? frames / data.segment : 0;
-    const weights = data.attention && unpack(data.attention);  // [blocks, N, N]
+    const weights = data.links && unpack(data.links.values);  // [names, N, N]
     let lit = null, block = weights ? weights.shape[0] - 1 : 0;
-    const token = { segment: Math.floor(segments / 2), joint: weights ? 11 : null };
+    const token = { segment: Math.floor((segments - 1) / 2), joint: weights ? 11 : null };
     const words = said();
     const board = stage(data.skeleton, { yaw: data.yaw, redraw, pick: (joint) => {
       lit = joint;
@@ -676,11 +679,13 @@
       if (weights) {
         const to = attended(), top = Math.max(...to);
         tokens.shade((c, j) => to[c * joints + j] / top);
-        const best = to.indexOf(top), own = to[token.segment * joints + token.joint];
-        words.textContent = `Block ${block + 1}: ${name}, segment ${token.segment + 1}, attends most to `
-          + `${data.skeleton.joints[best % joints]}, segment ${Math.floor(best / joints) + 1} `
-          + `(${(100 * top).toFixed(1)} %; to itself ${(100 * own).toFixed(1)} %, all alike would be `
-          + `${(100 / to.length).toFixed(1)} %).`;
+        const at = token.segment * joints + token.joint, own = to[at];
+        const others = to.map((v, k) => (k === at ? -1 : v)), best = others.indexOf(Math.max(...others));
+        const of = (v) => `${(v * data.links.scale).toFixed(1)}${data.links.unit}`;
+        words.textContent = `${data.links.names[block]}: ${name}, segment ${token.segment + 1}, `
+          + `${data.links.verb} ${data.skeleton.joints[best % joints]}, segment `
+          + `${Math.floor(best / joints) + 1} (${of(to[best])}); itself: ${of(own)}, mean of all: `
+          + `${of(sum(Array.from(to)) / to.length)}.`;
       } else {
         tokens.shade((c, j) => moved[c * joints + j] / most);
         words.textContent = token.joint === null ? `${segments} segments × ${joints} joints = `
@@ -700,8 +705,8 @@
     const clock = player(root, { seconds: data.seconds, frames, draw: redraw });
     root.prepend(board.node, controls(...clock.nodes, board.turn.node), ...(tokens ? [tokens.node] : []));
     if (weights) {
-      const names = Array.from({ length: weights.shape[0] }, (_, b) => `block ${b + 1}`);
-      root.querySelector(".sj-controls").append(choice("Attention of", names, names[block], (name) => {
+      const names = data.links.names;
+      root.querySelector(".sj-controls").append(choice(data.links.title, names, names[block], (name) => {
         block = names.indexOf(name);
         paint();
         redraw();
@@ -797,7 +802,7 @@
     const count = data.moved.length, high = 20, left = 104, wide = 210;
     const state = { seed: 0, races: 0, caught: new Array(count).fill(0) };
     const words = said();
-    const picture = s("svg", { class: "sj-race", viewBox: `0 0 400 ${count * high + 18}`, role: "img",
+    const picture = s("svg", { class: "sj-race", viewBox: `0 0 412 ${count * high + 18}`, role: "img",
       "aria-label": "A lane for each token, the finish at the right, and how often each one was hidden" });
     const lanes = data.joints.map((joint, k) => {
       const y = k * high + high / 2, side = data.skeleton.side[joint];
@@ -976,9 +981,14 @@
     const open = (file) => file.text().then((text) => read(file.name, text));
     function read(name, text) {
       root.dataset.state = "reading";
+      delete root.dataset.result;
+      delete root.dataset.guess;
       words.textContent = `Reading ${name} …`;
       setTimeout(() => {  // so that the words are seen first
         try { answer(name, readMotion(name, text, data.maps)); } catch (error) {
+          clock.go(false);
+          board.show([]);
+          bar.hidden = true;
           root.dataset.state = "error";
           words.textContent = error.message;
         }

@@ -7,7 +7,6 @@ with it: nobody publishes checksums of these archives.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from sjepa.config import data_dir
 from sjepa.datasets.specs import Archive, Origin, names, spec
 from sjepa.datasets.store import file_hash
-from sjepa.errors import SjepaError, main_with_errors
+from sjepa.errors import Parser, SjepaError, main_with_errors
 
 _ROOM = 3  # times the expected bytes an archive may unpack to
 _ABOUT = re.compile(r"(licen[cs]e|copying|read.?me).*", re.IGNORECASE)
@@ -128,7 +127,7 @@ def download(name: str, out: str | Path) -> Path:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line: say whose data it is, get it, and say how it becomes a store."""
-    parser = argparse.ArgumentParser(prog="python -m sjepa.download", description=__doc__)
+    parser = Parser(prog="python -m sjepa.download", description=__doc__)
     parser.add_argument("name", metavar="NAME",
                         help=", ".join(each for each in names() if spec(each).origin))
     parser.add_argument("--out", required=True, help="folder of downloads; the set gets DIR/NAME")

@@ -13,7 +13,6 @@ checksums of those of 10 %.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Iterable
 from functools import cache
@@ -25,7 +24,7 @@ import numpy as np
 from sjepa.datasets.build import load_store
 from sjepa.datasets.splits import SPLITS, split
 from sjepa.datasets.store import Store
-from sjepa.errors import SjepaError, main_with_errors
+from sjepa.errors import Parser, SjepaError, main_with_errors
 
 
 def rank_key(seed: int, name: str) -> str:
@@ -75,7 +74,7 @@ def published_subset(name: str, share: float, seed: int) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line: print the labelled clips of a protocol, a line each."""
-    parser = argparse.ArgumentParser(prog="python -m sjepa.datasets.subsets",
+    parser = Parser(prog="python -m sjepa.datasets.subsets",
                                      description="Print the labelled clips of a protocol.")
     parser.add_argument("split", help="a protocol, ntu60/xsub for instance")
     parser.add_argument("--share", type=float, required=True, help="0.01 for 1 %% of each class")

@@ -18,6 +18,7 @@ from sjepa.errors import SjepaError
 
 MAX_BYTES = 1 << 27  # 128 MiB: twenty minutes of 60 joints at 30 Hz; the longest file has 3 MiB
 MAX_FRAMES = 100_000  # an hour at 30 Hz, as for NTU
+MAX_POSITIONS = 5_000_000  # joints in all frames: 200 joints for twelve minutes at 30 Hz
 MAX_NUMBER = 1e6  # degrees, cm, inches, metres: more is broken, and may overflow later
 
 
@@ -85,6 +86,12 @@ class TextFile:
         """Raise a `TextFormatError`; what comes from the file is cut to a readable length."""
         expected, found = (re.sub(r"[\x00-\x1f\x7f]", "?", text) for text in (expected, found))
         raise TextFormatError(self.path, line, expected[:160], found[:60])
+
+    def bound(self, frames: int, joints: int) -> None:
+        """Refuse a file whose positions would fill the memory."""
+        if frames * joints > MAX_POSITIONS:
+            raise SjepaError(f"{self.path} has {frames:,} frames of {joints:,} joints, more than "
+                             f"{MAX_POSITIONS:,} positions: cut it")
 
     def rows(self) -> list[tuple[int, str]]:
         """Line number, from 1, and text of each line that is not blank."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sjepa.config import COMPILE, DEVICES, PRECISIONS, RUNS, setting
+from sjepa.config import (
+    COMPILE,
+    DEVICES,
+    PRECISIONS,
+    RUNS,
+    check_rates,
+    check_split,
+    setting,
+)
 from sjepa.errors import SjepaError
 
 
@@ -28,6 +36,10 @@ class EvaluateConfig:
     device: str = setting("auto", "ours", "auto, cpu, cuda", choices=DEVICES)
     precision: str = setting("fp32", "ours", "of the frozen encoder", choices=PRECISIONS)
     out: str = setting("", "ours", "folder of the result, which it names; empty: one inside run")
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other, before anything is read or made."""
+        check_split(self.dataset, self.split)
 
     @property
     def label(self) -> str:
@@ -69,7 +81,8 @@ class KnnConfig(EvaluateConfig):
     ks: tuple[int, ...] = setting((1, 5, 20), "ours", "all reported, none chosen", "[1, inf)")
 
     def check(self) -> None:
-        """Refuse an empty list of K."""
+        """Refuse an empty list of K, too."""
+        super().check()
         if not self.ks:
             raise SjepaError("parameter ks = []: expected at least one K")
 
@@ -105,6 +118,11 @@ class FinetuneConfig(EvaluateConfig):
         "auto", "ours", "the encoder; auto: on a GPU, in long runs", choices=COMPILE)
     test_every: int = setting(1, "lineage", "epochs between readings of the test clips", "[1, inf)")
     checkpoint_every: int = setting(5, "ours", "epochs between checkpoints", "[1, inf)")
+
+    def check(self) -> None:
+        """Refuse rates that contradict each other, too."""
+        super().check()
+        check_rates(self, FinetuneConfig.warmup_epochs)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import sys
@@ -18,7 +17,7 @@ from sjepa.config import as_dict, command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import leaked_between, split
 from sjepa.device import computing, describe, peak_bytes, precision_name
-from sjepa.errors import SjepaError
+from sjepa.errors import Parser, SjepaError
 from sjepa.files import make_writable
 from sjepa.protocols.config import CONFIGS, EvaluateConfig, FuseConfig
 from sjepa.protocols.context import Context, Reading, set_up
@@ -148,7 +147,7 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser("python -m sjepa.evaluate", description=__doc__)
+    parser = Parser("python -m sjepa.evaluate", description=__doc__)
     parser.add_argument("protocol", choices=list(CONFIGS), help="its --help lists its settings")
     protocol = parser.parse_args(argv[:1]).protocol
     settings = CONFIGS[protocol]

@@ -100,22 +100,23 @@ def _clips(clips: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]]) -
 
 
 def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segment: int = 0,
-            attention: np.ndarray | None = None, yaw: float = 0.4, seconds: float = 4) -> Figure:
+            links: dict | None = None, yaw: float = 0.4, seconds: float = 4) -> Figure:
     """Bodies to turn and to scrub through, perhaps with the token sheet of the first one.
 
     Args:
         clips: by title, `[T, M, 25, 3]` metres.
         label, caption: see `Figure`.
         segment: frames of a token; 0: no token sheet.
-        attention: `[blocks, N, N]` of the first clip's tokens, rows sum to 1; None: the sheet
-            shows how far each token moves.
+        links: what each token of the first clip is to every other: `values` `[K, N, N]`, `names`
+            of the K kinds, their `title`, the `verb` of the sentence, `scale` and `unit`; None: the
+            sheet shows how far each token moves.
         yaw, seconds: the turn at first, radians; length of a loop.
     """
     data = _clips(clips) | {"segment": segment, "yaw": yaw, "seconds": seconds}
-    if attention is not None:
-        blocks, count, _ = attention.shape
-        each = packed(attention.reshape(blocks * count, count), 8, rows=True)
-        data["attention"] = each | {"shape": attention.shape}
+    if links:
+        values = np.asarray(links["values"])
+        each = packed(values.reshape(-1, values.shape[-1]), 8, rows=True)
+        data["links"] = links | {"values": each | {"shape": values.shape}}
     still = animate(list(clips.values()), list(clips), yaw=yaw, height=260).still
     return Figure("turn", label, caption, data, still)
 

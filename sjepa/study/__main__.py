@@ -11,14 +11,14 @@
 import argparse
 
 from sjepa.config import command_line, command_params, make_config
-from sjepa.errors import SjepaError, main_with_errors
+from sjepa.errors import Parser, SjepaError, main_with_errors
 from sjepa.study.experiments import ReportConfig, experiments, groups
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line's arguments."""
     plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m sjepa.study", description=__doc__,
+    parser = Parser("python -m sjepa.study", description=__doc__,
                                      formatter_class=plain)
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("list", help="names of full runs, each after what it needs")

@@ -2,10 +2,11 @@
 
 The group `quick` of `experiments.yaml`: pretrains on the built-in data, and judges the encoder and
 its untrained twin by every protocol, each run in its own folder `runs/NAME`. A run of the planned
-settings and of today's code stays; what else lies there goes to `runs/old`.
+settings and of today's code stays; what else lies there goes to `runs/old`. The package comes with
+what an earlier run left, so that a chapter opened alone need not train: `quick()` gives that, until
+there is a newer one here.
 """
 
-import argparse
 import contextlib
 import functools
 import hashlib
@@ -13,16 +14,20 @@ import shutil
 from pathlib import Path
 
 from filelock import FileLock
+from safetensors.torch import load_file
 
 from sjepa.checkpoint import read_result
 from sjepa.config import RUNS
 from sjepa.datasets.prepare import prepare
-from sjepa.errors import SjepaError
+from sjepa.errors import Parser, SjepaError
 from sjepa.pretrain import pretrain
 from sjepa.protocols.run import evaluate
 from sjepa.study.experiments import Experiment, config_of, experiments, other_settings
+from sjepa.study.results import SHIPPED
 from sjepa.study.tables import write_report
 
+#: What the package keeps of the quick pretraining besides its result.
+KEPT = ("target.safetensors", "history.csv")
 #: Parts of the package that no number of a quick run comes from.
 APART = ("study", "show", "datasets/sources", "datasets/formats")
 
@@ -65,17 +70,34 @@ def run(row: Experiment) -> None:
     (folder / "code").write_text(code_behind()[0])
 
 
-def quick() -> Path:
+def runs_of(rows: dict[str, Experiment]) -> list[Experiment]:
+    """The experiments that leave a run."""
+    return [row for row in rows.values() if row.step not in ("prepare", "report")]
+
+
+def quick(retrain: bool = False) -> Path:
+    """The folder of the quick pretraining, which chapters load.
+
+    The one made here by today's code; without such a one, that which comes with the package, or,
+    if `retrain`, a new one, in minutes.
+    """
+    if retrain:
+        return reproduce()
+    here = all(current(row) for row in runs_of(experiments("quick")))
+    return (RUNS if here else SHIPPED) / "quick"
+
+
+def reproduce() -> Path:
     """Run the quick experiments that are not up to date, and what reads them.
 
     Returns:
-        The folder of the pretraining, which chapters load.
+        The folder of the pretraining.
 
     Raises:
         SjepaError: something has to run, and the folder of runs cannot be written.
     """
     rows = experiments("quick")
-    runs = [row for row in rows.values() if row.step not in ("prepare", "report")]
+    runs = runs_of(rows)
     if all(current(row) for row in runs):
         return RUNS / "quick"
     try:
@@ -96,9 +118,48 @@ def quick() -> Path:
     return RUNS / "quick"
 
 
+def ship() -> None:
+    """Put what chapters read of the quick runs into the package: results, encoder, history."""
+    for row in runs_of(experiments("quick")):
+        folder = SHIPPED / row.run
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("result.json", *(KEPT if row.run == "quick" else ())):
+            shutil.copy(RUNS / row.run / name, folder / name)
+
+
+def beside_shipped() -> str:
+    """How the quick runs differ from those of the package, in words.
+
+    Another processor adds in another order, which training amplifies; a GPU draws otherwise, too.
+
+    Raises:
+        SjepaError: made on a CPU, and a reading differs by more than the width of the package's
+            95 % interval.
+    """
+    mine, theirs = (load_file(home / "quick" / "target.safetensors") for home in (RUNS, SHIPPED))
+    far = []
+    for row in runs_of(experiments("quick")):
+        made, kept = (
+            {(r["split"], r["metric"]): r for r in read_result(home / row.run)["readings"]}
+            for home in (RUNS, SHIPPED))
+        far += [f"{row.run} {name[1]} {made[name]['value']:.1f}" for name, r in kept.items()
+                if abs(made[name]["value"] - r["value"]) > r["high"] - r["low"]]
+    if far and read_result(RUNS / "quick")["stages"]["pretrain"]["device"].startswith("CPU"):
+        raise SjepaError("the quick run reads otherwise than the package's (" + ", ".join(far)
+                         + "): what computes it changed; `--ship` puts the new one in its place")
+    if all(mine[name].equal(theirs[name]) for name in theirs):
+        return "the encoder equals the package's to the bit"
+    return ("the encoder is not the package's to the bit, as on another processor or device; "
+            f"readings further apart than the width of an interval: {', '.join(far) or 'none'}")
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m sjepa.reproduce", description=__doc__)
+    parser = Parser(prog="python -m sjepa.reproduce", description=__doc__)
     parser.add_argument("what", choices=["quick"])
-    parser.parse_args(argv)
-    print(quick())
+    parser.add_argument("--ship", action="store_true", help="put the runs into the package")
+    args = parser.parse_args(argv)
+    print(reproduce())
+    if args.ship:
+        ship()
+    print(beside_shipped())

@@ -16,9 +16,12 @@ import yaml
 
 from sjepa.checkpoint import read_result, save_atomically, settings_hash, what_counts
 from sjepa.config import RESULTS, RUNS
+from sjepa.encoders import WEIGHTS
 from sjepa.errors import SjepaError
 from sjepa.study.experiments import experiments
 
+#: The quick runs that come with the package: results, and the pretraining's encoder and history.
+SHIPPED = WEIGHTS / "quick"
 #: Columns of each table, those by which it is sorted, and what a column's text stands for.
 SHAPE = yaml.safe_load(Path(__file__).with_name("results.yaml").read_text())
 RUN_COLUMNS, READING_COLUMNS, CURVE_COLUMNS = (
@@ -88,9 +91,9 @@ def _matching(rows: list[dict], query: dict, known: list[str]) -> list[dict]:
 
 
 def _rows(name: str) -> list[dict]:
-    """The rows of a committed file, then those of quick runs."""
-    quick = (_read(path)[name] for path in sorted(RUNS.glob("quick*/result.json")))
-    return sum(quick, _read(RESULTS / name))
+    """The rows of a committed file, then those of quick runs: made here, or the package's."""
+    quick = (sorted(home.glob("quick*/result.json")) for home in (RUNS, SHIPPED))
+    return sum((_read(path)[name] for path in next(filter(None, quick), [])), _read(RESULTS / name))
 
 
 def _of_run(run: str) -> list[dict]:

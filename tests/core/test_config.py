@@ -52,6 +52,12 @@ def test_presets_name_known_settings_and_keep_the_method(name):
     ({"target": "pixels"}, "target = 'pixels': expected one of latent, motion, coordinates"),
     ({"empty_bodies": "no"}, "expected one of all, weighted, drop"),
     ({"epochs": 0}, "epochs = 0: expected a number, at least 1"),
+    ({"warmup_epochs": 1201}, "warmup_epochs = 1201: the run has epochs = 1200"),
+    ({"lr": 1e-4}, "lr_end = 0.0005: above the peak lr = 0.0001"),
+    ({"accumulate": 257}, "accumulate = 257: a step of batch_size = 256 clips has not"),
+    ({"mask_ratio": 0.9999}, "mask_ratio = 0.9999: of 750 tokens it leaves none to see"),
+    ({"split": "hdm05/xsub"}, "split = 'hdm05/xsub': expected one of dataset = 'synthetic'"),
+    ({"split": "xsub"}, "split = 'xsub': expected one of"),
     ({"mask_ratio": 1.0}, "expected a number, above 0, below 1"),
 ])
 def test_wrong_parameters_are_refused_in_words(params, said):
@@ -85,10 +91,10 @@ def test_every_range_holds_at_its_setting(cls, f):
 def test_overrides_on_the_command_line(tmp_path):
     (tmp_path / "a.yaml").write_text("preset: quick\ndim: 32\n")
     parser = command_line("x", "about", PretrainConfig)
-    given = ["--params", str(tmp_path / "a.yaml"), "-o", "dim=48", "-o", "lr=1e-4"]
+    given = ["--params", str(tmp_path / "a.yaml"), "-o", "dim=48", "-o", "lr=2e-3"]
     args = parser.parse_args(given)
     config = make_config(PretrainConfig, command_params(args))
-    assert (config.preset, config.dim, config.lr) == ("quick", 48, 1e-4)
+    assert (config.preset, config.dim, config.lr) == ("quick", 48, 2e-3)
     assert "mask_ratio = 0.9, a number, above 0, below 1: share of tokens" in parser.format_help()
     for given, said in (([], "no settings: give --params"), (["-o", "dim"], "expected NAME=VALUE"),
                         (["-o", "mask=[1"], r"-o mask=\[1 is not YAML")):

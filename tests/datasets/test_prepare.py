@@ -167,6 +167,17 @@ def test_an_old_store_without_its_files_is_named(home, tmp_path):
         load_store("ntu60")
 
 
+def test_a_store_that_was_refused_says_so_where_it_is_used(home, tmp_path, capsys):
+    """Also in the note that every result on it carries."""
+    ntu_folder(tmp_path / "raw", **FEW)
+    run = PrepareRun(name="ntu60", raw=str(tmp_path / "raw"), out=str(home), workers=1)
+    with pytest.raises(SjepaError, match="is not the whole of ntu60"):
+        command.prepare(run)
+    capsys.readouterr()
+    assert "not the whole of ntu60: 12 clips and not 56,578" in load_store("ntu60").meta["note"]
+    assert "warning: " in capsys.readouterr().err
+
+
 # --- owners' files ------------------------------------------------------------------------------
 
 

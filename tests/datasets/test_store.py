@@ -157,6 +157,21 @@ def test_a_wrong_description_is_named(path, change, said):
         open_store(path)
 
 
+def test_a_store_that_waits_for_its_successor_is_opened(path):
+    """A kill struck between the two moves that put a new store in its place."""
+    names = open_store(path).names.tolist()
+    path.rename(path.with_name(path.name + ".old"))
+    assert open_store(path, verify=True).names.tolist() == names
+
+
+def test_a_description_with_another_letter_is_not_believed(path):
+    text = (path / "store.json").read_text()
+    classes = json.loads(text)["classes"]
+    (path / "store.json").write_text(text.replace(f'"{classes[0]}"', '"another"', 1))
+    with pytest.raises(StoreError, match="damaged .store.json has another checksum"):
+        open_store(path)
+
+
 def test_each_damage_is_named(path):
     with pytest.raises(StoreError, match="no store at .*nowhere.*sjepa.prepare"):
         open_store(path / "nowhere")

@@ -138,14 +138,14 @@ def finish(work: Callable[[], object], log: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(forked(work, log), 0)[1])
 
 
-def kill_all(home: Path, each: int, seed: int) -> dict[str, dict]:
+def kill_all(home: Path, each: int, seed: int, epochs: int = 6) -> dict[str, dict]:
     """`each` kills of every job by each of two signals; then it is run to its end.
 
     Returns:
         For each job its `seconds` when nothing disturbs it, how many kills `struck` it while it ran
         (others came after its end), and what went wrong: `faults`.
     """
-    jobs, log, rng = Jobs(home), home / "log", random.Random(seed)
+    jobs, log, rng = Jobs(home, epochs), home / "log", random.Random(seed)
     told = {}
     for name in Jobs.NAMES:
         work, begun = getattr(jobs, name), time.perf_counter()
@@ -241,6 +241,10 @@ def faults(home: Path) -> dict[str, str]:
         said[f"a store is {kind}"] = _said(train(), log)
         os.environ["SJEPA_DATA"] = str(jobs.stores)
         shutil.rmtree(broken.parent)
+    shutil.copytree(jobs.run, home / "flipped")
+    _damage(home / "flipped" / "target.safetensors", "flipped")
+    said["weights are flipped"] = _said(lambda: runner.evaluate(
+        "finetune", replace(jobs.judge, run=str(home / "flipped"))), log)
     said["the loss is no number"] = _said(train(lr=1e30, lr_end=0, warmup_epochs=0), log)
     shutil.rmtree(other)
     said["memory is short"] = _said(limited(resource.RLIMIT_AS, 400 << 20, train(
@@ -333,12 +337,3 @@ def _rank_one(launcher: int) -> int:
         except OSError:
             continue
     raise AssertionError("there is no second process")
-
-
-if __name__ == "__main__":
-    if sys.argv[3] == "lost":
-        print(lost_process(Path(sys.argv[1])))
-    elif sys.argv[3] == "faults":
-        print(json.dumps(faults(Path(sys.argv[1])), indent=1, ensure_ascii=False))
-    else:
-        print(json.dumps(kill_all(Path(sys.argv[1]), int(sys.argv[2]), 0), indent=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 import random
 import re
@@ -12,10 +13,10 @@ import shutil
 import signal
 import struct
 import sys
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,11 +30,13 @@ from test_acclaim import FRAME, amc_text, asf_text
 from test_bvh import ALL, bvh_text
 from test_exercises import joints, marked, recording, vicon, walk
 from test_kindergator import csv_text, trial
+from test_motion import WRITERS, as_mediapipe
 from test_npz import small
 from test_ntu import people as ntu_people
 from test_pyskl import two_d
 from test_text_sets import SETS, written
 
+from sjepa import synthetic
 from sjepa.checkpoint import keep, kept, read_result
 from sjepa.config import PretrainConfig, as_dict, load_params, make_config
 from sjepa.datasets import open_store, write_store
@@ -41,7 +44,7 @@ from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.formats import npz, pku, pyskl
 from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
 from sjepa.datasets.formats.bvh import read_bvh
-from sjepa.datasets.motion import read_motion
+from sjepa.datasets.motion import EXAMPLE, read_motion
 from sjepa.datasets.ntu import read_skeleton, write_skeleton
 from sjepa.datasets.sources import gait, islkinect, kindergator, nwucla, uiprmd, wmft
 from sjepa.datasets.specs import spec
@@ -51,7 +54,7 @@ from sjepa.errors import SjepaError
 from sjepa.protocols.fusion import load_predictions
 
 SECONDS, MEMORY = 10, 3 << 30  # more is a hang, or a blow-up
-LONGEST = 600  # letters of a sentence
+LONGEST = 2_000  # letters of a sentence, which may list what was found
 WORDS = [b"", b"nan", b"inf", b"1e999", b"-1", b"0", b"9" * 30, b"9" * 5000, b"1.5", b"{", b"}",
          b"[", b"end", b"\x00", b"\xff", b"\xef\xbb\xbf", b"[" * 3000, b"1_0", b"0x10",
          "é٣".encode()]
@@ -209,15 +212,21 @@ def readers(folder: Path) -> dict[str, Reader]:
     add("a12_s03_e02_v02.json", "NW-UCLA JSON",
         json.dumps({"skeletons": x[:, :20].tolist(), "label": 10}),
         lambda path: nwucla.read(path, options), as_json, weight=4)
-    add("m.json", "landmarks JSON", json.dumps(x.tolist()), read_motion, as_json, weight=4)
-    table = "\n".join(",".join(map(str, row)) for row in x.reshape(2, -1)) + "\n"
-    add("m.csv", "landmarks CSV", table, read_motion, weight=3)
-    array = io.BytesIO()
-    np.save(array, x)
-    add("m.npy", "landmarks npy", array.getvalue(), read_motion, weight=3)
+    throw = synthetic.generate_clip(synthetic.ACTIONS.index("throw"), 5, 1, noise=False)
+    for name, write in WRITERS.items():
+        write(folder / name, as_mediapipe(throw[10:13, 0].astype(np.float64)))
+        add(name, f"landmarks {name}", folder / name, read_motion,
+            as_json if name.endswith(".json") and "lines" not in name else raw)
+    hierarchy, motion = EXAMPLE.read_text().split("MOTION")
+    count, *rows = motion.strip().splitlines()
+    add("throw.bvh", "BVH of a person", "\n".join(
+        [f"{hierarchy}MOTION", "Frames: 3", *rows[:4], ""]), read_motion, weight=4)
     skeleton = folder / "S001C002P003R001A013.skeleton"
     write_skeleton(skeleton, ntu_people(2))
     add(skeleton.name, "NTU .skeleton", skeleton, read_skeleton, weight=5)
+    (folder / "motion").mkdir()
+    write_skeleton(folder / "motion" / skeleton.name, throw[10:12])
+    add("motion", "NTU .skeleton, as motion", folder / "motion" / skeleton.name, read_motion)
     rows, cuts = folder / "rows.txt", folder / "cuts.txt"
     add("rows.txt", "PKU-MMD skeletons", skeleton_text(people(4)),
         lambda path: pku.read(pku.Video(1, "0001-L", path, cuts), options), weight=3)
@@ -238,8 +247,8 @@ def readers(folder: Path) -> dict[str, Reader]:
         lambda path: uiprmd.read(path, options))
     add("vicon", "UI-PRMD Vicon gz", vicon(folder, marked(8)),
         lambda path: uiprmd.read(path, options))
-    few = dict(x_train=rng.normal(size=(2, 6, 150)).astype("f4"),
-               x_test=rng.normal(size=(1, 6, 150)).astype("f4"))
+    few = {f"x_{side}": np.pad(throw[None, :6, 0].reshape(1, 6, 75), ((0, n), (0, 0), (0, 75)),
+                               "edge").astype("f4") for side, n in (("train", 1), ("test", 0))}
     add("a_xsub.npz", "feeder npz", small(folder / "a_xsub.npz", **few),
         lambda path: _clips(npz.source(path, None)), in_zip, weight=3)
     np.savez(folder / "c.npz", x=x[:, :20].astype("f4"), offsets=[0, 1, 2], labels=[0, 0],
@@ -250,6 +259,10 @@ def readers(folder: Path) -> dict[str, Reader]:
     add("a.pkl", "pyskl pickle", pickle.dumps({
         "split": {"x_train": ["a"], "x_val": []}, "annotations": [two_d(2)]}),
         lambda path: _clips(pyskl.source(path, None)), as_pickle, weight=5)
+    add("motion/a.pkl", "pyskl pickle, as motion", (folder / "a.pkl").read_bytes(), read_motion,
+        as_pickle)
+    add("motion/a.npz", "feeder npz, as motion", (folder / "a_xsub.npz").read_bytes(),
+        partial(read_motion, clip=0), in_zip)
     _add_own(folder, add)
     return found
 
@@ -297,12 +310,28 @@ def _hang(*_) -> None:
     raise Hang
 
 
+@contextmanager
+def guarded():
+    """What takes `SECONDS` in the block, or `MEMORY` more than before, is an error."""
+    former = signal.signal(signal.SIGALRM, _hang)
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, limit[1]))
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+        signal.signal(signal.SIGALRM, former)
+
+
 def try_one(reader: Reader, data: bytes, sound: object) -> None:
     """Put the mutant in the sound file's place, read it, and note what came of it."""
     reader.path.write_bytes(data)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
-        value = reader.read(reader.path)
+        with guarded():
+            value = reader.read(reader.path)
         reader.counts["read"] += 1
         if reader.exact and value != sound:
             reader.faults.append("read as something else than was written")
@@ -319,34 +348,22 @@ def try_one(reader: Reader, data: bytes, sound: object) -> None:
         reader.faults.append(f"more than {SECONDS} s")
     except Exception as error:
         reader.faults.append(f"{type(error).__name__}: {str(error)[:200]}")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def campaign(folder: Path, count: int, seed: int) -> dict[str, Reader]:
     """About `count` mutants, shared by weight; files with a fault are kept in `folder/faults`."""
     kinds = readers(folder)
-    former = signal.signal(signal.SIGALRM, _hang)
-    limit = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, limit[1]))
     share = count / sum(reader.weight for reader in kinds.values())
-    try:
-        for name, reader in kinds.items():
-            begun, rng = time.perf_counter(), random.Random(f"{seed} {name}")
-            whole, sound = reader.path.read_bytes(), reader.read(reader.path)
-            for _ in range(-int(-share * reader.weight // 1)):
-                data, before = reader.mutate(whole, rng), len(reader.faults)
-                try_one(reader, data, sound)
-                if len(reader.faults) > before:
-                    (folder / "faults").mkdir(exist_ok=True)
-                    shutil.copy(reader.path, folder / "faults" / f"{before}-{reader.path.name}")
-            reader.path.write_bytes(whole)
-            reader.counts["ms"] = round(
-                1000 * (time.perf_counter() - begun) / sum(reader.counts.values()), 2)
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, limit)
-        signal.signal(signal.SIGALRM, former)
+    for name, reader in kinds.items():
+        rng = random.Random(f"{seed} {name}")
+        whole, sound = reader.path.read_bytes(), reader.read(reader.path)
+        for _ in range(math.ceil(share * reader.weight)):
+            before = len(reader.faults)
+            try_one(reader, reader.mutate(whole, rng), sound)
+            if len(reader.faults) > before:
+                (folder / "faults").mkdir(exist_ok=True)
+                shutil.copy(reader.path, folder / "faults" / f"{before}-{reader.path.name}")
+        reader.path.write_bytes(whole)
     return kinds
 
 

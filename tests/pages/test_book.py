@@ -10,7 +10,7 @@ import yaml
 
 from sjepa.config import ROOT
 
-CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9a]?_*.ipynb"))
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
 ADDRESS = CONFIG["repository"]["url"]
 

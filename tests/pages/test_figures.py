@@ -207,6 +207,15 @@ def test_a_figure_holds_its_data_and_a_still_and_nothing_from_elsewhere(throw, m
     assert "drawMask" in animate(throw)._repr_html_()
 
 
+@needs_node
+def test_links_keep_each_row_to_a_step_of_its_own(tmp_path, throw):
+    values = np.random.default_rng(4).random((2, 50, 50)) * np.logspace(-3, 1, 50)[:, None]
+    made = turn_it({"throw": throw}, "links", segment=4, links={"values": values})
+    back = computed("return f.unpack(g.made)", tmp_path, made=made.data["links"]["values"])
+    error = np.abs(np.reshape(back["data"], back["shape"]) - values)
+    assert back["shape"] == [2, 50, 50] and (error <= values.max(-1, keepdims=True) / 250).all()
+
+
 def test_resizing_keeps_the_ends_and_the_lines_between(throw):
     made = resized(throw, 2 * len(throw) - 1)
     assert np.allclose(made[::2], throw, atol=1e-6)

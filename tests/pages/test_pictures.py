@@ -84,7 +84,7 @@ def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():
     sets = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sets)
     assert sets.SHOWN["kindergator"][1] not in CHILDREN
-    chapter = json.loads((ROOT / "notebooks" / "02_skeletons.ipynb").read_text())
+    chapter = json.loads((ROOT / "notebooks" / "a1_raw_files.ipynb").read_text())
     code = "".join("".join(cell["source"]) for cell in chapter["cells"])
     for name, (action, subject, rep, _) in sets.SHOWN.items():  # the same clips, drawn live there
         assert f'"{name}": ("{action}", {subject}, {rep})' in code

@@ -179,7 +179,7 @@ def test_switches_of_the_process_are_put_back(run, monkeypatch):
 @pytest.mark.parametrize("settings, sentence", [
     ({"run": ""}, "parameter run is empty"), ({"run": "none"}, "none holds no finished"),
     ({"split": "synthetic/xsubject"}, "unknown split 'synthetic/xsubject'"),
-    ({"split": "nwucla/xview"}, "nwucla/xview' is not of the store"),
+    ({"split": "nwucla/xview"}, "nwucla/xview': expected one of dataset = 'synthetic'"),
     ({"method": "scratch"}, "method = 'scratch': expected one of sjepa, random, classical"),
 ])
 def test_what_is_not_there_is_named(run, tmp_path, settings, sentence):

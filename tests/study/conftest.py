@@ -52,4 +52,5 @@ def book(tmp_path, monkeypatch):
     """A book without results."""
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(results, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(results, "SHIPPED", tmp_path / "shipped")
     return Book(tmp_path)

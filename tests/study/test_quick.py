@@ -42,7 +42,7 @@ def house(tmp_path, monkeypatch):
 def quick(house):
     """Names of the runs that the quick reproduction made now."""
     house.ran.clear()
-    assert study.quick() == house.runs / "quick"
+    assert study.reproduce() == house.runs / "quick"
     return list(house.ran)
 
 
@@ -89,7 +89,7 @@ def test_runs_of_another_runner_stay_if_they_are_younger_than_the_code(house):
 
 
 def test_two_processes_never_train_at_once(house):
-    workers = [threading.Thread(target=study.quick) for _ in range(2)]
+    workers = [threading.Thread(target=study.reproduce) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -100,7 +100,14 @@ def test_two_processes_never_train_at_once(house):
 def test_a_folder_that_cannot_be_written_is_said(house):
     house.runs.write_text("a file")
     with pytest.raises(SjepaError, match="quick runs have to be made, and .*runs cannot be"):
-        study.quick()
+        study.reproduce()
+
+
+def test_a_chapter_gets_the_package_s_run_unless_there_is_a_newer_one(house):
+    assert study.quick() == study.SHIPPED / "quick" and house.ran == []
+    assert study.quick(retrain=True) == house.runs / "quick" == study.quick()
+    house.code = "two", 1e12
+    assert study.quick() == study.SHIPPED / "quick"
 
 
 def test_code_is_the_method_and_no_reader_or_page(tmp_path):

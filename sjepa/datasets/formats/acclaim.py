@@ -152,6 +152,7 @@ def read_amc(path: str | os.PathLike, skeleton: AsfSkeleton) -> np.ndarray:
             frames.append({})
         elif name[0] not in "#:":
             text.fail(line, "a frame's number, or a bone that has channels", repr(row))
+    text.bound(len(frames), len(skeleton.bones))
     for number, frame in enumerate(frames, 1):
         if lost := sizes.keys() - frame.keys():
             raise SjepaError(f"{path}: frame {number} of {len(frames)} lacks {min(lost)}")

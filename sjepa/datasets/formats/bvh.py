@@ -58,6 +58,7 @@ def read_bvh(path: str | os.PathLike, ends: bool = False) -> Bvh:
     start = next(heads, len(rows))
     joints = _hierarchy(text, rows[:start])
     fps, values = _motion(text, rows[start + 1 :], sum(len(joint.channels) for joint in joints))
+    text.bound(len(values), len(joints))
     kept = [k for k, joint in enumerate(joints) if ends or not joint.end]
     places = {k: place for place, k in enumerate(kept)} | {-1: -1}
     return Bvh(

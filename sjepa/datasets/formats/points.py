@@ -81,7 +81,7 @@ def numbers(joints: Sequence[str]) -> list[int] | None:
     """The joints' numbers from 0, if that is all that their names say."""
     found = [re.sub("[^0-9]", "", name) if not set(re.findall("[a-z]+", words(name))) - _NOISE
              else "" for name in joints]
-    if not all(found):
+    if not all(0 < len(each) < 10 for each in found):
         return None
     values = [int(each) for each in found]
     first = min(values)
