@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from sjepa import encoders
 from sjepa.config import ROOT
+from sjepa.datasets import write_store
 from sjepa.encoder import Encoder
 from sjepa.encoders import load_encoder, load_pretrained, shipped
 from sjepa.errors import SjepaError
@@ -48,12 +50,19 @@ def test_the_card_says_data_terms_and_recipe_and_no_place(pretrained_once, weigh
     assert str(pretrained_once) not in json.dumps(card) and str(ROOT) not in json.dumps(card)
 
 
-def test_the_pool_is_bound_by_all_its_members(pretrained_once):
-    settings = load_encoder(pretrained_once)[1]["settings"]
-    of_pool = settings | {"dataset": "pool"}
-    for card in (make_card(of_pool, "a"), make_card(settings, "a", ["pool"])):
-        assert [each["set"] for each in card["data"]] == ["bandai", "kindergator", "nwucla"]
-    assert make_card(settings, "a")["data"][0]["licence"].startswith("MIT")
+def test_an_encoder_of_a_pool_is_bound_by_the_sets_that_it_saw(pretrained_once, tmp_path,
+                                                               monkeypatch):
+    """Of a part of the pool the members in that part, and no others."""
+    monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
+    clips = [np.random.default_rng(k).normal(size=(4, 25, 3)) for k in range(4)]
+    write_store(tmp_path / "pool", clips, [0, 1, 2, 2],
+                classes=["hdm05: kick", "bandai: walk", "wmft: lift"])
+    settings = load_encoder(pretrained_once)[1]["settings"] | {"dataset": "pool"}
+    for part, sets in (("all", ["bandai", "hdm05", "wmft"]), ("public", ["hdm05", "wmft"])):
+        card = make_card(settings | {"split": f"pool/{part}"}, "a")
+        assert [each["set"] for each in card["data"]] == sets
+    own = load_encoder(pretrained_once)[1]["settings"]
+    assert make_card(own, "a")["data"][0]["licence"].startswith("MIT")
 
 
 def test_what_cannot_be_exported_or_loaded_is_named(weights, pretrained_once):
