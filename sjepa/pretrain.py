@@ -40,7 +40,7 @@ from sjepa.device import (
     pick_precision,
     precision_name,
 )
-from sjepa.diagnostics import warnings
+from sjepa.diagnostics import mean_reading, warnings
 from sjepa.encoder import Block
 from sjepa.errors import SjepaError, main_with_errors
 from sjepa.files import alone, make_writable
@@ -195,7 +195,7 @@ class Pretraining:
         self.seconds += (seconds := time.perf_counter() - begun)
         if len(losses) < len(batches):
             return None
-        row = {name: torch.stack(values).mean().item() for name, values in self.readings.items()}
+        row = {name: mean_reading(values) for name, values in self.readings.items()}
         self.epoch, self.readings = self.epoch + 1, {}
         row = {"epoch": self.epoch, **row, **self.after,
                "lr": learning_rate(self.step / self.steps_per_epoch, self.config),
