@@ -82,7 +82,7 @@ class PredictionTarget(nn.Module):
 
     def monitors(self, made: StepOutput, x: torch.Tensor,
                  weight: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-        """The collapse monitors of one pass over `x` `[B, T, V, 3]`, as `mean_reading` takes them."""
+        """The collapse monitors of one pass over `x` `[B, T, V, 3]`, for `mean_reading`."""
         return latent_monitors(self.target(x), gram)
 
 
