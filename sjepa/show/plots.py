@@ -97,7 +97,8 @@ def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float 
     ax.axvline(0, color=GREY, lw=0.8)
     for at, (_, _, paper, reading) in enumerate(cells):
         if reading is None:
-            ax.plot(0, at, "o", mec=GREY, mfc="white")
+            ax.text(1.01, at, "not run", transform=ax.get_yaxis_transform(), va="center",
+                    fontsize="small", color=GREY)
             continue
         ax.plot([reading["low"] - paper, reading["high"] - paper], [at, at], color=BLUE, lw=1.5)
         ax.plot(reading["value"] - paper, at, "o", color=BLUE)
