@@ -97,6 +97,15 @@ def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():
         assert not np.array_equal(loop.convert("RGB"), first.convert("RGB"))
 
 
+def test_a_flow_says_its_stops_in_order():
+    fig, ax = plt.subplots()
+    middles = plots.flow(ax, 1, [("a", "750 × 12", plots.BLUE), ("b", None, plots.GREY)], x=2)
+    assert middles[0] == 2.65 and middles == sorted(middles) and middles[1] - middles[0] > 1.3
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["a", "750 × 12", "b"]
+    assert ax.get_xlim()[1] >= middles[1] + 0.65
+    plt.close(fig)
+
+
 def test_confusion_map_shows_shares_of_the_true_class():
     fig, ax = plt.subplots()
     counts = np.array([[3, 1, 0], [0, 90, 10], [0, 0, 0]])
