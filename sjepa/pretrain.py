@@ -130,7 +130,7 @@ class Pretraining:
     def training_step(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
         """One optimiser step on the clips `index`, then one step of the EMA and of the centre.
 
-        The host never waits for the device, except where `diagnostics.monitors` are read.
+        The host never waits for the device.
 
         Returns:
             The loss, and the collapse monitors on every `monitor_every`-th step.

@@ -57,10 +57,14 @@ def test_draws_of_a_generator_of_the_host_are_those_of_the_host():
 
 
 def test_training_and_neighbours_stay_on_one_device(store, tiny, pretrained):
-    with far():
+    with far() as mode:
         run = Pretraining(dataclasses.replace(tiny, device="cuda", epochs=1), store)
         run.step = 1
         assert run.training_step(run.train[:8])["loss"].is_cuda
+        mode.waits = 0
+        assert "rank" in run.training_step(run.train[:8])  # with its monitors
+        assert mode.waits == 0
+        assert run.run_epoch()["rank"] > 1 and mode.waits > 0
         config = make_config(FinetuneConfig, dict(
             run=str(pretrained), device="cuda", precision="fp32", batch_size=12, hidden=8))
         context = set_up(config)
