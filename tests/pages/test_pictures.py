@@ -1,6 +1,8 @@
 """Pictures: sides as in a photograph, animations with every frame, hidden what is masked."""
 
+import base64
 import importlib.util
+import io
 import json
 import re
 import xml.dom.minidom
@@ -115,3 +117,17 @@ def test_confusion_map_shows_shares_of_the_true_class():
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["sit", "bow", "never"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
     plt.close(fig)
+
+
+def test_a_caption_is_what_a_screen_reader_hears(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda made: shown.append(made.data))
+    _, ax = plt.subplots(figsize=(4, 2))
+    ax.plot([1, 2])
+    plots.caption('A line that rises: "1 < 2".')
+    (page,) = shown
+    assert not plt.get_fignums()  # the notebook would show it once more
+    alt, width, data = re.search(r'alt="([^"]*)" width="(\d+)".*base64,([^"]+)"', page).groups()
+    assert alt == "A line that rises: &quot;1 &lt; 2&quot;." and page.count(alt) == 2
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert picture.width / int(width) == pytest.approx(150 / 110, rel=0.01)
