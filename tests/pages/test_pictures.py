@@ -21,6 +21,9 @@ from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, limbs, proje
 from sjepa.skeleton import COCO17, NTU25, NTU_JOINTS, SKELETONS
 
 
+DATA_PAGE = (ROOT / "book" / "data.md").read_text()
+
+
 @pytest.fixture
 def clip():
     return synthetic.generate_clip(synthetic.ACTIONS.index("wave"), 0, 1, noise=False)
@@ -90,6 +93,9 @@ def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():
     code = "".join("".join(cell["source"]) for cell in chapter["cells"])
     for name, (action, subject, rep, _) in sets.SHOWN.items():  # the same clips, drawn live there
         assert f'"{name}": ("{action}", {subject}, {rep})' in code
+    for name in sets.STRIPS:  # on the data page, under the licence of the set
+        strip = ROOT / "book" / "_static" / f"set-{name}.png"
+        assert strip.stat().st_size <= 20_000 and f"_static/{strip.name}" in DATA_PAGE
     moving, still = (ROOT / "book" / "_static" / f"sets.{kind}" for kind in ("webp", "png"))
     assert moving.stat().st_size + still.stat().st_size <= 400_000
     with Image.open(moving) as loop, Image.open(still) as first:
