@@ -20,7 +20,6 @@ from sjepa.show.animation import animate
 from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, limbs, project
 from sjepa.skeleton import COCO17, NTU25, NTU_JOINTS, SKELETONS
 
-
 DATA_PAGE = (ROOT / "book" / "data.md").read_text()
 
 
