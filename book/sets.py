@@ -1,7 +1,7 @@
-"""Makes the picture of all data sets in chapter 2: `python book/sets.py`, where the open sets are.
+"""Makes the pictures of the data sets: `python book/sets.py`, where the open sets are.
 
-Needs the stores of the open sets, or their files, in `$SJEPA_DATA`. The picture is made of pixels
-on purpose: it shows the sets and does not pass them on. It is not under the code's licence: each
+Needs the stores of the open sets, or their files, in `$SJEPA_DATA`. The pictures are made of pixels
+on purpose: they show the sets and do not pass them on. They are not under the code's licence: each
 panel is under that of its set, which is written below it.
 """
 
@@ -20,7 +20,15 @@ from sjepa import synthetic
 from sjepa.datasets import load_store, spec
 from sjepa.datasets.layouts import LAYOUTS, face_camera
 from sjepa.datasets.sources.kindergator import CHILDREN
-from sjepa.show.plots import BLUE, GREY, ORANGE, bare, draw_skeleton, project
+from sjepa.show.plots import (
+    BLUE,
+    GREY,
+    ORANGE,
+    bare,
+    draw_skeleton,
+    filmstrip,
+    project,
+)
 
 SECONDS, FPS = 3.0, 12
 COLOURS = 24
@@ -33,6 +41,9 @@ SHOWN = {
     "hdm05": ("throwBasketball", 3, 10, "hdm31"),
     "bandai": ("raise-up-both-hands", -1, 2, "bandai21"),
 }
+#: Sets whose licence allows pictures of their own, and the clip that is shown.
+STRIPS = {"hdm05": "a10_s03_e10_v00_00030", "cmu14": "05_02",
+          "uiprmd": "m01_s01_e01_correct_kinect"}
 #: Where one picture stands for two sets.
 BOTH = {"ntu60": "NTU RGB+D", "pku1": "PKU-MMD"}
 
@@ -115,14 +126,28 @@ def draw(clips, frame: int) -> Image.Image:
     return Image.open(raw).convert("RGB")
 
 
+def strip(name: str, clip: str) -> Image.Image:
+    """Eight frames of one clip of a set, side by side."""
+    store = load_store(name)
+    fig, ax = plt.subplots(figsize=(7, 1.7), dpi=DOTS)
+    fig.subplots_adjust(left=0, right=1, top=1, bottom=0)
+    filmstrip(face_camera(store.clip(store.names.tolist().index(clip)))[:, :1], 8, yaw=0.4, ax=ax)
+    raw = io.BytesIO()
+    fig.savefig(raw, format="png")
+    plt.close(fig)
+    return Image.open(raw).convert("RGB").quantize(COLOURS)
+
+
 def main() -> None:
-    """`sets.webp`, which moves, and `sets.png`, its first frame, for who asks for less movement."""
+    """`set-NAME.png`; `sets.webp`, which moves, and its first frame, for who wants no movement."""
+    to = Path(__file__).parent / "_static"
+    for name, clip in STRIPS.items():
+        strip(name, clip).save(to / f"set-{name}.png", optimize=True)
     clips = [(*words, loop(clip), measured) for *words, clip, measured in panel_clips()]
     frames = [draw(clips, frame) for frame in range(len(clips[0][3]))]
     few = frames[0].quantize(COLOURS)  # the same in every frame: half the bytes, and still crisp
     few.putpalette([255 if value > 245 else value for value in few.getpalette()])  # white is white
     frames = [frame.quantize(palette=few, dither=Image.Dither.NONE) for frame in frames]
-    to = Path(__file__).parent / "_static"
     frames[0].save(to / "sets.png", optimize=True)
     first, *others = (frame.convert("RGB") for frame in frames)
     first.save(to / "sets.webp", save_all=True, append_images=others, loop=0,

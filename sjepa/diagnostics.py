@@ -14,15 +14,36 @@ import torch
 from sjepa.target import sharpen
 
 
+def gram(features: torch.Tensor) -> torch.Tensor:
+    """Products `[D, D]` of the channels of features `[N, D]`, in float64: all a rank needs."""
+    features = features.double()
+    return features.T @ features
+
+
 def effective_rank(features: torch.Tensor) -> torch.Tensor:
     """RankMe (Garrido et al., 2023): exp of the entropy of the normalised singular values.
 
     Of features `[N, D]`, one row a clip: between 1 and min(N, D); NaN if one is not finite.
     """
-    values = torch.linalg.svdvals(features.float().nan_to_num())
+    return rank_of(gram(features))
+
+
+def rank_of(products: torch.Tensor) -> torch.Tensor:
+    """The effective rank of features whose `gram` is `products`, in float32 on its device.
+
+    Singular values are found on the host: a GPU takes longer for one small matrix, and waits.
+    """
+    if not products.isfinite().all():
+        return products.new_full((), torch.nan, dtype=torch.float32)
+    values = torch.linalg.eigvalsh(products.cpu()).clamp(min=0).sqrt()
     share = values / values.sum().clamp(min=1e-12)
     rank = torch.exp(-(share * (share + 1e-12).log()).sum())
-    return torch.where(features.isfinite().all(), rank, torch.nan)
+    return rank.to(products.device, torch.float32)
+
+
+def mean_reading(values: list[torch.Tensor]) -> float:
+    """The mean of an epoch's readings: of scalars, or of the ranks of `gram` matrices."""
+    return torch.stack([rank_of(value) if value.ndim else value for value in values]).mean().item()
 
 
 def position_share(latents: torch.Tensor) -> torch.Tensor:
@@ -37,8 +58,8 @@ def position_share(latents: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def monitors(made, center: torch.Tensor, tau_t: float = 0.06,
-             weight: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-    """Readings of one forward pass, as scalars on its device (no synchronisation).
+             weight: torch.Tensor | None = None, rank=effective_rank) -> dict[str, torch.Tensor]:
+    """Readings of one forward pass, as scalars on its device.
 
     Args:
         made: the pass, a `sjepa.model.StepOutput`.
@@ -46,6 +67,8 @@ def monitors(made, center: torch.Tensor, tau_t: float = 0.06,
         tau_t: temperature of the target.
         weight: `[B]` how many equal rows each row stands for, as in the loss; entropy and kl
             follow it, the other readings describe the rows as they are.
+        rank: what is read of the clips' mean latents; `gram` leaves the rank to `mean_reading`,
+            and then the host waits for nothing here.
 
     Returns:
         Scalars by name.
@@ -70,18 +93,18 @@ def monitors(made, center: torch.Tensor, tau_t: float = 0.06,
         "kl": made.loss.detach() - entropy,
         "top_channel": votes.max() / votes.sum(),
         "center_norm": center.norm(),
-    } | latent_monitors(made.latents)
+    } | latent_monitors(made.latents, rank)
 
 
 @torch.no_grad()
-def latent_monitors(latents: torch.Tensor) -> dict[str, torch.Tensor]:
+def latent_monitors(latents: torch.Tensor, rank=effective_rank) -> dict[str, torch.Tensor]:
     """Those of the `monitors` that read the target encoder's latents `[B, N, D]` alone."""
     latents = latents.float()
     return {
         "std_tokens": latents.flatten(0, 1).std(0, correction=0).mean(),
         "std_clips": latents.std(0, correction=0).mean(),
         "position_share": position_share(latents),
-        "rank": effective_rank(latents.mean(1)),
+        "rank": rank(latents.mean(1)),
     }
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sjepa.config import PretrainConfig
-from sjepa.diagnostics import latent_monitors, monitors
+from sjepa.diagnostics import gram, latent_monitors, monitors
 from sjepa.encoder import make_encoder, patchify, take
 from sjepa.inputs import motion
 from sjepa.predictor import Predictor
@@ -82,8 +82,8 @@ class PredictionTarget(nn.Module):
 
     def monitors(self, made: StepOutput, x: torch.Tensor,
                  weight: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-        """The collapse monitors of one pass over `x` `[B, T, V, 3]`."""
-        return latent_monitors(self.target(x))
+        """The collapse monitors of one pass over `x` `[B, T, V, 3]`, for `mean_reading`."""
+        return latent_monitors(self.target(x), gram)
 
 
 class SJEPA(PredictionTarget):
@@ -129,7 +129,7 @@ class SJEPA(PredictionTarget):
     def monitors(self, made: StepOutput, x: torch.Tensor,
                  weight: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """The collapse monitors of one pass, those of the target's distribution among them."""
-        return monitors(made, self.target.center, self.config.tau_t, weight)
+        return monitors(made, self.target.center, self.config.tau_t, weight, gram)
 
 
 def reconstruction_target(x: torch.Tensor, kind: str, segment: int) -> torch.Tensor:

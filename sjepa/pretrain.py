@@ -40,7 +40,7 @@ from sjepa.device import (
     pick_precision,
     precision_name,
 )
-from sjepa.diagnostics import warnings
+from sjepa.diagnostics import mean_reading, warnings
 from sjepa.encoder import Block
 from sjepa.errors import SjepaError, main_with_errors
 from sjepa.files import alone, make_writable
@@ -132,7 +132,7 @@ class Pretraining:
     def training_step(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
         """One optimiser step on the clips `index`, then one step of the EMA and of the centre.
 
-        The host never waits for the device, except where `diagnostics.monitors` are read.
+        The host never waits for the device.
 
         Returns:
             The loss, and the collapse monitors on every `monitor_every`-th step.
@@ -198,7 +198,7 @@ class Pretraining:
         self.seconds += (seconds := time.perf_counter() - begun)
         if len(losses) < len(batches):
             return None
-        row = {name: torch.stack(values).mean().item() for name, values in self.readings.items()}
+        row = {name: mean_reading(values) for name, values in self.readings.items()}
         self.epoch, self.readings = self.epoch + 1, {}
         row = {"epoch": self.epoch, **row, **self.after,
                "lr": learning_rate(self.step / self.steps_per_epoch, self.config),

@@ -29,9 +29,10 @@ NO_HOOKS = torch._C.DisableTorchFunctionSubclass
 #: Operations in which a tensor of the host may meet one of the device.
 MIXED = {T.copy_, T.__setitem__, T.__getitem__, T.to, T.backward, torch.Tensor.module_load,
          T.data.__set__, T.grad.__set__, T.index_put, T.index_put_, torch.index_put, T.type_as}
-#: Functions that hand a tensor back on the host.
-HOME = {T.cpu}
-#: Attributes and functions that say where a tensor is.
+#: Functions for whose value the host waits until the device has come so far.
+WAITING = {T.cpu, T.item, T.tolist, T.__bool__, T.__float__, T.__int__, T.__index__, T.nonzero,
+           T.__format__}
+#: Functions that read a tensor of the host alone.
 HOST_ONLY = {T.numpy, T.__array__}
 
 
@@ -76,12 +77,14 @@ class FarMode(TorchFunctionMode):
     def __init__(self):
         super().__init__()
         self.default = FarGenerator().manual_seed(0)
+        self.waits = 0  # how often the host asked the device for a value
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         flat = pytree.tree_leaves((args, kwargs))
         tensors = [t for t in flat if isinstance(t, T)]
         some = [t for t in tensors if isinstance(t, Far)]
+        self.waits += bool(some) and func in WAITING
         if func == T.device.__get__ and some:
             return CUDA
         if func == T.is_cuda.__get__:
@@ -236,8 +239,7 @@ def far():
     with contextlib.ExitStack() as stack:
         for patch in patches:
             stack.enter_context(patch)
-        stack.enter_context(mode)
-        yield
+        yield stack.enter_context(mode)
 
 
 def _fork(mode):

@@ -12,8 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from sjepa.datasets.anatomy import LEG, SIDES
+from sjepa.datasets.anatomy import LEG, NEEDED, SIDES
 from sjepa.datasets.layouts import UPRIGHT, standing_height
+from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU_FLIP_PAIRS, NTU_JOINTS
 
 #: Metres a unit, of the units in which files are written; CMU's is 1/0.45 of an inch.
@@ -193,3 +194,36 @@ def _toe(p: Parts, side: str) -> np.ndarray:
     ahead = np.cross(p["left hip"] - p["right hip"], shin)
     ahead /= np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-12)
     return p[f"{side} ankle"] + 0.4 * size * ahead - 0.15 * shin
+
+
+def fill_joints(clip: np.ndarray, where: str) -> np.ndarray:
+    """A clip `[T, M, 25, 3]` whose absent joints are derived from those that are there.
+
+    A joint is absent where it is NaN: for a while, then it moves straight between where it was
+    seen; always, or always exactly zero and no joint of the spine, then `complete` makes it, if it
+    can. Frames and bodies without any joint stay as they are.
+
+    Raises:
+        SjepaError: a joint is never there, and cannot be derived.
+    """
+    clip = clip.copy()
+    derivable = [joint not in NEEDED and not joint.startswith("spine") for joint in NTU_JOINTS]
+    for body in clip.swapaxes(0, 1):
+        there = np.isfinite(body).all(-1).any(1) & np.nan_to_num(body).any((1, 2))
+        x = body[there]  # a copy
+        known = np.isfinite(x).all(-1)
+        zero = ~x.any((0, 2)) & derivable
+        never = ~known.any(0) | zero
+        if not len(x) or known.all() and not never.any():
+            continue
+        if lost := [joint for joint in NEEDED if never[NTU_JOINTS.index(joint)]]:
+            raise SjepaError(f"{where}: {', '.join(lost)} are in no frame, and the other joints do "
+                             "not tell where they are")
+        for joint in np.flatnonzero(~known.all(0) & ~never):
+            good = known[:, joint]
+            for c in range(3):
+                x[~good, joint, c] = np.interp(np.flatnonzero(~good), np.flatnonzero(good),
+                                               x[good, joint, c])
+        whole = complete({name: x[:, k] for k, name in enumerate(NTU_JOINTS) if not never[k]})
+        body[there] = np.stack([whole[name] for name in NTU_JOINTS], 1)
+    return clip

@@ -10,6 +10,7 @@ import torch
 
 from sjepa.clips import DeviceStore, center_crop, train_crop
 from sjepa.datasets.layouts import center_on_spine, check_clip
+from sjepa.datasets.posture import fill_joints
 from sjepa.device import autocast
 from sjepa.encoders import DEFAULT, load_pretrained
 from sjepa.errors import SjepaError
@@ -117,7 +118,8 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
 
     Args:
         clips: a list of `[T, 25, 3]` or `[T, M, 25, 3]` in metres, in the NTU-25 layout, y up;
-            absent bodies are zero. `read_motion` makes such clips from files.
+            absent bodies are zero; joints that are NaN or always zero are derived from the others.
+            `read_motion` makes such clips from files.
         encoder: a name or path for `load_pretrained`, or an encoder, which stays on its device.
         bodies: body slots of each clip, filled up with absent ones; None: as each clip has them.
         stream: what the encoder was trained on; None: what its card says, joints without one.
@@ -151,6 +153,9 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
 
 def _filled(clip, bodies: int | None, center: bool, where: str, skeleton: Skeleton) -> np.ndarray:
     """A checked clip `[T, M, V, 3]` float32 with `bodies` slots."""
+    if skeleton == NTU25 and np.ndim(clip) in (3, 4) and np.shape(clip)[-2:] == (25, 3):
+        clip = np.asarray(clip, np.float32)
+        clip = fill_joints(clip if clip.ndim == 4 else clip[:, None], where)
     clip = check_clip(clip, where, skeleton=skeleton)
     if center and not clip[:, 0].any():
         raise SjepaError(f"{where}: its first body is absent: put who is there first")

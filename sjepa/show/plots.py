@@ -97,7 +97,8 @@ def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float 
     ax.axvline(0, color=GREY, lw=0.8)
     for at, (_, _, paper, reading) in enumerate(cells):
         if reading is None:
-            ax.plot(0, at, "o", mec=GREY, mfc="white")
+            ax.text(1.01, at, "not run", transform=ax.get_yaxis_transform(), va="center",
+                    fontsize="small", color=GREY)
             continue
         ax.plot([reading["low"] - paper, reading["high"] - paper], [at, at], color=BLUE, lw=1.5)
         ax.plot(reading["value"] - paper, at, "o", color=BLUE)
@@ -192,6 +193,31 @@ def bare(ax) -> None:
     """Equal scales and no frame: for skeletons."""
     ax.set_aspect("equal")
     ax.axis("off")
+
+
+def flow(ax, y: float, stops: list[tuple[str, str | None, str]], x: float = 0.0) -> list[float]:
+    """Boxes from left to right, joined by arrows: what happens to a clip, and its shapes.
+
+    A stop is the text in its box, the text on the arrow behind it (None: no arrow), its colour.
+
+    Returns:
+        The middle of each box; boxes are 1.3 wide and 0.8 high.
+    """
+    middles = []
+    for text, after, colour in stops:
+        ax.add_patch(plt.Rectangle((x, y - 0.4), 1.3, 0.8, fc=colour, ec="none", alpha=0.2))
+        ax.text(x + 0.65, y, text, ha="center", va="center", fontsize=8)
+        middles.append(x + 0.65)
+        x += 1.3
+        if after is not None:
+            gap = 0.35 + 0.085 * len(after)
+            ax.annotate("", (x + gap, y), (x, y), arrowprops={"arrowstyle": "-|>", "color": GREY})
+            ax.text(x + gap / 2, y + 0.08, after, ha="center", va="bottom", fontsize=7)
+            x += gap
+    ax.update_datalim([(x, y)])
+    ax.autoscale_view()
+    ax.axis("off")
+    return middles
 
 
 def filmstrip(clip: np.ndarray, frames: int = 8, yaw: float = 0.0, title: str = "", ax=None,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ from timing import write_record
 from sjepa.config import ROOT
 from sjepa.device import pick_device
 
+COLOURS = re.compile(r"(#x1B|\x1b)\[[\d;]*m")  # of a terminal, as XML and text spell them
+
 
 def chapters_of(report: Path) -> dict[str, dict]:
     """Name to cells, failed cells with the end of their message, and seconds, from JUnit's XML."""
@@ -34,7 +37,7 @@ def chapters_of(report: Path) -> dict[str, dict]:
         row["cells"] += 1
         row["seconds"] = round(row["seconds"] + float(case.get("time")), 2)
         for fault in (*case.iter("failure"), *case.iter("error")):
-            row["failed"][case.get("name")] = (fault.text or "")[-600:]
+            row["failed"][case.get("name")] = COLOURS.sub("", fault.text or "")[-600:]
     return dict(sorted(found.items()))
 
 

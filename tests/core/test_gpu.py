@@ -28,7 +28,7 @@ def steps(config, store, count=3):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_step_never_waits_for_the_device(store, gpu, precision):
-    run, _ = steps(dataclasses.replace(gpu, precision=precision), store, 1)
+    run, _ = steps(dataclasses.replace(gpu, precision=precision, monitor_every=1), store, 1)
     torch.cuda.set_sync_debug_mode("error")
     try:
         run.training_step(run.train[:8])

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from sjepa.config import PretrainConfig, make_config
-from sjepa.diagnostics import effective_rank, monitors, position_share, warnings
+from sjepa.diagnostics import (
+    effective_rank,
+    gram,
+    mean_reading,
+    monitors,
+    position_share,
+    warnings,
+)
 from sjepa.encoder import Encoder, patchify, take
 from sjepa.masking import motion_aware_mask
 from sjepa.model import SJEPA, Step, StepOutput
@@ -198,3 +205,16 @@ def test_effective_rank_of_known_spectra():
     assert effective_rank(torch.eye(10)).item() == pytest.approx(10, rel=1e-4)
     line = torch.ones(10, 1) @ torch.randn(1, 6)
     assert effective_rank(line).item() == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("rows", [6, 40])
+def test_rank_is_that_of_the_singular_values(rows):
+    """From the products of channels, late or at once, as from the features themselves."""
+    features = torch.randn(rows, 16) * torch.logspace(0, -4, 16)
+    values = torch.linalg.svdvals(features.double())
+    share = values / values.sum()
+    wanted = torch.exp(-(share * share.log()).sum()).item()
+    assert effective_rank(features).item() == pytest.approx(wanted, rel=1e-5)
+    assert mean_reading([gram(features), gram(features)]) == pytest.approx(wanted, rel=1e-5)
+    features[0, 0] = torch.inf
+    assert effective_rank(features).isnan()

@@ -350,6 +350,17 @@ KINECTS = {
                     None),
     "v2 long.tsv": (long(CAMEL, ("Frame", "JointType", "X", "Y", "Z", "TrackingState")),
                     lambda x: x),
+    "comma.csv": (lambda path, x: path.write_text(";".join(
+        f"{j}_{a}" for j in CAMEL for a in "xyz") + "\n" + "\n".join(";".join(
+            f"{v:.4f}".replace(".", ",") for v in frame.ravel()) for frame in x)), lambda x: x),
+    "comment.txt": (lambda path, x: np.savetxt(path, x.reshape(len(x), -1), header="v2, 25 joints"),
+                    lambda x: x),
+    "header.txt": (lambda path, x: np.savetxt(path, x.reshape(len(x), -1), delimiter=",",
+                                              header=",".join(f"{a}{k}" for k in range(25)
+                                                              for a in "xyz")), lambda x: x),
+    "unity.json": (lambda path, x: path.write_text(json.dumps({"Frames": [{"Joints": [
+        {"JointType": j, "Position": dict(zip("XYZ", p, strict=True))} for j, p in
+        zip(CAMEL, frame.tolist(), strict=True)]} for frame in x]})), lambda x: x),
     "numbers.csv": (lambda path, x: np.savetxt(path, x.reshape(len(x), -1), delimiter=";"),
                     lambda x: x),
     "array.npy": (lambda path, x: np.save(path, x.reshape(len(x), 75)), lambda x: x),

@@ -59,7 +59,7 @@ def licence(name: str) -> dict[str, str]:
     files = [path for path in importlib.metadata.files(name) or () if "LICEN" in path.name.upper()]
     text += files[0].read_text().strip().splitlines() if files else []
     named = stated["License-Expression"] or "; ".join(classes) or (text[0] if text else "not known")
-    return {"version": stated["Version"], "licence": named[:90]}
+    return {"version": stated["Version"], "licence": named[:200]}
 
 
 def hostile(folder: Path) -> tuple[dict[str, str], list[str]]:

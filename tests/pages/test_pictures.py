@@ -1,6 +1,8 @@
 """Pictures: sides as in a photograph, animations with every frame, hidden what is masked."""
 
+import base64
 import importlib.util
+import io
 import json
 import re
 import xml.dom.minidom
@@ -17,6 +19,8 @@ from sjepa.show import plots
 from sjepa.show.animation import animate
 from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, limbs, project
 from sjepa.skeleton import COCO17, NTU25, NTU_JOINTS, SKELETONS
+
+DATA_PAGE = (ROOT / "book" / "data.md").read_text()
 
 
 @pytest.fixture
@@ -88,6 +92,9 @@ def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():
     code = "".join("".join(cell["source"]) for cell in chapter["cells"])
     for name, (action, subject, rep, _) in sets.SHOWN.items():  # the same clips, drawn live there
         assert f'"{name}": ("{action}", {subject}, {rep})' in code
+    for name in sets.STRIPS:  # on the data page, under the licence of the set
+        strip = ROOT / "book" / "_static" / f"set-{name}.png"
+        assert strip.stat().st_size <= 20_000 and f"_static/{strip.name}" in DATA_PAGE
     moving, still = (ROOT / "book" / "_static" / f"sets.{kind}" for kind in ("webp", "png"))
     assert moving.stat().st_size + still.stat().st_size <= 400_000
     with Image.open(moving) as loop, Image.open(still) as first:
@@ -95,6 +102,15 @@ def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():
         assert np.array_equal(loop.convert("RGB"), first.convert("RGB"))
         loop.seek(loop.n_frames // 2)
         assert not np.array_equal(loop.convert("RGB"), first.convert("RGB"))
+
+
+def test_a_flow_says_its_stops_in_order():
+    fig, ax = plt.subplots()
+    middles = plots.flow(ax, 1, [("a", "750 × 12", plots.BLUE), ("b", None, plots.GREY)], x=2)
+    assert middles[0] == 2.65 and middles == sorted(middles) and middles[1] - middles[0] > 1.3
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["a", "750 × 12", "b"]
+    assert ax.get_xlim()[1] >= middles[1] + 0.65
+    plt.close(fig)
 
 
 def test_confusion_map_shows_shares_of_the_true_class():
@@ -106,3 +122,17 @@ def test_confusion_map_shows_shares_of_the_true_class():
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["sit", "bow", "never"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
     plt.close(fig)
+
+
+def test_a_caption_is_what_a_screen_reader_hears(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda made: shown.append(made.data))
+    _, ax = plt.subplots(figsize=(4, 2))
+    ax.plot([1, 2])
+    plots.caption('A line that rises: "1 < 2".')
+    (page,) = shown
+    assert not plt.get_fignums()  # the notebook would show it once more
+    alt, width, data = re.search(r'alt="([^"]*)" width="(\d+)".*base64,([^"]+)"', page).groups()
+    assert alt == "A line that rises: &quot;1 &lt; 2&quot;." and page.count(alt) == 2
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert picture.width / int(width) == pytest.approx(150 / 110, rel=0.01)

@@ -9,6 +9,7 @@ import torch
 
 import sjepa
 from sjepa.datasets import open_store, write_store
+from sjepa.datasets.posture import fill_joints
 from sjepa.encoder import Encoder
 from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
@@ -71,6 +72,33 @@ def test_where_a_clip_stands_does_not_matter_unless_it_is_said_to(store, encoder
     np.testing.assert_allclose(embed([away], encoder), embed([clip], encoder), atol=1e-4)
     moved = embed([away], encoder, center=False) - embed([clip], encoder, center=False)
     assert np.abs(moved).max() > 1e-2
+
+
+def test_any_number_of_frames_and_one_frame_is_a_still(store, encoder, some):
+    clip = store.clip(some[-1])[:, :1]
+    still = embed([clip[:1]], encoder)
+    np.testing.assert_allclose(embed([clip[:1].repeat(100, 0)], encoder), still, atol=1e-6)
+    assert all(np.isfinite(embed([clip[:frames]], encoder)).all() for frames in (2, 3, 5))
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_absent_joints_are_derived_and_not_left_at_the_origin(store, encoder, some, value):
+    """Those that a Kinect v1 lacks."""
+    clip = store.clip(some[0]) + np.float32((0, 0, 2)) * store.clip(some[0]).any((2, 3))[
+        ..., None, None]
+    whole, lacking = embed([clip], encoder), clip.copy()
+    lacking[:, :, [2, 21, 22, 23, 24]] = value
+    made = fill_joints(lacking, "a")
+    assert np.median(np.linalg.norm(made - clip, axis=-1), axis=0).max() < 0.25  # noisy tips
+    np.testing.assert_array_equal(made[:, :, :2], clip[:, :, :2])
+    np.testing.assert_array_equal(embed([lacking], encoder), embed([made], encoder))
+    assert np.abs(embed([lacking], encoder) - whole).mean() < 0.3 * np.abs(whole).mean()
+    lacking[5:9, 0, 7] = np.nan  # for a while
+    gap = np.linalg.norm(fill_joints(lacking, "a") - made, axis=-1)
+    assert 0 < gap[5:9, 0, 7].max() and not gap[:5].any() and not gap[9:].any()
+    lacking[:, 0, 13] = np.nan
+    with pytest.raises(SjepaError, match="clip 0: left knee are in no frame"):
+        embed([lacking], encoder)
 
 
 BAD = {

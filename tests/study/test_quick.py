@@ -1,6 +1,8 @@
 """The quick reproduction: what of other settings or code goes, what stays, who may train."""
 
+import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from sjepa.checkpoint import read_result, write_result
 from sjepa.config import as_dict
+from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.study import quick as study
 from sjepa.study.experiments import config_of, experiments, other_settings
@@ -120,3 +123,24 @@ def test_code_is_the_method_and_no_reader_or_page(tmp_path):
         hashes.append(code_behind(tmp_path)[0])
     assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
     assert code_behind(tmp_path)[1] == (tmp_path / "protocols/c.py").stat().st_mtime
+
+
+def test_the_package_s_runs_are_those_of_the_plan():
+    rows = study.runs_of(experiments("quick"))
+    assert [row.run for row in rows] == RUNS
+    assert not any(other_settings(row, read_result(study.SHIPPED / row.run)) for row in rows)
+    encoder, result = load_encoder(study.SHIPPED / "quick")
+    assert encoder.dim == result["settings"]["dim"]
+
+
+def test_runs_that_read_otherwise_than_the_package_s_are_refused(tmp_path, monkeypatch):
+    """Made anew and equal: to the bit. Another reading: an error that says which."""
+    shutil.copytree(study.SHIPPED, tmp_path / "runs")
+    monkeypatch.setattr(study, "RUNS", tmp_path / "runs")
+    assert study.beside_shipped() == "the encoder equals the package's to the bit"
+    path = tmp_path / "runs/quick-knn/result.json"
+    made = json.loads(path.read_text())
+    made["readings"][0]["value"] += 20
+    path.write_text(json.dumps(made))
+    with pytest.raises(SjepaError, match="quick-knn top1-k1 .*--ship"):
+        study.beside_shipped()

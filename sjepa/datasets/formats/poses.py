@@ -28,6 +28,7 @@ _PEOPLE = ("people", "bodies", "instances", "persons", "skeletons", "poses", "pr
 _POINTS = ("joint_positions", "joints", "keypoints", "keypoints3d", "keypoints_3d", "keypoints_2d",
            "pose_keypoints_3d", "pose_keypoints_2d", "positions", "joint_positions_3d", "points",
            "skeleton", "pose", "position", "translation")
+_CROWD = 25
 _SCORE = ("visibility", "score", "confidence", "c", "likelihood")
 
 
@@ -76,7 +77,9 @@ def _load(raw: bytes) -> Any:
 
 def _first(data: dict, names) -> str | None:
     """The first of the names under which something lies."""
-    return next((n for n in names if isinstance(data.get(n), list | dict) and data[n]), None)
+    there = {str(n).lower(): n for n, value in data.items()
+             if isinstance(value, list | dict) and value}
+    return next((there[n.lower()] for n in names if n.lower() in there), None)
 
 
 def _frames(data: Any) -> tuple[list, list[str] | None]:
@@ -217,6 +220,8 @@ def _points(frames: list[list], names: list[str] | None) -> Points:
         raise SjepaError(f"it names {len(joints)} joints and a person has {len(first)}")
     planar = width == 2 or "2d" in called or looks_planar(np.stack([x for _, x, _ in found]))
     slots = max(map(len, frames))
+    if slots > _CROWD:
+        raise SjepaError(f"a frame has {slots} people: are those its frames? Give a list of frames")
     x = np.full((len(frames), slots, len(first), 3), np.nan)
     last: list[np.ndarray | None] = [None] * slots
     for t, people in enumerate(frames):

@@ -46,6 +46,10 @@ def read_table(path: Path) -> Points:
     rows = text.rows()
     if not rows:
         text.fail(1, "a header and a line a frame", "nothing")
+    while len(rows) > 1 and rows[0][1].startswith("#"):  # a comment, or the header behind a #
+        line, first = rows[0][0], rows[0][1].lstrip("# ")
+        whole = len(re.split("[\t;, ]+", first)) == len(re.split("[\t;, ]+", rows[1][1].strip()))
+        rows = [(line, first), *rows[1:]] if whole else rows[1:]
     first = rows[0][1]
     mark = max("\t;,", key=first.count)
     fields = [[field.strip(' "\'') for field in line.split(mark if mark in first else None)]
@@ -66,7 +70,7 @@ def read_table(path: Path) -> Points:
 def _number(field: str) -> float | None:
     """A field as a number, NaN where it is empty or says so; None for other words."""
     try:
-        value = float(field) if field else np.nan
+        value = float(field.replace(",", ".")) if field else np.nan  # 0,5 as some write it
     except ValueError:
         return np.nan if field.lower() in ("none", "null", "na") else None
     return value
