@@ -45,7 +45,7 @@ JUDGE = {"evaluate": "a-knn", "step": "knn", "run": "a", "split": "synthetic/xsu
 
 def test_every_experiment_is_a_configuration_of_a_known_split():
     found = experiments()
-    assert list(groups()) == ["quick", "open", "evidence", "paper"]
+    assert list(groups()) == ["quick", "open", "evidence", "parts", "paper"]
     for row in found.values():
         config = config_of(row.name)
         if hasattr(config, "split"):
