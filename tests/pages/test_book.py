@@ -44,6 +44,24 @@ def test_chapter_opens_in_colab_and_asserts(path):
     assert max(len(c.splitlines()) for c in code) <= 40
 
 
+@pytest.mark.parametrize("path", [p for p in CHAPTERS if p.stem != "15_what_holds_up"],
+                         ids=lambda p: p.stem)
+def test_only_the_lesson_stays_open(path):
+    """Imports, plots and tables are folded as code, and what is folded as a check asserts.
+
+    Chapter 15 folds its evidence in another way.
+    """
+    shown = 0
+    for cell in (c for c in cells(path) if c["cell_type"] == "code"):
+        tags, text = set(cell["metadata"].get("tags", [])), "".join(cell["source"])
+        if "hide-cell" in tags:
+            assert "assert" in text and "caption(" not in text, cell["id"]
+        elif not tags & {"hide-input", "remove-cell", "remove-input"}:
+            assert not re.search(r"caption\(|\bTable\(|^from .*import \(", text, re.M), cell["id"]
+            shown += len(text.splitlines())
+    assert shown <= 100
+
+
 def test_each_page_has_one_name_and_the_next_is_the_next():
     """A link that calls a page by name uses its title; a chapter ends on the page that follows."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
