@@ -185,9 +185,9 @@ def ask(*args, cwd):
 
 
 def test_commands_print_parameters_names_and_terms(tmp_path, pretrained):
-    made = ask("expand", "open-mse-linear-nwucla", cwd=tmp_path)
+    made = ask("expand", "parts-mse-seed0-linear-nwucla-xview", cwd=tmp_path)
     config = make_config(CONFIGS["linear"], yaml.safe_load(made.stdout))
-    assert (config.run, config.passes, config.by_joint) == ("runs/open-mse", 5, True)
+    assert (config.run, config.passes, config.by_joint) == ("runs/parts-mse-seed0", 5, True)
     assert "knn        quick-knn\n" in ask("list", "quick", cwd=tmp_path).stdout
     made = ask("export", str(pretrained), "a.safetensors", "--data", "bandai", cwd=tmp_path)
     assert made.stdout.startswith("a.safetensors: bound by the terms of the data"), made.stderr
