@@ -96,11 +96,11 @@ class PretrainConfig:
 
     crop: float = setting(0.5, "readers", "shortest random crop, as a share of the clip", "(0, 1]")
     base_rotation: float = setting(
-        0.3, "guess", "rad; the lineage rotates each clip, nobody says whether S-JEPA still does",
+        0.3, "guess", "rad; MAMP rotates each clip, no source says whether S-JEPA still does",
         "[0, inf)"
     )
     view_rotation: float = setting(
-        0.3, "guess", "rad about the body's vertical axis; the range is unpublished: the lineage's",
+        0.3, "guess", "rad about the body's vertical axis; unpublished: MAMP's base rotation's",
         "[0, inf)"
     )
     view_translation: float = setting(
@@ -123,7 +123,7 @@ class PretrainConfig:
         0.8, "lineage", "0.8 on NTU60 and PKU-MMD, 0.75 on NTU120", "(0, inf)"
     )
     empty_bodies: str = setting(
-        "weighted", "lineage", "it trains on absent second bodies too; one row stands for all of "
+        "weighted", "lineage", "MAMP trains on absent second bodies; one row stands for all of "
         "them: the same expected loss and gradient, 41 % fewer rows on NTU60. all: a row for each",
         choices=("all", "weighted", "drop")
     )
@@ -159,7 +159,7 @@ class PretrainConfig:
     lr_end: float = setting(5e-4, "readers", "learning rate at the end of the cosine", "[0, inf)")
     warmup_epochs: float = setting(20, "readers", "linear warm-up from 0", "[0, inf)")
     weight_decay: float = setting(
-        0.05, "readers", "not on biases and norms (lineage's grouping)", "[0, inf)"
+        0.05, "readers", "not on biases and norms (MAMP's grouping)", "[0, inf)"
     )
     clip_grad: float | None = setting(None, "guess", "the paper is silent: no clipping", "(0, inf)")
     accumulate: int = setting(1, "ours", "micro-batches a step, where memory is short", "[1, inf)")
@@ -273,7 +273,7 @@ def _inside(number, within: str) -> bool:
 
 
 def _in_words(within: str) -> str:
-    """An interval as a reader says it: `[1, inf)` is «at least 1»."""
+    """An interval as a reader says it: `[1, inf)` is “at least 1”."""
     low, high = within[1:-1].split(", ")
     start = f"at least {low}" if within[0] == "[" else f"above {low}"
     if high == "inf":
