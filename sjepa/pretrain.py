@@ -19,14 +19,7 @@ from tqdm import tqdm
 
 from sjepa import device as devices
 from sjepa.checkpoint import LOWER, resume, save, save_history, signals_held
-from sjepa.config import (
-    RUNS,
-    PretrainConfig,
-    as_dict,
-    command_line,
-    command_params,
-    make_config,
-)
+from sjepa.config import RUNS, PretrainConfig, as_dict, command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import draw_weights, split
 from sjepa.datasets.store import Store
@@ -81,7 +74,8 @@ class Pretraining:
         self.data = store.to(self.device)
         train = split(config.split, store)[0]
         self.train = torch.from_numpy(train)
-        self.weights = draw_weights(config.split, store, train, config.set_power)
+        weights = draw_weights(config.split, store, train, config.set_power)
+        self.weights = None if weights is None else torch.from_numpy(weights)
         torch.manual_seed(config.seed)
         self.skeleton = self.data.skeleton
         self.model = TARGETS[config.target](config, self.skeleton).to(self.device)
@@ -223,12 +217,11 @@ class Pretraining:
             + (f"the last checkpoint is of {self.saved}" if self.saved else "no checkpoint yet"))
 
     def _order(self) -> torch.Tensor:
-        count = len(self.train)
-        generator = torch.Generator().manual_seed(self.config.seed * 100_003 + self.epoch)
+        count, draws = len(self.train), torch.Generator()
+        draws.manual_seed(self.config.seed * 100_003 + self.epoch)
         if self.weights is None:
-            return torch.randperm(count, generator=generator)
-        weights = torch.from_numpy(self.weights)
-        return torch.multinomial(weights, count, replacement=True, generator=generator)
+            return torch.randperm(count, generator=draws)
+        return torch.multinomial(self.weights, count, replacement=True, generator=draws)
 
     def state(self) -> dict:
         """All that is needed to go on to the bit where this run stands."""
