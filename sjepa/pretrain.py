@@ -169,10 +169,8 @@ class Pretraining:
     def run_epoch(self, stopped: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
         """The rest of an epoch: as many clips as there are in training, drawn afresh.
 
-        Each clip comes once, in a new order; or, where sets are weighted, as chance has it.
-
-        Args:
-            stopped: is asked before each step whether to leave.
+        Each clip comes once, in a new order; or, where sets are weighted, as chance has it. Before
+        each step `stopped` is asked whether to leave.
 
         Returns:
             The mean readings; None if it was left, from where `run_epoch` goes on.
@@ -217,8 +215,8 @@ class Pretraining:
             + (f"the last checkpoint is of {self.saved}" if self.saved else "no checkpoint yet"))
 
     def _order(self) -> torch.Tensor:
-        count, draws = len(self.train), torch.Generator()
-        draws.manual_seed(self.config.seed * 100_003 + self.epoch)
+        count = len(self.train)
+        draws = torch.Generator().manual_seed(self.config.seed * 100_003 + self.epoch)
         if self.weights is None:
             return torch.randperm(count, generator=draws)
         return torch.multinomial(self.weights, count, replacement=True, generator=draws)

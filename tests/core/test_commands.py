@@ -39,7 +39,7 @@ NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has 
     ("pretrain", dict(TINY, epoch=3), "unknown parameter 'epoch': did you mean epochs?"),
     ("pretrain", dict(TINY, preset="big"), "preset = 'big': expected one of"),
     pytest.param("pretrain", dict(TINY, device="cuda"), "PyTorch sees no GPU here", marks=NO_GPU),
-    ("pretrain", dict(TINY, dataset="nwucla", split="nwucla/xview"), "no store of nwucla in"),
+    ("pretrain", dict(TINY, dataset="pku1", split="pku1/xsub"), "no store of pku1 in"),
     ("pretrain", dict(TINY, split="synthetic/xset"), "unknown split 'synthetic/xset'"),
     ("evaluate knn", dict(run="none"), "holds no finished run"),
     ("evaluate fuse", dict(runs=[]), "parameter runs"),

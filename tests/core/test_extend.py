@@ -172,7 +172,7 @@ def test_a_skeleton_that_names_joints_it_has_not_is_refused():
 
 
 def test_too_high_a_ratio_leaves_no_token_to_see():
-    config = make_config(PretrainConfig, {"mask_ratio": 0.9999})
+    config = dataclasses.replace(PretrainConfig(), mask_ratio=0.9999)
     with pytest.raises(SjepaError, match="mask_ratio = 0.9999 leaves 0 of 100 tokens"):
         MASKS["motion-aware"](torch.randn(1, 4, 25, 12), config)
 

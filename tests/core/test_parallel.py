@@ -91,5 +91,5 @@ def test_alone_nothing_is_shared(store, tiny):
 
 
 def test_too_few_clips_to_share_are_refused(store, tiny):
-    with pytest.raises(SjepaError, match="8 clips a step cannot be shared by 1 process"):
+    with pytest.raises(SjepaError, match="a step has 8 clips, too few for 1 process"):
         Pretraining(dataclasses.replace(tiny, accumulate=9), store)

@@ -15,37 +15,48 @@ PLACES = {  # subject and view of each clip
     "bandai": [(-1, 1), (-1, 2)],
     "kindergator": [(565, 0), (577, 0), (970, 0), (106, 0)],
     "nwucla": [(1, 1), (1, 3), (2, 2), (2, 3)],
+    "hdm05": [(0, 0), (3, 0)], "wmft": [(1, 0), (2, 0), (5, 0)],
+    "islkinect": [(1, 1), (1, 3), (5, 2), (2, 1)], "uiprmd": [(1, 1), (2, 2), (5, 2)],
+    "gait": [(1, 1), (5, 3), (2, 5)], "kard": [(1, 0), (2, 0), (7, 0)],
+    "msrdaily": [(1, 0), (6, 0), (4, 0)], "cmu14": [(1, 0)], "florence": [(1, 0), (2, 0)],
+    "sbu": [(1, 0), (2, 0)],
 }
 
 
 @pytest.fixture
 def stores(tmp_path, monkeypatch):
-    """Three small stores, with clips on both sides of each protocol, where stores are found."""
+    """Small stores, with clips on both sides of each protocol, where stores are found."""
     monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
     monkeypatch.setattr(build, "ROOT", tmp_path)
     rng = np.random.default_rng(0)
     return {name: open_store(write_store(
         tmp_path / name, [rng.normal(size=(5 + i, 25, 3)) for i in range(len(places))],
-        [1] * len(places), classes=spec(name).classes, names=[f"clip{i}" for i in
-                                                              range(len(places))],
+        [len(spec(name).classes) - 1] * len(places), classes=spec(name).classes,
+        names=[f"clip{i}" for i in range(len(places))],
         subjects=[subject for subject, _ in places], views=[view for _, view in places]))
         for name, places in PLACES.items()}
 
 
 @pytest.fixture
 def pooled(stores, tmp_path):
-    """The pool of the three."""
+    """The pool of all of them."""
     return open_store(prepare_store("pool", tmp_path, tmp_path, workers=1))
 
 
 def test_no_test_clip_enters_the_pool(stores, pooled):
     inside = set(content_hashes(pooled))
-    for name, part in (("kindergator", "xsub"), ("nwucla", "xview")):
-        train, test = split(f"{name}/{part}", stores[name])
-        assert set(content_hashes(stores[name])[train]) <= inside
+    for name, part in pool.MEMBERS.items():
+        train, test = split(part, stores[name]) if part else (np.arange(len(stores[name])), [])
+        if name != "bandai":  # which is turned
+            assert set(content_hashes(stores[name])[train]) <= inside
         assert not set(content_hashes(stores[name])[test]) & inside
+    turned = split("islkinect/xview13", stores["islkinect"])[1]
+    assert not set(content_hashes(stores["islkinect"])[turned]) & inside
     train, test = split("pool/all", pooled)
-    assert len(train) == len(pooled) == 6 and len(test) == 0
+    assert len(train) == len(pooled) and len(test) == 0
+    assert set(pool.member_of(pooled)) == set(PLACES)
+    for part, sets in (("public", set(pool.PUBLIC)), ("new", set(PLACES) - set(pool.NEW))):
+        assert set(pool.member_of(pooled)[split(f"pool/{part}", pooled)[0]]) == sets
     with pytest.raises(SjepaError, match="not of the store"):
         split("pool/all", stores["bandai"])
 
@@ -62,32 +73,29 @@ def test_bandai_faces_the_camera_in_the_pool(stores, pooled):
 def test_a_turned_clip_is_known_by_its_name(stores, pooled):
     every = np.arange(2)
     assert leaked_between(pooled, np.arange(len(pooled)), stores["bandai"], every).all()
-    kinect = split("pool/kinect", pooled)[0]
-    assert len(kinect) == 4
-    assert not leaked_between(pooled, kinect, stores["bandai"], every).any()
+    public = split("pool/public", pooled)[0]
+    assert not leaked_between(pooled, public, stores["bandai"], every).any()
 
 
 def test_what_judges_a_recipe_was_not_pretrained_on(stores, pooled):
     """`pool/val` is the pool less the test sides of the two validation splits, and no more."""
     search = set(pooled.names[split("pool/val", pooled)[0]])
-    assert search == {"bandai_clip0", "bandai_clip1", "kindergator_clip0", "nwucla_clip0"}
-    assert set(pooled.names[split("pool/kinect-val", pooled)[0]]) == {
-        name for name in search if not name.startswith("bandai")}
-    judged = {f"{name}_{clip}" for name in ("kindergator", "nwucla")
+    judged = {f"{name}_{clip}" for name in PLACES if "val" in spec(name).splits
               for clip in stores[name].names[split(f"{name}/val", stores[name])[1]]}
-    assert set(pooled.names) - search == judged
-    for name, part in (("kindergator", "xsub"), ("nwucla", "xview")):
-        train, test = split(f"{name}/{part}", stores[name])
-        chosen = np.concatenate(split(f"{name}/val", stores[name]))
-        assert set(chosen) == set(train) and not set(chosen) & set(test)
+    assert set(pooled.names) - search == judged and len(judged) == 8
+    for name, part in pool.MEMBERS.items():
+        if "val" in spec(name).splits:
+            train, test = split(part, stores[name])
+            chosen = np.concatenate(split(f"{name}/val", stores[name]))
+            assert set(chosen) == set(train) and not set(chosen) & set(test)
     assert set(kindergator.VALIDATION) < set(kindergator.TRAIN)
 
 
 def test_labels_and_names_tell_the_member(stores, pooled):
     for label, name in zip(pooled.labels, pooled.names, strict=True):
         member = name.partition("_")[0]
-        assert pooled.classes[label] == f"{member}: {stores[member].classes[1]}"
-    assert tuple(pooled.classes) == pool.class_names(pool.MEMBERS)
+        assert pooled.classes[label] == f"{member}: {stores[member].classes[-1]}"
+    assert tuple(pooled.classes) == pool.CLASSES
 
 
 def test_sets_are_drawn_as_their_clips_to_a_power(stores, pooled):

@@ -55,7 +55,7 @@ def home(tmp_path, monkeypatch):
 
 def test_every_set_says_all_that_others_ask_of_it():
     assert set(names()) == {
-        "synthetic", "synthetic20", "ntu60", "ntu120", "pku1", "pku2", "pool", *OPEN}
+        "synthetic", "synthetic20", "ntu60", "ntu120", "pku1", "pku2", "pool", "pool3", *OPEN}
     assert set(titles()) == set(names()) and len(set(titles().values())) == len(names())
     for name in names():
         of = spec(name)

@@ -35,12 +35,12 @@ def test_a_run_comes_back_as_it_was_written(book):
 
 def test_two_answers_are_an_error_and_runs_tell_them_apart(book):
     book.put("nwucla-small-linear", LINEAR)
-    book.put("open-latent-seed0-linear-nwucla", LINEAR)
+    book.put("pool-latent-seed0-linear-nwucla-xview", LINEAR)
     with pytest.raises(SjepaError, match="2 readings match protocol = linear, metric = top1: say "
-                                         "more of the run, one of nwucla-small-linear, open-"):
+                                         "more of the run, one of nwucla-small-linear, pool-"):
         result(protocol="linear", metric="top1")
     assert result(protocol="linear", preset="small")["run"] == "nwucla-small-linear"
-    assert result(pretraining="open-latent-seed0", metric="top1")["preset"] == "open"
+    assert result(pretraining="pool-latent-seed0", metric="top1")["preset"] == "open"
     assert len(readings(preset=("small", "open"))) == 2
     with pytest.raises(SjepaError, match="no column colour in the results: there are run, "):
         readings(colour="red")
@@ -120,13 +120,13 @@ def test_quick_runs_are_seen_and_never_collected(book):
 
 
 def test_a_pretrainings_monitors_are_kept_to_four_digits(book):
-    folder = book.run("open-mse-pretrain")
+    folder = book.run("parts-mse-seed0-pretrain")
     (folder / "history.csv").write_text("epoch,loss,rank,lr\n1,1.234567,30.0,0.1\n2,0.5,,0.1\n")
     collect([folder])
-    assert curve("open-mse") == {"run": "open-mse", "dim": 128, "device": "CPU", "seconds": 90.0,
-                                 "history": [{"epoch": 1, "loss": 1.235, "rank": 30.0},
-                                             {"epoch": 2, "loss": 0.5}]}
-    assert curve("open-no-ema") is None
+    assert curve("parts-mse-seed0") == {
+        "run": "parts-mse-seed0", "dim": 128, "device": "CPU", "seconds": 90.0,
+        "history": [{"epoch": 1, "loss": 1.235, "rank": 30.0}, {"epoch": 2, "loss": 0.5}]}
+    assert curve("parts-no-ema-seed0") is None
 
 
 def test_what_is_committed_is_whole_and_in_few_files():

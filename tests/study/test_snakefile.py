@@ -69,7 +69,7 @@ def test_what_is_misspelt_is_refused_before_anything_runs(batch, tmp_path, chang
 
 
 def test_rows_without_a_file_get_one_where_its_text_changed(batch):
-    name = "open-no-ema-knn-nwucla"
+    name = "parts-no-ema-seed0-knn-nwucla-xview"
     path = ROOT / "runs" / "params" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     for old in ("other", experiments(name)[name].text):
