@@ -40,12 +40,13 @@ NEEDS_NTU = "not tested: needs NTU"
 
 
 def target_table(how: str) -> Table:
-    """Every target and baseline by every judge, and the mean: mean ± deviation over seeds."""
-    judges = (MEAN, *JUDGES)
-    return Table(["encoder", *(f"> {judge}" for judge in judges)], [
-        [title, *(shown(cell(what, how, judge), len(cell_rows(what, how, judge)) if judge != MEAN
-                        else len(cell_rows(what, how, "KARD"))) for judge in judges)]
-        for what, title in ENCODERS.items() if cell_rows(what, how, "KARD")])
+    """Every judge, and the mean, of every target and baseline: mean ± deviation over seeds."""
+    planned = {what: len(cell_rows(what, how, "KARD")) for what in ENCODERS}
+    encoders = [what for what, seeds in planned.items() if seeds]
+    return Table(["judge", *(f"> {ENCODERS[what]}" for what in encoders)], [
+        [f"**{MEAN}**" if judge == MEAN else judge,
+         *(shown(cell(what, how, judge), planned[what]) for what in encoders)]
+        for judge in (MEAN, *JUDGES)])
 
 
 @functools.cache

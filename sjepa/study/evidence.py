@@ -71,7 +71,7 @@ def _mean(judge: str, readings: list[dict]) -> dict:
     value = sum(each["value"] for each in readings) / len(readings)
     half = sum(((each["high"] - each["low"]) / 2) ** 2 for each in readings) ** 0.5 / len(readings)
     return readings[0] | {"value": value, "low": value - half, "high": value + half,
-                          "split": judge, "n": None, "right": None}
+                          "split": judge.replace(" ", "-"), "n": None, "right": None}
 
 
 def gain(one: str, other: str, how: str = "linear", judge: str = MEAN) -> Difference | None:

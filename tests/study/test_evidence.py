@@ -12,7 +12,6 @@ from sjepa.study.evidence import (
     BASELINES,
     HOW,
     JUDGES,
-    MEAN,
     MEANS,
     NEW,
     SEEDS,
@@ -73,7 +72,8 @@ def test_a_mean_needs_all_its_judges(put):
             put("pool-motion", 10.0 * k, judges=[judge])
     found = cell("pool-latent")
     assert found[0]["value"] == pytest.approx(45.0) and found[1]["value"] == pytest.approx(50.0)
-    assert found[1]["high"] - 50 == pytest.approx(3 / math.sqrt(10)) and found[1]["split"] == MEAN
+    assert found[1]["high"] - 50 == pytest.approx(3 / math.sqrt(10))
+    assert found[1]["split"] == "mean-of-ten"  # one word: pages mark a reading by it
     assert cell("pool-motion") == {} and set(cell("pool-motion", judge=NEW)) == {0}
     assert cell("pool-motion", judge=NEW)[0]["value"] == pytest.approx(30.0)
 
@@ -159,12 +159,13 @@ def test_tables_show_means_of_seeds_and_say_when_seeds_lack(put):
     put("pool-motion", 50.0, 52.0)
     put("untrained", 9.0, judges=["KARD"])
     put("pool-latent", 60.0, 61.0, 62.0, 63.0, 64.0)
-    table = claims.target_table("linear").text
-    lines = {line.split(" |")[0]: line for line in table.splitlines()}
-    assert lines["| latent (S-JEPA)"].count("62.0\N{NBSP}± 1.6 |") == 11
-    assert lines["| motion"].count("51.0\N{NBSP}± 1.4, 2 of 5 seeds") == 11
-    assert lines["| untrained"].count("not run") == 10
-    assert "9.0 [7.0,\N{NBSP}11.0], 1 of 5 seeds" in lines["| untrained"]
+    rows = [line.strip("| ").split(" | ") for line in
+            claims.target_table("linear").text.splitlines() if "--" not in line]
+    columns = {title: column for title, *column in zip(*rows, strict=True)}
+    assert columns["latent (S-JEPA)"] == ["62.0\N{NBSP}± 1.6"] * 11
+    assert columns["motion"] == ["51.0\N{NBSP}± 1.4, 2 of 5 seeds"] * 11
+    assert columns["untrained"].count("not run") == 10
+    assert "9.0 [7.0,\N{NBSP}11.0], 1 of 5 seeds" in columns["untrained"]
     assert "± 1.6" not in claims.target_table("knn").text and shown({}) is None
 
 
