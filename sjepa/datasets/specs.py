@@ -45,6 +45,11 @@ def by_view(ids: Sequence[int]) -> Callable[[Store], np.ndarray]:
     return lambda store: np.isin(store.views, ids)
 
 
+def held_out(ids: Sequence[int], among: Sequence[int], counts: tuple[int, int]) -> Split:
+    """A split to choose a recipe by: subjects `ids` of the training part `among` are held out."""
+    return Split(lambda store: ~by_subject(ids)(store), counts, takes=by_subject(among))
+
+
 class Archive(NamedTuple):
     """A zip file that anyone may download. Nobody publishes checksums of these."""
 

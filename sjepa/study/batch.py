@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 from sjepa.checkpoint import read_result
 from sjepa.config import ROOT
@@ -56,7 +57,10 @@ def finished(row: Experiment) -> bool:
 
 
 def run_chain(rows: list[Experiment]) -> list[str]:
-    """Run one experiment after another; what failed, in words, with what would have read it."""
+    """Run one experiment after another, and say what failed.
+
+    What reads a failed pretraining is not tried.
+    """
     import torch
 
     from sjepa.pretrain import pretrain
@@ -89,8 +93,10 @@ def run_all(names: Iterable[str], jobs: int) -> int:
         How many runs were planned.
 
     Raises:
-        SjepaError: some failed, and which; the others are finished.
+        SjepaError: fewer than one process; or some runs failed, and which: the others are finished.
     """
+    if jobs < 1:
+        raise SjepaError(f"--jobs {jobs}: expected at least 1")
     planned = chains(names)
     for dataset in {row.params["dataset"]: 0 for rows in planned for row in rows
                     if "dataset" in row.params}:
@@ -101,7 +107,11 @@ def run_all(names: Iterable[str], jobs: int) -> int:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(jobs, len(planned)), mp_context=context) as pool:
             started = [pool.submit(run_chain, rows) for rows in planned]
-            lost = sum((done.result() for done in as_completed(started)), [])
+            try:
+                lost = sum((done.result() for done in as_completed(started)), [])
+            except BrokenProcessPool as error:
+                raise SjepaError("a process died, for want of memory perhaps: what is finished "
+                                 "stays, start again with fewer jobs") from error
     if lost:
         raise SjepaError(f"{len(lost)} runs failed: {'; '.join(lost[:5])}")
     return sum(map(len, planned))

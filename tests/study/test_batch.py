@@ -29,6 +29,8 @@ def test_a_chain_is_a_pretraining_with_what_is_asked_of_it(planned):
         ["a-1-pretrain", "a-1-knn", "a-1-gone"], ["a-0-pretrain", "a-0-knn", "a-0-gone"]]
     with pytest.raises(SjepaError, match="no group and no experiment is named b"):
         chains(["b-*"])
+    with pytest.raises(SjepaError, match="--jobs 0: expected at least 1"):
+        run_all(["mine"], 0)
 
 
 def test_what_is_finished_stays_and_what_failed_is_named(planned, tmp_path, monkeypatch):

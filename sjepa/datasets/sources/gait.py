@@ -18,7 +18,7 @@ import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.layouts import map_clip
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, held_out
 from sjepa.datasets.store import Clip
 from sjepa.datasets.text import find_files, parse_name, read_text
 
@@ -71,9 +71,7 @@ SPEC = DatasetSpec(
     needs="the owners' *_SkeletonDataV.csv files or gait_int16.npz", converted="gait_int16.npz",
     splits={
         "xsub": Split(by_subject(TRAIN), (1_800, 1_800)),
-        # For choosing a recipe: both sides lie within the training part of the protocol.
-        "val": Split(lambda store: ~by_subject(VALIDATION)(store), (1_080, 720),
-                     takes=by_subject(TRAIN)),
+        "val": held_out(VALIDATION, TRAIN, (1_080, 720)),
     },
     clips=3_600, content=Content(
         3_600, 447_289, "bd48db4dacb0f3d5be38e6a40d91f1480b2c3a35fce3d2a0133db81a4d8cf0b9"),

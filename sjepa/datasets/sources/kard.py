@@ -15,7 +15,7 @@ import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.layouts import map_clip
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, held_out
 from sjepa.datasets.store import Clip
 from sjepa.datasets.text import find_files, parse_name, read_text
 
@@ -48,9 +48,7 @@ SPEC = DatasetSpec(
     needs="the owners' *_realworld.txt files or kard_int16.npz", converted="kard_int16.npz",
     splits={
         "xsub": Split(by_subject(TRAIN), (270, 270)),
-        # For choosing a recipe: both sides lie within the training part of the protocol.
-        "val": Split(lambda store: ~by_subject(VALIDATION)(store), (162, 108),
-                     takes=by_subject(TRAIN)),
+        "val": held_out(VALIDATION, TRAIN, (162, 108)),
     },
     clips=540, content=Content(
         540, 63_630, "c75550dce21d61789aed8fcf66810084d1185fd865bc65597c1bb5a7427b326a"),

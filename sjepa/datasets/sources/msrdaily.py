@@ -16,7 +16,7 @@ import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.layouts import map_clip
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, held_out
 from sjepa.datasets.store import Clip
 from sjepa.datasets.text import MAX_NUMBER, find_files, parse_name, read_text
 from sjepa.errors import SjepaError
@@ -73,9 +73,7 @@ SPEC = DatasetSpec(
     converted="msrdaily_int16.npz",
     splits={
         "xsub": Split(by_subject(TRAIN), (160, 160)),
-        # For choosing a recipe: both sides lie within the training part of the protocol.
-        "val": Split(lambda store: ~by_subject(VALIDATION)(store), (96, 64),
-                     takes=by_subject(TRAIN)),
+        "val": held_out(VALIDATION, TRAIN, (96, 64)),
     },
     clips=320, content=Content(
         320, 61_344, "8b6482d19ef97bf57e6f8aceb78f0f81958641a20cdb6c18be7c7c543c41e5e5"),

@@ -16,7 +16,15 @@ import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.layouts import map_clip
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, github_commit
+from sjepa.datasets.specs import (
+    Content,
+    DatasetSpec,
+    Origin,
+    Split,
+    by_subject,
+    github_commit,
+    held_out,
+)
 from sjepa.datasets.store import Clip
 from sjepa.datasets.text import MAX_NUMBER, find_files, parse_name
 from sjepa.errors import SjepaError
@@ -65,9 +73,7 @@ SPEC = DatasetSpec(
     needs="the owners' .bin files or wmft_int16.npz", converted="wmft_int16.npz",
     splits={
         "xsub": Split(by_subject(TRAIN), (540, 540)),
-        # For choosing a recipe: both sides lie within the training part of the protocol.
-        "val": Split(lambda store: ~by_subject(VALIDATION)(store), (360, 180),
-                     takes=by_subject(TRAIN)),
+        "val": held_out(VALIDATION, TRAIN, (360, 180)),
     },
     clips=1_080, content=Content(
         1_080, 309_214, "b2cde2e0032682c50be1f97aabac190353a975ed23c5a83a87376ffde746170a"),
