@@ -24,7 +24,7 @@ from safetensors.torch import save as to_bytes
 from sjepa.config import as_dict
 from sjepa.encoder import encoder_metadata
 from sjepa.errors import SjepaError
-from sjepa.files import read_json, save_atomically
+from sjepa.files import make_writable, read_json, save_atomically
 
 #: What helps where numbers grow out of bounds.
 LOWER = "lower lr, set clip_grad to 3.0, or use precision fp32"
@@ -140,6 +140,16 @@ def check_weights(model: torch.nn.Module, folder: Path) -> None:
         if not value.isfinite().all():
             raise SjepaError(f"{name} is not finite any more: {LOWER}; the checkpoints in {folder} "
                              "are of before")
+
+
+def make_ready(folder: Path, model: torch.nn.Module) -> None:
+    """Make a run's folder; there must be room for two checkpoints and one that is written.
+
+    Raises:
+        SjepaError: it cannot be written, or its disk is too full.
+    """
+    weights = sum(each.numel() for each in model.parameters())
+    make_writable(folder, 3 * 12 * weights)  # 4 bytes each, and 8 of AdamW's averages
 
 
 def keep(state: dict, folder: Path) -> None:

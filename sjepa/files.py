@@ -41,11 +41,12 @@ def save_atomically(write: Callable[[Path], Any], path: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
-def make_writable(folder: Path, room: int = 0) -> None:
-    """Make a run's folder and write into it, before hours are spent on what it shall hold.
+def make_writable(folder: Path, room: int = 0, what: str = "its checkpoints") -> None:
+    """Make a folder and write into it, before hours are spent on what it shall hold.
 
     Raises:
-        SjepaError: it cannot be made or written, or its disk has not `room` bytes left.
+        SjepaError: it cannot be made or written, or its disk has not the `room` in bytes that
+            `what` needs.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,8 +58,8 @@ def make_writable(folder: Path, room: int = 0) -> None:
         raise SjepaError(f"cannot write into {folder} ({error.strerror}): choose another out"
                          ) from error
     if free < room:
-        raise SjepaError(f"{folder}: its disk has {free >> 20:,} MiB left, and checkpoints take "
-                         f"{room >> 20:,}: make room, or choose another out")
+        raise SjepaError(f"{folder}: its disk has {free >> 20:,} MiB left, and {what} will need "
+                         f"{room >> 20:,}: make room, or choose another folder")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from sjepa import device as devices
-from sjepa.checkpoint import LOWER, resume, save, save_history, signals_held
+from sjepa.checkpoint import LOWER, make_ready, resume, save, save_history, signals_held
 from sjepa.config import RUNS, PretrainConfig, as_dict, command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import draw_weights, split
@@ -36,7 +36,7 @@ from sjepa.device import (
 from sjepa.diagnostics import mean_reading, warnings
 from sjepa.encoder import Block
 from sjepa.errors import SjepaError, main_with_errors
-from sjepa.files import alone, make_writable
+from sjepa.files import alone
 from sjepa.inputs import draw, make_batch, pad_rows
 from sjepa.model import TARGETS, Step
 
@@ -308,8 +308,7 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
             store = load_store(config.dataset)
         run = Pretraining(config, store)
         if devices.rank() == 0:
-            weights = sum(each.numel() for each in run.model.parameters())
-            make_writable(out, 3 * 12 * weights)  # two checkpoints are kept, and one is written
+            make_ready(out, run.model)
         with alone(out / "last.pt", wait=False) if devices.rank() == 0 else nullcontext():
             resume(run, out)
             with devices.many_shapes(run.compiled):

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from sjepa.config import ROOT, data_dir, make_config, setting
@@ -31,7 +32,7 @@ from sjepa.datasets.store import (
     open_store,
 )
 from sjepa.errors import SjepaError
-from sjepa.files import alone, read_json
+from sjepa.files import alone, make_writable, read_json
 from sjepa.skeleton import NTU25, Skeleton
 
 _CHUNK = 16  # files that travel to a process together
@@ -131,6 +132,14 @@ def _read_in_order(source: Source, workers: int) -> Iterator[list[Clip | LeftOut
         pool.shutdown(cancel_futures=True)
 
 
+def _check_room(writer: StoreWriter, found: list[Clip | LeftOut], units: int) -> None:
+    """Refuse a disk without room for half of what `units` like the first one will take."""
+    clips = [each.positions for each in found if isinstance(each, Clip)]
+    bodies = sum(x.any((0, 2, 3)).sum() * x[:, 0].size for x in map(np.asarray, clips))
+    room = int(bodies) * writer.dtype.itemsize * max(1, units // 2)
+    make_writable(writer.folder.parent, room, "the store")
+
+
 def build(writer: StoreWriter, source: Source, workers: int) -> None:
     """Read everything, in `workers` processes, and write the clips in the order of the source.
 
@@ -144,6 +153,8 @@ def build(writer: StoreWriter, source: Source, workers: int) -> None:
             if len(faults) == _FAULTS:
                 break
         elif not faults:
+            if not writer.frames:
+                _check_room(writer, found, len(source.units))
             for each in found:
                 if isinstance(each, LeftOut):
                     writer.left_out.append(each)

@@ -125,7 +125,7 @@ def set_up(config: EvaluateConfig) -> Context:
     """Open what `config` names.
 
     Raises:
-        SjepaError: no such store, split or run, or a class without a training clip.
+        SjepaError: no such store, split or run, or clips that the protocol cannot judge by.
     """
     encoder = run = None
     if config.method != "classical":
@@ -135,7 +135,17 @@ def set_up(config: EvaluateConfig) -> Context:
         if config.method != "sjepa":
             encoder = untrained_like(encoder, config.seed)
     store = load_store(config.dataset)
-    return Context(config, store, encoder, run, *split(config.split, store))
+    train, test = split(config.split, store)  # each class of the test clips is in training
+    if not len(test):
+        raise SjepaError(f"split {config.split!r} has no test clips, it is for pretraining alone: "
+                         "choose another split")
+    if len(np.unique(store.labels[train])) < 2:
+        raise SjepaError(f"split {config.split!r}: all training clips are of one class, which "
+                         "leaves nothing to tell apart: choose another set")
+    if max(ks := getattr(config, "ks", (0,))) > len(train):
+        raise SjepaError(f"parameter ks = {list(ks)}: split {config.split!r} has {len(train)} "
+                         "training clips, no neighbours beyond those")
+    return Context(config, store, encoder, run, train, test)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,14 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sjepa.checkpoint import check_weights, keep, kept, same_settings, signals_held
+from sjepa.checkpoint import (
+    check_weights,
+    keep,
+    kept,
+    make_ready,
+    same_settings,
+    signals_held,
+)
 from sjepa.config import as_dict
 from sjepa.datasets.subsets import labelled_subset, write_list
 from sjepa.device import (
@@ -40,7 +47,7 @@ from sjepa.device import (
 from sjepa.encoder import init_linear
 from sjepa.encoders import untrained_like
 from sjepa.errors import SjepaError
-from sjepa.files import alone, make_writable
+from sjepa.files import alone
 from sjepa.pretrain import learning_rate
 from sjepa.protocols.config import FinetuneConfig, LinearConfig, percent
 from sjepa.protocols.context import Context, Result, own_draws, reading, stack
@@ -285,7 +292,7 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
         SjepaError: another process is at work there, a step does not fit the memory, the folder
             cannot be written, or as `FineTuning.load_state`.
     """
-    make_writable(out)
+    make_ready(out, run.model)
     with alone(out / "last.pt", wait=False), signals_held() as caught, \
             many_shapes(run.compiled):
         if state := kept(out):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -210,6 +211,14 @@ def test_a_read_only_folder_is_said_at_the_start(tiny, here, tmp_path, monkeypat
     monkeypatch.setattr(type(tmp_path), "touch", touch)
     monkeypatch.setattr(Pretraining, "run_epoch", lambda self: pytest.fail("it began"))
     with pytest.raises(SjepaError, match="cannot write into .*run .*choose another out"):
+        pretrain(tiny, tmp_path / "run")
+
+
+def test_a_disk_without_room_for_the_checkpoints_is_said_at_the_start(tiny, here, tmp_path,
+                                                                      monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    monkeypatch.setattr(Pretraining, "run_epoch", lambda self: pytest.fail("it began"))
+    with pytest.raises(SjepaError, match="run: its disk has 1 MiB left, and its checkpoints will "):
         pretrain(tiny, tmp_path / "run")
 
 

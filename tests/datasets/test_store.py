@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -226,6 +227,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(path, monkeypatch):
         assert listing(path.parent) == ["x"] and open_store(path, verify=True).meta == old
     with pytest.raises(StoreError, match="cannot write"):
         write_store(path / "frames.npy" / "x", some_clips(), [0, 0, 0])
+
+
+def test_a_disk_without_room_for_the_store_is_said_after_the_first_file(tmp_path, monkeypatch):
+    """On a disk with room for the two clips of the first file, and no more."""
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=6 * 25 * 3 * 4))
+    assert len(store_of(tmp_path / "one", range(1))) == 2
+    monkeypatch.setattr(StoreWriter, "add", lambda *_: pytest.fail("it began"))
+    with pytest.raises(SjepaError, match="disk has 0 MiB left, and the store will need 0: make ro"):
+        store_of(tmp_path / "more", range(40))
+    assert listing(tmp_path) == ["one"]
 
 
 def test_two_processes_at_once_make_one_whole_store(tmp_path):

@@ -181,10 +181,25 @@ def test_switches_of_the_process_are_put_back(run, monkeypatch):
     ({"split": "synthetic/xsubject"}, "unknown split 'synthetic/xsubject'"),
     ({"split": "nwucla/xview"}, "nwucla/xview': expected one of dataset = 'synthetic'"),
     ({"method": "scratch"}, "method = 'scratch': expected one of sjepa, random, classical"),
+    ({"ks": [1, 37]}, r"ks = \[1, 37\]: split 'synthetic/xsub' has 36 training clips"),
 ])
 def test_what_is_not_there_is_named(run, tmp_path, settings, sentence):
     with pytest.raises(SjepaError, match=sentence):
         run("knn", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("train, test, sentence", [
+    (36, 36, "split 'synthetic/xsub' has no test clips, it is for pretraining alone"),
+    (1, 2, "all training clips are of one class"),
+])
+def test_clips_that_nothing_can_be_judged_by_are_refused(run, tmp_path, monkeypatch, train, test,
+                                                         sentence):
+    """Two sides as those of a pool, and of a set whose clips are all of one class."""
+    monkeypatch.setattr(contexts, "split", lambda *_: (np.arange(train), np.arange(train, test)))
+    for protocol in ("linear", "knn", "finetune"):
+        with pytest.raises(SjepaError, match=sentence):
+            run(protocol)
     assert not (tmp_path / "out").exists()
 
 
