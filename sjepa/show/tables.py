@@ -22,17 +22,7 @@ def glue(name: str, value) -> None:
     except ImportError:
         print(f"{name} = {value}")
         return
-    myst_glue(name, Text(value), display=False)
-
-
-class Text:
-    """A value that renders as itself: myst-nb would show a str with its quotation marks."""
-
-    def __init__(self, value):
-        self.value = str(value)
-
-    def __repr__(self) -> str:
-        return self.value
+    myst_glue(name, str(value), display=False)
 
 
 class Cell(str):

@@ -44,13 +44,9 @@ def test_chapter_opens_in_colab_and_asserts(path):
     assert max(len(c.splitlines()) for c in code) <= 40
 
 
-@pytest.mark.parametrize("path", [p for p in CHAPTERS if p.stem != "15_what_holds_up"],
-                         ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_only_the_lesson_stays_open(path):
-    """Imports, plots and tables are folded as code, and what is folded as a check asserts.
-
-    Chapter 15 folds its evidence in another way.
-    """
+    """Imports, plots and tables are folded as code, and what is folded as a check asserts."""
     shown = 0
     for cell in (c for c in cells(path) if c["cell_type"] == "code"):
         tags, text = set(cell["metadata"].get("tags", [])), "".join(cell["source"])
