@@ -94,14 +94,23 @@ def _named(step: str, settings: dict, pretraining: dict | None) -> dict:
     return json.loads(json.dumps({"step": step} | named, default=list))
 
 
-def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = "") -> dict:
+def command_of(protocol: str, config: EvaluateConfig | FuseConfig) -> str:
+    """The line that repeats an evaluation: every setting that is not its class's default."""
+    default, said = type(config)(), []
+    for name, value in as_dict(config).items():
+        if value != getattr(default, name):
+            value = list(value) if isinstance(value, tuple) else value
+            said += ["-o", f"{name}={value}"]
+    return shlex.join(["python", "-m", "sjepa.evaluate", protocol, *said])
+
+
+def evaluate(protocol: str, config: EvaluateConfig | FuseConfig) -> dict:
     """Run a protocol and leave `result.json` and the predictions behind it in `config.folder`.
 
     What can be known to fail at the end is refused at the start.
 
     Args:
         protocol, config: a key of `CONFIGS`, and its settings.
-        command: the line that repeats the run, for the result.
 
     Returns:
         The result; its readings have the main one first.
@@ -137,7 +146,7 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig, command: str = 
                 for metric, reading in result.readings.items()]
     save_predictions(clips, result, config.folder / "scores")
     write_result(config.folder, protocol, settings, {"evaluate": stage}, readings, **facts,
-                 started=started, command=command)
+                 started=started, command=command_of(protocol, config))
     for row in readings:
         print(f"{row['split']} {protocol} {row['metric']} {row['method']}: {row['value']:.1f} % "
               f"[{row['low']:.1f}, {row['high']:.1f}]", flush=True)
@@ -153,4 +162,4 @@ def main(argv: list[str] | None = None) -> None:
     settings = CONFIGS[protocol]
     parser = command_line(f"python -m sjepa.evaluate {protocol}", settings.__doc__, settings)
     config = make_config(settings, command_params(parser.parse_args(argv[1:])))
-    evaluate(protocol, config, shlex.join(["python", "-m", "sjepa.evaluate", *argv]))
+    evaluate(protocol, config)

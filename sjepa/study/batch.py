@@ -16,10 +16,14 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
+import torch
+
 from sjepa.checkpoint import read_result
-from sjepa.config import ROOT
+from sjepa.config import RUNS
 from sjepa.datasets import load_store
 from sjepa.errors import SjepaError
+from sjepa.pretrain import pretrain
+from sjepa.protocols.run import evaluate
 from sjepa.study.experiments import Experiment, config_of, experiments, other_settings
 
 
@@ -37,7 +41,7 @@ def chains(names: Iterable[str]) -> list[list[Experiment]]:
             raise SjepaError(f"no group and no experiment is named {name}: see "
                              "`python -m sjepa.study list`")
         for row in experiments(",".join(chosen)).values():
-            if row.step not in ("prepare", "report"):
+            if row.run:
                 found.setdefault(_first(row, every).name, {})[row.name] = row
     return [list(chain.values()) for chain in found.values()]
 
@@ -51,9 +55,18 @@ def _first(row: Experiment, every: dict[str, Experiment]) -> Experiment:
 def finished(row: Experiment) -> bool:
     """Whether the run has a result with the planned settings."""
     try:
-        return not other_settings(row, read_result(ROOT / row.params["out"]))
+        return not other_settings(row, read_result(RUNS / row.run))
     except SjepaError:
         return False
+
+
+def run(row: Experiment) -> None:
+    """Run an experiment by the function that its command line calls."""
+    with contextlib.chdir(RUNS.parent):  # parameters name folders as seen from there
+        if row.step == "pretrain":
+            pretrain(config_of(row.name))
+        else:
+            evaluate(row.step, config_of(row.name))
 
 
 def run_chain(rows: list[Experiment]) -> list[str]:
@@ -61,11 +74,6 @@ def run_chain(rows: list[Experiment]) -> list[str]:
 
     What reads a failed pretraining is not tried.
     """
-    import torch
-
-    from sjepa.pretrain import pretrain
-    from sjepa.protocols.run import evaluate
-
     torch.set_num_threads(1)
     lost: list[str] = []
     for row in rows:
@@ -73,11 +81,7 @@ def run_chain(rows: list[Experiment]) -> list[str]:
             continue
         begun = time.perf_counter()
         try:
-            with contextlib.chdir(ROOT):  # parameters name folders as seen from there
-                if row.step == "pretrain":
-                    pretrain(config_of(row.name))
-                else:
-                    evaluate(row.step, config_of(row.name), row.command())
+            run(row)
         except (SjepaError, RuntimeError) as error:  # a GPU that is full is torch's RuntimeError
             lost.append(f"{row.name}: {error}")
             if row.step == "pretrain":

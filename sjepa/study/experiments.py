@@ -48,7 +48,7 @@ class Experiment:
     @property
     def run(self) -> str:
         """The run's name, which is its folder's in `runs`; empty where there is none."""
-        return Path(self.params.get("out", "")).name
+        return "" if self.step in ("prepare", "report") else Path(self.params["out"]).name
 
     @property
     def text(self) -> str:

@@ -1,6 +1,4 @@
-"""Settings of a notebook: read from its parameters cell, and the line that repeats the run."""
-
-from dataclasses import fields
+"""Settings of a notebook: read from its parameters cell."""
 
 from sjepa.config import make_config
 
@@ -16,15 +14,3 @@ def notebook_params(cls, variables: dict):
     return make_config(cls, {
         name: value for name, value in variables.items()
         if not name.startswith("_") and name not in ours and isinstance(value, plain)})
-
-
-def papermill_command(notebook: str, config) -> str:
-    """The papermill line that repeats a run: every parameter that is not its class's default."""
-    default, named = type(config)(), ""
-    for name in (field.name for field in fields(config)):
-        value = getattr(config, name)
-        if isinstance(value, tuple) and value != getattr(default, name):  # -p takes one value
-            named += f' -y "{name}: {list(value)}"'
-        elif value != getattr(default, name):
-            named += f" -p {name} {value}"
-    return f"papermill notebooks/full/{notebook}.ipynb runs/{notebook}.ipynb{named}"

@@ -20,9 +20,8 @@ from sjepa.checkpoint import read_result
 from sjepa.config import RUNS
 from sjepa.datasets.prepare import prepare
 from sjepa.errors import Parser, SjepaError
-from sjepa.pretrain import pretrain
-from sjepa.protocols.run import evaluate
-from sjepa.study.experiments import Experiment, config_of, experiments, other_settings
+from sjepa.study import batch
+from sjepa.study.experiments import Experiment, config_of, experiments
 from sjepa.study.results import SHIPPED
 from sjepa.study.tables import write_report
 
@@ -44,10 +43,7 @@ def code_behind(package: Path = Path(__file__).parents[1]) -> tuple[str, float]:
 def current(row: Experiment) -> bool:
     """Whether a finished run has the experiment's settings and is of today's code."""
     folder, (code, changed) = RUNS / row.run, code_behind()
-    try:
-        if other_settings(row, read_result(folder)):
-            return False
-    except SjepaError:
+    if not batch.finished(row):
         return False
     if (folder / "code").is_file():
         return (folder / "code").read_text() == code
@@ -55,24 +51,21 @@ def current(row: Experiment) -> bool:
     return (folder / "result.json").stat().st_mtime > changed
 
 
-def run(row: Experiment) -> None:
-    """Run an experiment by the function that its command line calls; an old run moves away."""
-    config, folder = config_of(row.name), RUNS / row.run
+def renew(row: Experiment) -> None:
+    """Run an experiment; an old run moves away."""
+    folder = RUNS / row.run
     if folder.is_dir():
         old = RUNS / "old" / row.run
         shutil.rmtree(old, ignore_errors=True)
         shutil.move(folder, old)
         print(f"{folder} was unfinished, or of other code or settings: now {old}", flush=True)
-    if row.step == "pretrain":
-        pretrain(config)
-    else:
-        evaluate(row.step, config, row.command())
+    batch.run(row)
     (folder / "code").write_text(code_behind()[0])
 
 
 def runs_of(rows: dict[str, Experiment]) -> list[Experiment]:
     """The experiments that leave a run."""
-    return [row for row in rows.values() if row.step not in ("prepare", "report")]
+    return [row for row in rows.values() if row.run]
 
 
 def quick(retrain: bool = False) -> Path:
@@ -112,7 +105,7 @@ def reproduce() -> Path:
             if row.step == "prepare":
                 prepare(config_of(row.name))
             elif row in runs and (fresh & set(row.after) or not current(row)):
-                run(row)
+                renew(row)
                 fresh.add(row.name)
         write_report(config_of("quick-report"))
     return RUNS / "quick"

@@ -1,11 +1,9 @@
 """Settings: presets, provenance, and what happens to a wrong name, type or choice."""
 
 import math
-import shlex
 from dataclasses import fields
 
 import pytest
-import yaml
 
 from sjepa.config import (
     PRESETS,
@@ -16,8 +14,8 @@ from sjepa.config import (
     make_config,
 )
 from sjepa.errors import SjepaError
-from sjepa.protocols.config import CONFIGS, FuseConfig, KnnConfig, LinearConfig
-from sjepa.study.notebook import notebook_params, papermill_command
+from sjepa.protocols.config import CONFIGS, FuseConfig
+from sjepa.study.notebook import notebook_params
 
 EVERY = [(cls, f) for cls in (PretrainConfig, *CONFIGS.values()) for f in fields(cls)]
 
@@ -127,14 +125,3 @@ def test_a_list_is_of_numbers(value, said):
     assert make_config(FuseConfig, two | {"weights": [1, "3e-1"]}).weights == (1.0, 0.3)
     with pytest.raises(SjepaError, match=said):
         make_config(FuseConfig, two | {"weights": value})
-
-
-def test_the_command_repeats_the_run():
-    config = make_config(LinearConfig, {"run": "runs/x", "passes": 4})
-    said = papermill_command("linear", config)
-    named = dict(zip(said.split()[4::3], said.split()[5::3], strict=True))
-    assert make_config(LinearConfig, {k: type(getattr(config, k))(v) for k, v in named.items()}) \
-        == config
-    config = make_config(KnnConfig, {"ks": [3, 7]})
-    *_, flag, value = shlex.split(papermill_command("knn", config))
-    assert flag == "-y" and make_config(KnnConfig, yaml.safe_load(value)) == config

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import shlex
 
 import numpy as np
 import pytest
 import torch
 
 from sjepa.checkpoint import read_result
-from sjepa.config import RESULTS, make_config
+from sjepa.config import RESULTS, command_line, command_params, make_config
 from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.protocols import context as contexts
@@ -17,7 +18,7 @@ from sjepa.protocols.config import CONFIGS
 from sjepa.protocols.context import Context, reading, set_up
 from sjepa.protocols.fusion import load_predictions
 from sjepa.protocols.metrics import interval, over_seeds
-from sjepa.protocols.run import coarse_readings, evaluate
+from sjepa.protocols.run import coarse_readings, command_of, evaluate
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def run(common, tmp_path):
     """Evaluate into `tmp_path/NAME`."""
     def run(protocol, name="out", **settings):
         params = common | {"out": str(tmp_path / name)} | settings
-        return evaluate(protocol, make_config(CONFIGS[protocol], params), "the command")
+        return evaluate(protocol, make_config(CONFIGS[protocol], params))
 
     return run
 
@@ -41,7 +42,7 @@ def test_a_result_says_all_of_its_run_and_lies_in_its_own_folder(common, pretrai
     before = files(pretrained), files(RESULTS)
     config = make_config(CONFIGS["linear"], common | {"epochs": 3, "passes": 1,
                                                       "precision": "auto"})
-    result = evaluate("linear", config, "the command")
+    result = evaluate("linear", config)
     out = pretrained / "linear-synthetic-xsub-sjepa"
     assert result == json.loads((out / "result.json").read_text()) == read_result(out)
     own = {path for path in files(pretrained) if out not in path.parents}
@@ -53,13 +54,24 @@ def test_a_result_says_all_of_its_run_and_lies_in_its_own_folder(common, pretrai
         "split": "synthetic/xsub", "protocol": "linear", "method": "sjepa", "preset": "quick",
         "seed": 0}
     assert result["run"] == out.name and result["step"] == "linear"
-    assert result["command"] == "the command" and result["settings"]["precision"] == "fp32"
+    assert result["settings"]["precision"] == "fp32"
     assert result["clips"] == {"train": 36, "test": 36, "store": len(store)}
     behind = read_result(pretrained)
     assert result["pretraining"] == {"run": behind["run"], "settings": behind["settings"],
                                      "stage": behind["stages"]["pretrain"]}
     assert list(result["stages"]) == ["evaluate"] and result["stages"]["evaluate"]["seconds"] > 0
     assert f"synthetic/xsub linear top1 sjepa: {last['value']:.1f} % [" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("protocol, settings", [
+    ("linear", {"run": "runs/x y", "passes": 4, "lr": 3e-5, "by_joint": True}),
+    ("knn", {"ks": [3, 7]}), ("semi", {"share": 0.1}), ("fuse", {"runs": ["a", "b"]}),
+])
+def test_the_command_repeats_the_run(protocol, settings):
+    config = make_config(CONFIGS[protocol], settings)
+    _, _, _, named, *said = shlex.split(command_of(protocol, config))
+    args = command_line("", "", CONFIGS[protocol]).parse_args(said)
+    assert named == protocol and make_config(CONFIGS[protocol], command_params(args)) == config
 
 
 def test_what_was_judged_is_named(run, restate):

@@ -40,7 +40,7 @@ def test_fused_streams(judged, tmp_path):
     for metric in ("top1", "top1-joints"):  # a name that holds «joint» is no stream
         config = make_config(FuseConfig, {"runs": runs, "weights": [2, 2, 1], "metric": metric,
                                           "out": str(tmp_path / f"fused-{metric}")})
-        result = evaluate("fuse", config, "the command")
+        result = evaluate("fuse", config)
         sources = [load_predictions(f"{run}/scores/{metric}.npz") for run in runs]
         chances = sum(w * softmax(s.scores, -1) for w, s in zip((2, 2, 1), sources, strict=True))
         (reading,) = result["readings"]

@@ -21,7 +21,7 @@ def planned(tmp_path, monkeypatch):
     path = tmp_path / "experiments.yaml"
     path.write_text(yaml.safe_dump({"prepare": {}, "mine": {"text": "t", "rows": rows}}))
     monkeypatch.setattr(study, "FILE", path)
-    monkeypatch.setattr(batch, "ROOT", tmp_path)
+    monkeypatch.setattr(batch, "RUNS", tmp_path / "runs")
 
 
 def test_a_chain_is_a_pretraining_with_what_is_asked_of_it(planned):

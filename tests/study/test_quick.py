@@ -33,10 +33,11 @@ def house(tmp_path, monkeypatch):
         write_result(tmp_path / config.out, step, as_dict(config), {}, **behind)
 
     monkeypatch.setattr("sjepa.checkpoint.commit", lambda: ("abc", False))
-    monkeypatch.setattr(study, "RUNS", made.runs)
+    for module in (study, study.batch):
+        monkeypatch.setattr(module, "RUNS", made.runs)
     monkeypatch.setattr(study, "code_behind", lambda: made.code)
-    monkeypatch.setattr(study, "pretrain", lambda config: train("pretrain", config))
-    monkeypatch.setattr(study, "evaluate", lambda step, config, command: train(step, config))
+    monkeypatch.setattr(study.batch, "pretrain", lambda config: train("pretrain", config))
+    monkeypatch.setattr(study.batch, "evaluate", train)
     for nothing in ("prepare", "write_report"):
         monkeypatch.setattr(study, nothing, lambda config: None)
     return made
