@@ -63,11 +63,14 @@ def written(value) -> str:
 
 
 def percent(reading: dict | None, after: str = "") -> str:
-    """A reading's value with its 95 % interval, or “not run”; `after` is put behind it."""
+    """A reading's value with its 95 % interval, or “not run”; `after` is put behind it.
+
+    A mean of readings is of no one run, so that no page can look it up.
+    """
     if reading is None:
         return NOT_RUN
     text = f"{reading['value']:.1f} [{reading['low']:.1f},\N{NO-BREAK SPACE}{reading['high']:.1f}]"
-    return Cell(text + after, reading)
+    return Cell(text + after, reading) if "run" in reading else text + after
 
 
 def _confusion(made: Predictions):

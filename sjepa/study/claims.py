@@ -69,10 +69,9 @@ def effects(how: str = "linear", judge: str = TWO) -> dict[str, Difference]:
 
 def beyond(gaps: dict[str, Difference], corrected: bool) -> dict[str, Difference]:
     """The differences that chance would hardly make: of each alone, or of them as a family."""
-    chances = [2 * min(gap.chance(), (-gap).chance()) for gap in gaps.values()]
-    chances = holm(chances) if corrected else chances
-    return {name: gap for (name, gap), chance in zip(gaps.items(), chances, strict=True)
-            if chance <= 0.05}
+    ruled = verdicts([chances(gap) for gap in gaps.values()])
+    return {name: gap for (name, gap), ruling in zip(gaps.items(), ruled, strict=True)
+            if ruling[corrected] != NOT_HERE}
 
 
 def measured_effect(setting: str) -> str | None:
@@ -108,19 +107,21 @@ def read_claims() -> list[dict]:
     return [plain | claim for claim in yaml.safe_load((ROOT / "book/claims.yaml").read_text())]
 
 
-def verdict(above: float, below: float, factor: float = 1.0) -> str:
-    """The rule at the head of this module, on the two `chances` of a claim.
-
-    `factor` is what the correction for several claims raises them by.
-    """
-    if min(above, below) * factor > 0.025:
-        return NOT_HERE
-    return HOLDS if above < below else REVERSE
-
-
 def chances(gap: Difference, margin: float = 0.0) -> tuple[float, float]:
     """A claim's two chances: that of a lead, and of a deficit."""
     return gap.chance(above=margin), (-gap).chance()
+
+
+def verdicts(family: list[tuple[float, float]]) -> list[tuple[str, str]]:
+    """The rule at the head of this module, on the two `chances` of each claim of a family.
+
+    Returns:
+        For each its verdict by itself, and corrected for their number.
+    """
+    least = [min(pair) for pair in family]
+    sides = [HOLDS if above < below else REVERSE for above, below in family]
+    return [tuple(side if chance <= 0.025 else NOT_HERE for chance in both)
+            for side, both in zip(sides, zip(least, holm(least), strict=True), strict=True)]
 
 
 def claims() -> list[Finding]:
@@ -139,10 +140,8 @@ def claims() -> list[Finding]:
         text = f"{gap}{ahead}" if gap else NOT_RUN
         test = f"{_short(claim['better'])} − {_short(claim['worse'])}, {claim['by']}"
         found.append(Finding(claim["says"], claim["where"], test, text, gap=gap))
-    corrected = holm([min(pair) for pair in family.values()])
-    for (at, pair), raised in zip(family.items(), corrected, strict=True):
-        factor = raised / min(pair) if min(pair) else 1.0
-        found[at] = replace(found[at], alone=verdict(*pair), verdict=verdict(*pair, factor))
+    for at, (alone, ruling) in zip(family, verdicts([*family.values()]), strict=True):
+        found[at] = replace(found[at], alone=alone, verdict=ruling)
     return [*found, *_cells()]
 
 

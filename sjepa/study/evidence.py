@@ -54,24 +54,22 @@ def cell_rows(what: str, how: str, judge: str) -> dict[int, Experiment]:
 
 
 def cell(what: str, how: str = "linear", judge: str = MEAN) -> dict[int, dict]:
-    """The readings of a cell by seed; of a mean those of seeds that all its judges have read.
-
-    A mean's interval is that of independent readings.
-    """
+    """The readings of a cell by seed; of a mean those of seeds that all its judges have read."""
     if judge in MEANS:
         every = [cell(what, how, each) for each in MEANS[judge]]
         both = set(every[0]).intersection(*every)
-        return {seed: _mean(judge, [each[seed] for each in every]) for seed in sorted(both)}
+        return {seed: _mean([each[seed] for each in every]) for seed in sorted(both)}
     found = {seed: result(run=row.name, split=JUDGES[judge], metric=HOW[how])
              for seed, row in cell_rows(what, how, judge).items()}
     return {seed: reading for seed, reading in found.items() if reading}
 
 
-def _mean(judge: str, readings: list[dict]) -> dict:
+def _mean(readings: list[dict]) -> dict:
+    """The mean of readings, with an interval as if they were independent; it is of no one run."""
     value = sum(each["value"] for each in readings) / len(readings)
     half = sum(((each["high"] - each["low"]) / 2) ** 2 for each in readings) ** 0.5 / len(readings)
-    return readings[0] | {"value": value, "low": value - half, "high": value + half,
-                          "split": judge.replace(" ", "-"), "n": None, "right": None}
+    return {"method": readings[0]["method"], "value": value, "low": value - half,
+            "high": value + half, "of": readings}
 
 
 def gain(one: str, other: str, how: str = "linear", judge: str = MEAN) -> Difference | None:
@@ -171,7 +169,7 @@ def _apart(mean: float, *pair: dict) -> Difference:
     """Two readings by the widths of their intervals (Welch); Student's if of labelled subsets."""
     variances, spent = [], 0.0
     for reading in pair:
-        degrees = settings_of(reading["run"]).get("subsets", 1) - 1 or math.inf
+        degrees = _degrees(reading)
         half = (reading["high"] - reading["low"]) / 2
         variances.append((half / student.ppf(0.975, degrees)) ** 2)
         spent += variances[-1] ** 2 / degrees
@@ -179,14 +177,28 @@ def _apart(mean: float, *pair: dict) -> Difference:
     return Difference(mean, total**0.5, total**2 / spent if spent else math.inf)
 
 
+def _degrees(reading: dict) -> float:
+    """Of freedom, behind a reading's interval: infinite unless it is one over labelled subsets."""
+    (own, *_) = reading.get("of", [reading])  # those of a mean are made alike
+    settings = settings_of(own["run"])
+    subsets = settings["subsets"] if settings.get("share", 1) < 1 else 1
+    return subsets - 1 or math.inf
+
+
+def phrase(gap: Difference | None, more: str, less: str, unclear: str) -> str:
+    """The words that fit a difference's interval."""
+    if gap is None:
+        return NOT_RUN
+    return more if gap.low > 0 else less if gap.high < 0 else unclear
+
+
 def lead(one: dict | None, other: dict | None) -> str:
     """How a reading stands to another: ahead or behind, if the interval leaves zero out."""
     if not one or not other:
         return NOT_RUN
     gap = compare({0: one}, {0: other})
-    if gap.low <= 0 <= gap.high:
-        return f"not told apart ({gap} points)"
-    return f"{'ahead' if gap.mean > 0 else 'behind'} by {abs(gap.mean):.1f} points"
+    points = f"by {abs(gap.mean):.1f} points"
+    return phrase(gap, f"ahead {points}", f"behind {points}", f"not told apart ({gap} points)")
 
 
 def holm(chances: list[float]) -> list[float]:

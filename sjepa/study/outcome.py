@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 from sjepa.show.plots import GREEN, GREY, ORANGE, caption, dot_chart, forest_chart
 from sjepa.show.tables import NOT_RUN
 from sjepa.study.claims import ENCODERS, HOLDS, NOT_HERE, REVERSE, Finding
-from sjepa.study.evidence import JUDGES, MEAN, Difference, cell, gain, values
+from sjepa.study.evidence import JUDGES, MEAN, cell, gain, phrase, values
 from sjepa.study.tables import cells
 
 LATENT = "pool-latent"
@@ -37,13 +37,6 @@ def claims_chart(found: list[Finding]) -> None:
     fig.legend(ncols=3, loc="outside lower center")
     caption("The claims as differences in points with 95 % intervals: right of zero the side that "
             "is claimed to be better is ahead.")
-
-
-def phrase(gap: Difference | None, more: str, less: str, unclear: str) -> str:
-    """The words that fit a difference's interval."""
-    if gap is None:
-        return NOT_RUN
-    return more if gap.low > 0 else less if gap.high < 0 else unclear
 
 
 def sentences(found: list[Finding]) -> list[str]:

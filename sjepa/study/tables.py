@@ -104,6 +104,12 @@ def departures(row: Experiment) -> list[str]:
     return said
 
 
+def ran(row: Experiment) -> dict | None:
+    """`row_reading`, of the paper's rows only if nothing departs from them."""
+    reading = row_reading(row)
+    return None if reading and row.group == "paper" and departures(row) else reading
+
+
 def not_run(row: Experiment) -> str:
     """“not run”, with the data that it needs."""
     names, known = {pretraining(row).params["dataset"], row.params["dataset"]}, titles()
@@ -130,8 +136,7 @@ def results_table(step: str, groups: str, link="`{}`".format) -> Table:
     for row, twin in twins(step, groups):
         named = row or twin
         own, other = ("–" if each is None else not_run(each) if not row_reading(each) else
-                      "–" if published and departures(each) else percent(row_reading(each))
-                      for each in (row, twin))
+                      percent(ran(each)) if ran(each) else "–" for each in (row, twin))
         says = f"{paper(row):.1f}" if row and paper(row) else "–"
         ours = [says, own, _gap(row)] if published else [own]
         judged = label(named, (row_reading(named) or named.params)["split"])
@@ -161,14 +166,12 @@ def cost_table(step: str, groups: str) -> Table | None:
 def counted(groups: str) -> tuple[int, int]:
     """How many evaluations of some groups were run, and how many there are."""
     every = [row for step in PROTOCOLS for row in evaluations(step, groups)]
-    return sum(row_reading(row) is not None and not (row.group == "paper" and departures(row))
-               for row in every), len(every)
+    return sum(ran(row) is not None for row in every), len(every)
 
 
 def cells() -> list[tuple[str, str, float, dict | None]]:
     """The paper's cells as `(protocol, label, paper, reading)`; None unless it ran as the row."""
-    return [(called, label(row), paper(row),
-             row_reading(row) if row_reading(row) and not departures(row) else None)
+    return [(called, label(row), paper(row), ran(row))
             for step, called in PROTOCOLS.items() for row in evaluations(step, "paper")
             if paper(row) is not None]
 

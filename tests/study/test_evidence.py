@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from sjepa.show.tables import Cell, percent
 from sjepa.study import claims, evidence, results
 from sjepa.study.claims import HOLDS, NEEDS_NTU, NOT_HERE, REVERSE
 from sjepa.study.evidence import (
@@ -73,7 +74,7 @@ def test_a_mean_needs_all_its_judges(put):
     found = cell("pool-latent")
     assert found[0]["value"] == pytest.approx(45.0) and found[1]["value"] == pytest.approx(50.0)
     assert found[1]["high"] - 50 == pytest.approx(3 / math.sqrt(10))
-    assert found[1]["split"] == "mean-of-ten"  # one word: pages mark a reading by it
+    assert "run" not in found[1] and not isinstance(percent(found[1]), Cell)  # of no one run
     assert cell("pool-motion") == {} and set(cell("pool-motion", judge=NEW)) == {0}
     assert cell("pool-motion", judge=NEW)[0]["value"] == pytest.approx(30.0)
 
@@ -116,16 +117,23 @@ def test_intervals_of_three_seeds_cover_what_they_should(kind):
     assert 0.935 < inside / 2000 < 0.965
 
 
-def test_single_readings_are_compared_by_their_own_intervals(put):
-    for what, value in (("pool-latent", 70.0), ("from scratch", 60.0)):
-        put(what, value, how="finetune", judges=["ISL"], half=1.96)
-    found = gain("pool-latent", "from scratch", "finetune", "ISL")
-    assert (found.mean, found.high) == pytest.approx((10.0, 10 + 1.96 * math.sqrt(2)), abs=1e-3)
+@pytest.mark.parametrize("how, other, half, reach", [
+    ("finetune", "from scratch", 1.96, 1.96), ("linear", "untrained", 1.96, 1.96),
+    ("few", "untrained", 2.7764, 2.3060),  # of five subsets each: t of 4 degrees, then of 8
+])
+def test_single_readings_are_compared_by_their_own_intervals(put, how, other, half, reach):
+    for what, value in (("pool-latent", 70.0), (other, 60.0)):
+        put(what, value, how=how, half=half)
+    found = gain("pool-latent", other, how, "ISL")
+    assert (found.mean, found.high) == pytest.approx((10.0, 10 + reach * math.sqrt(2)), abs=1e-3)
+    mean = gain("pool-latent", other, how)
+    assert mean.high - 10 == pytest.approx(reach * math.sqrt(2 / 10), abs=1e-3)
 
 
 def test_the_verdict_needs_the_whole_interval_and_survives_the_family():
-    def ruling(mean, error, margin=0.0, factor=1.0):
-        return claims.verdict(*claims.chances(Difference(mean, error), margin), factor)
+    def ruling(mean, error, margin=0.0, others=0):
+        family = [claims.chances(Difference(mean, error), margin), *[(0.5, 0.5)] * others]
+        return claims.verdicts(family)[0][1]
 
     assert ruling(3, 1) == HOLDS and ruling(1, 1) == ruling(-1, 1) == NOT_HERE
     assert ruling(-3, 1) == REVERSE
@@ -134,7 +142,7 @@ def test_the_verdict_needs_the_whole_interval_and_survives_the_family():
     edge = Difference(1.96 * 2, 2.0)
     assert edge.low == pytest.approx(0, abs=1e-3)
     assert edge.chance() == pytest.approx(0.025, abs=1e-4)
-    assert ruling(5, 2, factor=1.0) == HOLDS and ruling(5, 2, factor=14.0) == NOT_HERE
+    assert ruling(5, 2) == HOLDS and ruling(5, 2, others=13) == NOT_HERE
     assert evidence.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert evidence.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0]) and evidence.holm([]) == []
     gaps = {"far": Difference(9, 1), "near": Difference(2.2, 1), "none": Difference(0.1, 1)}
