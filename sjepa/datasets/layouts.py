@@ -156,18 +156,43 @@ class Layout:
         return [list(joints).index(joint) for joint in self.joints]
 
 
+def derive(parts: dict[str, np.ndarray]) -> None:
+    """Add to joints of NTU-25 those that are shares of others: all but the toes.
+
+    `parts` are positions, or rows of a linear map; it needs hips, shoulders, elbows, wrists, head.
+    """
+    def put(name: str, *shares: tuple[float, str]) -> None:
+        if name not in parts:
+            parts[name] = sum(share * parts[joint] for share, joint in shares)
+
+    for name, part in (("spine base", "hip"), ("spine shoulder", "shoulder")):
+        put(name, (0.5, f"left {part}"), (0.5, f"right {part}"))
+    put("spine mid", (0.5, "spine base"), (0.5, "spine shoulder"))
+    put("neck", (0.67, "spine shoulder"), (0.33, "head"))
+    for side in ("left", "right"):
+        elbow, wrist, hand = (f"{side} {part}" for part in ("elbow", "wrist", "hand"))
+        if hand in parts:  # the tip as far past the hand as the wrist is before it
+            put(f"{side} hand tip", (2, hand), (-1, wrist))
+            put(f"{side} thumb", (1, hand))
+        for part, share in (("hand", 0.3), ("hand tip", 0.7), ("thumb", 0.3)):  # of the forearm
+            put(f"{side} {part}", (1 + share, wrist), (-share, elbow))
+
+
 #: What an NTU joint is in a layout: a joint, measured, or joints and their weights, derived.
 _Sources = dict[str, str | dict[str, float]]
 
 
 def _layout(name: str, joints: Sequence[str], parents: Sequence[int], sources: _Sources) -> Layout:
-    matrix = np.zeros((25, len(joints)), np.float32)
-    for row, each in zip(matrix, NTU_JOINTS, strict=True):
-        source = sources[each]
+    """A layout; NTU joints that `sources` lacks are derived."""
+    rows = {}
+    for each, source in sources.items():
+        rows[each] = np.zeros(len(joints))
         for joint, weight in ({source: 1} if isinstance(source, str) else source).items():
-            row[joints.index(joint)] = weight
-    measured = np.array([isinstance(sources[each], str) for each in NTU_JOINTS])
-    return Layout(name, tuple(joints), tuple(parents), matrix, measured)
+            rows[each][joints.index(joint)] = weight
+    derive(rows)
+    return Layout(name, tuple(joints), tuple(parents),
+                  np.array([rows[each] for each in NTU_JOINTS], np.float32),
+                  np.array([isinstance(sources.get(each), str) for each in NTU_JOINTS]))
 
 
 def _tree(*chains: str) -> tuple[list[str], list[int]]:
@@ -179,20 +204,18 @@ def _tree(*chains: str) -> tuple[list[str], list[int]]:
     return joints, [joints.index(parent) if parent else -1 for parent in above.values()]
 
 
-def _hand_beyond(side: str, wrist: str, elbow: str) -> _Sources:
-    """Hand, tip and thumb of a layout without them: past the wrist by shares of the forearm."""
-    return {f"{side} {joint}": {wrist: 1 + share, elbow: -share}
-            for joint, share in (("hand", 0.3), ("hand tip", 0.7), ("thumb", 0.3))}
+def _limbs(form: str, pairs: str) -> dict[str, str]:
+    """Joints of both sides by pairs `NTU=SOURCE`; `form` writes SOURCE as the layout calls it."""
+    return {f"{side} {joint}": form.format(source, side=side, s=side[0], S=side[0].upper(),
+                                           Side=side.title())
+            for side in ("left", "right")
+            for joint, source in (pair.split("=") for pair in pairs.split())}
 
 
 def _kinect20() -> Layout:
     """Kinect v1. Its order is NTU's first 20 with the shoulder centre in the place of the neck."""
-    sources: _Sources = {joint: joint for joint in KINECT20.joints}
-    sources["neck"] = {"spine shoulder": 0.67, "head": 0.33}
-    for side in ("left", "right"):  # the tip as far past the hand as the wrist is before it
-        sources[f"{side} hand tip"] = {f"{side} hand": 2, f"{side} wrist": -1}
-        sources[f"{side} thumb"] = {f"{side} hand": 1}
-    return _layout("kinect20", KINECT20.joints, KINECT20.parents, sources)
+    return _layout("kinect20", KINECT20.joints, KINECT20.parents,
+                   {joint: joint for joint in KINECT20.joints})
 
 
 def _hdm31() -> Layout:
@@ -200,13 +223,15 @@ def _hdm31() -> Layout:
     joints, parents = _tree(
         *(f"root {s}hipjoint {s}femur {s}tibia {s}foot {s}toes" for s in "lr"),
         "root lowerback upperback thorax lowerneck upperneck head",
-        "thorax lclavicle lhumerus lradius lwrist lhand lfingers", "lwrist lthumb",
-        "thorax rclavicle rhumerus rradius rwrist rhand rfingers", "rwrist rthumb")
-    ntu25 = ("root upperback lowerneck head "
-             "lclavicle lhumerus lradius lhand rclavicle rhumerus rradius rhand "
-             "lhipjoint lfemur ltibia lfoot rhipjoint rfemur rtibia rfoot "
-             "thorax lfingers lthumb rfingers rthumb")
-    return _layout("hdm31", joints, parents, dict(zip(NTU_JOINTS, ntu25.split(), strict=True)))
+        *(chain for s in "lr" for chain in (
+            f"thorax {s}clavicle {s}humerus {s}radius {s}wrist {s}hand {s}fingers",
+            f"{s}wrist {s}thumb")))
+    return _layout("hdm31", joints, parents, {
+        "spine base": "root", "spine mid": "upperback", "spine shoulder": "thorax",
+        "neck": "lowerneck", "head": "head"} | _limbs(
+            "{s}{}", "shoulder=clavicle elbow=humerus wrist=radius hand=hand thumb=thumb "
+            "hip=hipjoint knee=femur ankle=tibia foot=foot") | {
+                "left hand tip": "lfingers", "right hand tip": "rfingers"})
 
 
 def _bandai21() -> Layout:
@@ -215,34 +240,22 @@ def _bandai21() -> Layout:
         "Hips Spine Chest Neck Head",
         *(f"Chest Shoulder_{s} UpperArm_{s} LowerArm_{s} Hand_{s}" for s in "LR"),
         *(f"Hips UpperLeg_{s} LowerLeg_{s} Foot_{s} Toes_{s}" for s in "LR"))
-    sources: _Sources = {
+    return _layout("bandai21", joints, parents, {
         "spine base": "Hips", "spine mid": "Chest", "spine shoulder": "Neck",
-        "neck": {"Neck": 0.5, "Head": 0.5}, "head": {"Head": 2.5, "Neck": -1.5}}
-    for side, s in (("left", "L"), ("right", "R")):
-        for joint, source in (("shoulder", "UpperArm"), ("elbow", "LowerArm"), ("wrist", "Hand"),
-                              ("hip", "UpperLeg"), ("knee", "LowerLeg"), ("ankle", "Foot"),
-                              ("foot", "Toes")):
-            sources[f"{side} {joint}"] = f"{source}_{s}"
-        sources |= _hand_beyond(side, f"Hand_{s}", f"LowerArm_{s}")
-    return _layout("bandai21", joints, parents, sources)
+        "neck": {"Neck": 0.5, "Head": 0.5}, "head": {"Head": 2.5, "Neck": -1.5}} | _limbs(
+            "{}_{S}", "shoulder=UpperArm elbow=LowerArm wrist=Hand hip=UpperLeg knee=LowerLeg "
+            "ankle=Foot foot=Toes"))
 
 
 def _openni15() -> Layout:
     """OpenNI's person (Kinect v1): no pelvis, and limbs that end in the hand and in the foot."""
     joints = ("Head Neck ShoulderRight ElbowRight HandRight ShoulderLeft ElbowLeft HandLeft Torso "
               "HipRight KneeRight FootRight HipLeft KneeLeft FootLeft").split()
-    sources: _Sources = {
-        "spine base": {"HipRight": 0.5, "HipLeft": 0.5}, "spine mid": "Torso",
-        "spine shoulder": "Neck", "neck": {"Neck": 0.67, "Head": 0.33}, "head": "Head"}
-    for side in ("left", "right"):
-        end = side.title()
-        for joint, source in (("shoulder", "Shoulder"), ("elbow", "Elbow"), ("wrist", "Hand"),
-                              ("hip", "Hip"), ("knee", "Knee"), ("ankle", "Foot")):
-            sources[f"{side} {joint}"] = source + end
-        sources[f"{side} foot"] = {f"Foot{end}": 1}
-        sources |= _hand_beyond(side, f"Hand{end}", f"Elbow{end}")
     parents = (1, 8, 1, 2, 3, 1, 5, 6, -1, 8, 9, 10, 8, 12, 13)
-    return _layout("openni15", joints, parents, sources)
+    return _layout("openni15", joints, parents, {
+        "spine mid": "Torso", "spine shoulder": "Neck", "head": "Head",
+        "left foot": {"FootLeft": 1}, "right foot": {"FootRight": 1}} | _limbs(
+            "{}{Side}", "shoulder=Shoulder elbow=Elbow wrist=Hand hip=Hip knee=Knee ankle=Foot"))
 
 
 def _cmu_daz() -> Layout:
@@ -253,14 +266,13 @@ def _cmu_daz() -> Layout:
                                             f"{s}Thumb1 {s}Thumb2", f"{s}Hand {s}Mid1 {s}Mid2")),
         *(f"hip {s}Buttock {s}Thigh {s}Shin {s}Foot {s}Toe" for s in "lr"))
     sources: _Sources = {"spine base": "hip", "spine mid": "chest", "spine shoulder": "neck",
-                         "neck": "head", "head": {"head": 2.5, "neck": -1.5}}
-    for side, s in (("left", "l"), ("right", "r")):
-        for joint, source in (("shoulder", "Shldr"), ("elbow", "ForeArm"), ("wrist", "Hand"),
-                              ("hand", "Mid1"), ("hip", "Thigh"), ("knee", "Shin"),
-                              ("ankle", "Foot"), ("foot", "Toe")):
-            sources[f"{side} {joint}"] = s + source
+                         "neck": "head", "head": {"head": 2.5, "neck": -1.5}} | _limbs(
+        "{s}{}", "shoulder=Shldr elbow=ForeArm wrist=Hand hand=Mid1 hip=Thigh knee=Shin "
+        "ankle=Foot foot=Toe")
+    for side in ("left", "right"):
         for joint, finger in (("hand tip", "Mid"), ("thumb", "Thumb")):  # a bone past its end
-            sources[f"{side} {joint}"] = {f"{s}{finger}2": 2, f"{s}{finger}1": -1}
+            last = side[0] + finger
+            sources[f"{side} {joint}"] = {f"{last}2": 2, f"{last}1": -1}
     return _layout("cmu_daz31", joints, parents, sources)
 
 
@@ -269,14 +281,10 @@ def _uiprmd22() -> Layout:
     joints, parents = _tree("waist spine chest neck head tip", *(
         f"chest {s}collar {s}shoulder {s}elbow {s}wrist" for s in "lr"),
         *(f"waist {s}hip {s}knee {s}ankle {s}toe" for s in "lr"))
-    sources: _Sources = {"spine base": "waist", "spine mid": "spine", "spine shoulder": "chest",
-                         "neck": "head", "head": "tip"}
-    for side, s in (("left", "l"), ("right", "r")):
-        sources |= {f"{side} {joint}": s + joint for joint in (
-            "shoulder", "elbow", "wrist", "hip", "knee", "ankle")}
-        sources[f"{side} foot"] = f"{s}toe"
-        sources |= _hand_beyond(side, f"{s}wrist", f"{s}elbow")
-    return _layout("uiprmd22", joints, parents, sources)
+    return _layout("uiprmd22", joints, parents, {
+        "spine base": "waist", "spine mid": "spine", "spine shoulder": "chest", "neck": "head",
+        "head": "tip"} | _limbs("{s}{}", "shoulder=shoulder elbow=elbow wrist=wrist hip=hip "
+                                "knee=knee ankle=ankle foot=toe"))
 
 
 def _azure32() -> Layout:
@@ -284,17 +292,15 @@ def _azure32() -> Layout:
 
     Its head begins at the base of the skull, and NTU's lies in its middle, where the ears are.
     """
-    arm = "clavicle shoulder elbow wrist hand", "hand tip", "thumb"
-    leg = "hip knee ankle foot"
+    arm = ("clavicle", "shoulder", "elbow", "wrist", "hand", "hand tip", "thumb")
     joints = ["pelvis", "spine navel", "spine chest", "neck"]
-    for side in ("left", "right"):
-        joints += [f"{side} {part}" for part in (*arm[0].split(), *arm[1:])]
-    for side in ("left", "right"):
-        joints += [f"{side} {part}" for part in leg.split()]
+    joints += [f"{side} {part}" for limb in (arm, ("hip", "knee", "ankle", "foot"))
+               for side in ("left", "right") for part in limb]
     joints += ["head", "nose", "left eye", "left ear", "right eye", "right ear"]
     parents = (-1, 0, 1, 2, 2, 4, 5, 6, 7, 8, 7, 2, 11, 12, 13, 14, 15, 14, 0, 18, 19, 20, 0, 22,
                23, 24, 3, 26, 26, 26, 26, 26)
-    return _layout("azure32", joints, parents, {joint: joint for joint in NTU_JOINTS} | {
+    return _layout("azure32", joints, parents, {joint: joint for joint in NTU_JOINTS
+                                                if joint in joints} | {
         "spine base": "pelvis", "spine mid": "spine navel",
         "spine shoulder": {"spine chest": 0.3, "neck": 0.7}, "neck": {"neck": 0.8, "head": 0.2},
         "head": {"left ear": 0.5, "right ear": 0.5}})
@@ -313,16 +319,8 @@ def _mediapipe33() -> Layout:
     joints += [f"{side} {part}" for part in pairs for side in ("left", "right")]
     parents = (-1, 0, 1, 2, 0, 4, 5, 3, 6, 0, 0, 0, 0, 11, 12, 13, 14, 15, 16, 15, 16, 15, 16,
                11, 12, 23, 24, 25, 26, 27, 28, 27, 28)
-
-    def middle(**shares: float) -> dict[str, float]:
-        """Weights of points half-way between left and right."""
-        return {f"{side} {part}": share / 2 for part, share in shares.items()
-                for side in ("left", "right")}
-
-    sources: _Sources = {joint: joint for joint in joints if joint in NTU_JOINTS} | {
-        "spine base": middle(hip=1), "spine mid": middle(hip=0.5, shoulder=0.5),
-        "spine shoulder": middle(shoulder=1), "neck": middle(shoulder=0.67, ear=0.33),
-        "head": middle(ear=1)}
+    sources: _Sources = {joint: joint for joint in joints if joint in NTU_JOINTS}
+    sources["head"] = {"left ear": 0.5, "right ear": 0.5}
     for side in ("left", "right"):
         wrist, *knuckles = (f"{side} {part}" for part in ("wrist", "pinky", "index"))
         sources[f"{side} foot"] = f"{side} toe"
@@ -331,10 +329,24 @@ def _mediapipe33() -> Layout:
     return _layout("mediapipe33", joints, parents, sources)
 
 
-_NTU25 = _layout("ntu25", NTU25.joints, NTU25.parents, {joint: joint for joint in NTU_JOINTS})
 LAYOUTS = {layout.name: layout for layout in (
-    _NTU25, _kinect20(), _azure32(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(),
-    _uiprmd22(), _cmu_daz())}
+    _layout("ntu25", NTU25.joints, NTU25.parents, {joint: joint for joint in NTU_JOINTS}),
+    _kinect20(), _azure32(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(), _uiprmd22(),
+    _cmu_daz())}
+
+
+def bridge(x: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """A copy of `[T, …]` whose numbers that were not seen lie between their neighbours in time.
+
+    At an end they stay. `seen` is of the same shape, or has 1 for an axis; what was never seen
+    stays as it is.
+    """
+    x, times = x.copy(), np.arange(len(x))
+    for at in np.ndindex(x.shape[1:]):
+        known = np.broadcast_to(seen, x.shape)[:, *at]
+        if known.any() and not known.all():
+            x[:, *at] = np.interp(times, times[known], x[known, *at])
+    return x
 
 
 def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarray:

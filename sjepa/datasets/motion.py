@@ -27,7 +27,7 @@ from sjepa.datasets.formats.points import (
 )
 from sjepa.datasets.formats.poses import read_poses
 from sjepa.datasets.formats.tables import read_table
-from sjepa.datasets.layouts import LAYOUTS, UPRIGHT, center_on_spine, check_clip, map_clip
+from sjepa.datasets.layouts import LAYOUTS, UPRIGHT, bridge, center_on_spine, check_clip, map_clip
 from sjepa.datasets.posture import settle, unlike_person
 from sjepa.datasets.store import LeftOut
 from sjepa.errors import SjepaError
@@ -242,14 +242,12 @@ def _people(points: Points, where: Path) -> Points:
     x, there, holes = x[frames][:, people], there[frames][:, people], 0
     for m, joint in np.ndindex(x.shape[1:3]):
         body = x[there[:, m], m, joint]  # a copy
-        good = np.isfinite(body).all(-1)
+        good = np.isfinite(body).all(-1, keepdims=True)
         if points.planar:
-            body[~good] = 0
-        elif not good.all() and good.any():
+            body = np.where(good, body, 0)
+        elif good.any():
             holes += int((~good).sum())
-            for axis in range(3):
-                body[~good, axis] = np.interp(np.flatnonzero(~good), np.flatnonzero(good),
-                                              body[good, axis])
+            body = bridge(body, good)
         x[there[:, m], m, joint] = body
     x[~there] = 0
     if holes:

@@ -8,18 +8,18 @@ The grammar, one record a line (Shahroudy et al. 2016; Liu et al. 2019; the owne
                        25                  joints
                        25 lines, 12 fields x y z, depth x y, colour x y, quaternion, trackingState
 
-A file is parsed at once; one that does not come out right is read again line by line, to name its
-fault. A test says that the first way accepts nothing that the second refuses.
+The frame of counts is walked line by line; the joint lines between are then parsed at once, and
+again one by one if something in them is off, to name the first fault.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -32,11 +32,10 @@ MAX_FRAMES = 100_000  # an hour at 30 Hz; the longest NTU clip has 300 frames
 MAX_METRES = 1000.0  # a Kinect sees 8 m; a kilometre is a broken number and overflows later
 MAX_BYTES = 1 << 26  # 64 MiB, ten times a clip of 300 frames with six bodies
 _HEAD, _FIELDS = 10, 12  # of a body and of a joint
-_SIZE = _HEAD + 1 + _FIELDS * JOINTS  # fields of a body in a frame, and what is between them:
-_BLANKS = b"\n" + b" " * (_HEAD - 1) + b"\n" + (b"\n" + b" " * (_FIELDS - 1)) * JOINTS
 _ID_DIGITS = 20  # 64 bits
-_TEXT = bytes(range(32, 127)) + b"\t\n"
+_TEXT = bytes(range(32, 127)) + b"\t"
 _NUMBERS = b"0123456789+-.eEnaNinfINFty"  # NaN and infinity too
+_STATES = (b"0", b"1", b"2")
 _NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})(?:\.skeleton)?")
 
 
@@ -88,15 +87,6 @@ class SkeletonClip:
     bodies_per_frame: np.ndarray  # [frames] int64
 
 
-class Rows(NamedTuple):
-    """What a file says, in its order: bodies a frame, and K body ids with 25 joints each."""
-
-    per_frame: list[int]
-    ids: list[int]
-    xyz: np.ndarray  # [K * 25, 3] float64
-    states: list[bytes]  # K * 25
-
-
 # --- reading ------------------------------------------------------------------------------------
 
 
@@ -117,71 +107,33 @@ def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
             limit = f"a file of at most {MAX_BYTES >> 20} MiB"
             raise SkeletonFormatError(os.fspath(path), 1, limit, f"{size} bytes")
         raw = file.read().replace(b"\r\n", b"\n")
-    rows = read_at_once(raw) or _Lines(os.fspath(path), raw).read()
-    per_frame, ids = np.array(rows.per_frame, np.int64), np.array(rows.ids, object)
+    lines = _Lines(os.fspath(path), raw)
+    try:
+        listed = lines.bodies()
+    except SkeletonFormatError:
+        lines.joints()  # an earlier fault, in the joints before, comes first
+        raise
+    xyz, states = lines.joints()
+    per_frame = np.array([len(ids) for ids in listed], np.int64)
+    ids = np.array([body for ids in listed for body in ids], object)
     frames = np.repeat(np.arange(len(per_frame)), per_frame)
-    xyz = rows.xyz.reshape(-1, JOINTS, 3).astype(np.float32)
-    states = np.frombuffer(b"".join(rows.states), np.int8).reshape(-1, JOINTS) - ord("0")
     bodies = {body: BodyTrack(frames[ids == body], xyz[ids == body], states[ids == body])
-              for body in dict.fromkeys(rows.ids)}
+              for body in dict.fromkeys(ids)}
     return SkeletonClip(Path(path).name.removesuffix(".skeleton"), len(per_frame), bodies,
                         per_frame)
 
 
-def read_at_once(raw: bytes) -> Rows | None:
-    """Reads a file without any fault; None for any other, and for a few odd ones."""
-    raw = raw.rstrip(b" \t\n")
-    blanks = raw.translate(None, _NUMBERS)
-    # More lines than bodies have would fill the memory.
-    if blanks.translate(None, b" \n") or raw.count(b"\n") > MAX_FRAMES + len(raw) // 20:
-        return None
-    tokens = raw.split()
-    try:
-        per_frame, heads, joints = _walk(tokens)
-        xyz = np.array([joints[axis::_FIELDS] for axis in range(3)], np.float64).T
-    except (ValueError, IndexError):  # a count off the grammar, too few tokens, no number
-        return None
-    ids, states = [int(head) for head in heads if _is_id(head)], joints[_FIELDS - 1 :: _FIELDS]
-    # One blank between any two fields of a line, and as many fields in all: each line has its own.
-    whole = (blanks == b"".join(b"\n" + _BLANKS * count for count in per_frame)
-             and len(tokens) == 1 + len(per_frame) + _SIZE * len(heads) and len(ids) == len(heads)
-             and (np.abs(xyz) < MAX_METRES).all() and set(states) <= {b"0", b"1", b"2"})
-    return Rows(per_frame, ids, np.ascontiguousarray(xyz), states) if whole else None
-
-
-def _walk(tokens: list[bytes]) -> tuple[list[int], list[bytes], list[bytes]]:
-    """Bodies a frame, then ids and joints of all bodies; a ValueError for a wrong count."""
-    per_frame, heads, joints, at = [], [], [], 1
-    for _ in range(_count(tokens[0], MAX_FRAMES)):
-        count = _count(tokens[at], MAX_BODIES)
-        starts = range(at + 1, at + 1 + _SIZE * count, _SIZE)
-        for start in starts:
-            _count(tokens[start + _HEAD], JOINTS, JOINTS)
-            joints += tokens[start + _HEAD + 1 : start + _SIZE]
-        heads += [tokens[start] for start in starts]
-        if len({int(tokens[start]) for start in starts}) < count:
-            raise ValueError
-        per_frame.append(count)
-        at += 1 + _SIZE * count
-    return per_frame, heads, joints
-
-
-def _count(token: bytes, high: int, low: int = 0) -> int:
-    """An integer in low..high, of at most nine digits and nothing else, or a ValueError."""
-    if not (token.isdigit() and len(token) <= 9) or not low <= int(token) <= high:
-        raise ValueError
-    return int(token)
-
-
-def _is_id(token: bytes) -> bool:
-    return token.isdigit() and len(token) <= _ID_DIGITS
-
-
 class _Lines:
-    """A file line by line, up to its first fault. Nothing is sized by a declared count."""
+    """The lines of a file, and how far it is read. Nothing is sized by a declared count."""
 
     def __init__(self, path: str, raw: bytes) -> None:
-        self.path, self.line, self.rows = path, 0, io.BytesIO(raw)
+        # More lines than bodies have would fill the memory: the rest stays one line, which is off.
+        self.path, self.rows = path, raw.split(b"\n", MAX_FRAMES + len(raw) // 20)
+        if not self.rows[-1]:
+            self.rows.pop()
+        self.plain = not raw.translate(None, _NUMBERS + b" \t\n")
+        self.line = 0  # the last that was read; they count from 1
+        self.blocks: list[tuple[int, str]] = []  # the line before each body's joints, and where
 
     def fail(self, expected: str, found: str | bytes) -> NoReturn:
         if isinstance(found, bytes):
@@ -192,9 +144,9 @@ class _Lines:
     def fields(self, expected: str, width: int) -> list[bytes]:
         """The `width` fields of the next line, in the characters of numbers."""
         self.line += 1
-        row = self.rows.readline()
-        if not row:
+        if self.line > len(self.rows):
             self.fail(expected, "the end of the file")
+        row = self.rows[self.line - 1]
         if strange := row.translate(None, _TEXT):
             self.fail(expected, f"byte 0x{strange[0]:02x}, which is not text")
         tokens = row.split()
@@ -206,51 +158,70 @@ class _Lines:
         return tokens
 
     def integer(self, what: str, high: int, low: int = 0) -> int:
-        """The next line, which must be one integer in low..high."""
+        """The next line, which must be one integer in low..high, of at most nine digits."""
         (token,) = self.fields(what, 1)
-        try:
-            return _count(token, high, low)
-        except ValueError:
+        if not (token.isdigit() and len(token) <= 9) or not low <= int(token) <= high:
             self.fail(what, token)
+        return int(token)
 
-    def joint(self, joint: int, where: str) -> tuple[list[float], bytes]:
-        """x, y, z and the tracking state of one joint line."""
-        expected, xyz = f"the {_FIELDS} numbers of joint {joint} in {where}", []
-        tokens = self.fields(expected, _FIELDS)
-        for token in tokens[:3]:
-            try:
-                xyz.append(float(token))
-            except ValueError:
-                self.fail(expected, token)
-            if not abs(xyz[-1]) < MAX_METRES:  # false for NaN too
-                self.fail(f"finite metres of joint {joint} in {where}", token)
-        if tokens[-1] not in (b"0", b"1", b"2"):
-            self.fail(f"tracking state 0, 1 or 2 of joint {joint} in {where}", tokens[-1])
-        return xyz, tokens[-1]
-
-    def read(self) -> Rows:
-        """The whole file, or a `SkeletonFormatError` at the first line off the grammar."""
-        per_frame, ids, joints = [], [], []
+    def bodies(self) -> list[list[int]]:
+        """Ids of the bodies of each frame; the joint lines are passed over."""
         frames = self.integer(f"the number of frames, 0 to {MAX_FRAMES}", MAX_FRAMES)
+        listed: list[list[int]] = []
         for frame in range(frames):
             where = f"frame {frame + 1} of {frames}"
             count = self.integer(f"the number of bodies, 0 to {MAX_BODIES}, in {where}", MAX_BODIES)
-            for k in range(count):
+            listed.append([])
+            for _ in range(count):
                 head = self.fields(f"the {_HEAD} numbers of a body in {where}", _HEAD)[0]
-                if not _is_id(head):
+                if not head.isdigit() or len(head) > _ID_DIGITS:
                     self.fail(f"a body id in {where}", head)
-                if int(head) in ids[len(ids) - k :]:
+                if int(head) in listed[-1]:
                     self.fail(f"every body once in {where}", f"{head.decode()} again")
+                listed[-1].append(int(head))
                 self.integer(f"the number of joints, {JOINTS}, in {where}", JOINTS, JOINTS)
-                joints += [self.joint(joint, where) for joint in range(1, JOINTS + 1)]
-                ids.append(int(head))
-            per_frame.append(count)
-        for row in self.rows:
+                self.blocks.append((self.line, where))
+                self.line += JOINTS
+        for row in self.rows[self.line :]:
             self.line += 1
             if row.strip():
                 self.fail("the end of the file after the last frame", row.split()[0])
-        xyz = np.array([each[0] for each in joints], np.float64)
-        return Rows(per_frame, ids, xyz, [each[1] for each in joints])
+        return listed
+
+    def joints(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions `[K, 25, 3]` float32 and tracking states `[K, 25]` int8 of the K bodies."""
+        tokens = [row.split() for first, _ in self.blocks
+                  for row in self.rows[first : first + JOINTS]]
+        flat = [*chain.from_iterable(tokens)]
+        xyz, states = np.empty((0, 3)), flat[_FIELDS - 1 :: _FIELDS]
+        try:
+            whole = self.plain and {*map(len, tokens)} <= {_FIELDS} and {*states} <= {*_STATES}
+            if whole:
+                xyz = np.array([[*map(float, flat[k::_FIELDS])] for k in range(3)]).T
+                whole = (np.abs(xyz) < MAX_METRES).all()
+        except ValueError:
+            whole = False
+        if not whole or len(tokens) < JOINTS * len(self.blocks):
+            for first, where in self.blocks:  # one of these names the fault
+                self.line = first
+                for joint in range(1, JOINTS + 1):
+                    self.joint(joint, where)
+        return (np.ascontiguousarray(xyz, np.float32).reshape(-1, JOINTS, 3),
+                np.array(states, "S1").view(np.int8).reshape(-1, JOINTS) - ord("0"))
+
+    def joint(self, joint: int, where: str) -> None:
+        """Look at one joint line."""
+        expected = f"the {_FIELDS} numbers of joint {joint} in {where}"
+        tokens = self.fields(expected, _FIELDS)
+        for token in tokens[:3]:
+            try:
+                value = float(token)
+            except ValueError:
+                self.fail(expected, token)
+            if not abs(value) < MAX_METRES:  # false for NaN too
+                self.fail(f"finite metres of joint {joint} in {where}", token)
+        if tokens[-1] not in _STATES:
+            self.fail(f"tracking state 0, 1 or 2 of joint {joint} in {where}", tokens[-1])
 
 
 # --- writing ------------------------------------------------------------------------------------

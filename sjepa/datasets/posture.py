@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from sjepa.datasets.anatomy import LEG, NEEDED, SIDES
-from sjepa.datasets.layouts import UPRIGHT, standing_height
+from sjepa.datasets.layouts import UPRIGHT, bridge, derive, standing_height
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU_FLIP_PAIRS, NTU_JOINTS
 
@@ -166,22 +166,8 @@ def unlike_person(x: np.ndarray) -> str:
 def complete(parts: Parts) -> Parts:
     """All joints of NTU-25, of parts that are upright and right-handed: what lacks is derived."""
     p = dict(parts)
-
-    def put(name: str, *shares: tuple[float, str]) -> None:
-        if name not in p:
-            p[name] = sum(share * p[joint] for share, joint in shares)
-
-    for name, part in (("spine base", "hip"), ("spine shoulder", "shoulder")):
-        put(name, (0.5, f"left {part}"), (0.5, f"right {part}"))
-    put("spine mid", (0.5, "spine base"), (0.5, "spine shoulder"))
-    put("neck", (0.67, "spine shoulder"), (0.33, "head"))
+    derive(p)
     for side in SIDES:
-        elbow, wrist, hand = (f"{side} {part}" for part in ("elbow", "wrist", "hand"))
-        if hand in p:  # the tip as far past the hand as the wrist is before it
-            put(f"{side} hand tip", (2, hand), (-1, wrist))
-            put(f"{side} thumb", (1, hand))
-        for part, share in (("hand", 0.3), ("hand tip", 0.7), ("thumb", 0.3)):  # of the forearm
-            put(f"{side} {part}", (1 + share, wrist), (-share, elbow))
         if f"{side} foot" not in p:
             p[f"{side} foot"] = _toe(p, side)
     return p
@@ -219,11 +205,7 @@ def fill_joints(clip: np.ndarray, where: str) -> np.ndarray:
         if lost := [joint for joint in NEEDED if never[NTU_JOINTS.index(joint)]]:
             raise SjepaError(f"{where}: {', '.join(lost)} are in no frame, and the other joints do "
                              "not tell where they are")
-        for joint in np.flatnonzero(~known.all(0) & ~never):
-            good = known[:, joint]
-            for c in range(3):
-                x[~good, joint, c] = np.interp(np.flatnonzero(~good), np.flatnonzero(good),
-                                               x[good, joint, c])
+        x = bridge(x, known[..., None])
         whole = complete({name: x[:, k] for k, name in enumerate(NTU_JOINTS) if not never[k]})
         body[there] = np.stack([whole[name] for name in NTU_JOINTS], 1)
     return clip

@@ -45,9 +45,14 @@ def by_view(ids: Sequence[int]) -> Callable[[Store], np.ndarray]:
     return lambda store: np.isin(store.views, ids)
 
 
-def held_out(ids: Sequence[int], among: Sequence[int], counts: tuple[int, int]) -> Split:
-    """A split to choose a recipe by: subjects `ids` of the training part `among` are held out."""
-    return Split(lambda store: ~by_subject(ids)(store), counts, takes=by_subject(among))
+def across_subjects(train: Sequence[int], counts: tuple[int, int], validation: Sequence[int],
+                    inner: tuple[int, int]) -> dict[str, Split]:
+    """The protocol `xsub`, and `val` to choose a recipe by, which stays within its training part.
+
+    There the subjects `validation`, some of `train`, are held out; `inner` are its counts.
+    """
+    return {"xsub": Split(by_subject(train), counts),
+            "val": Split(lambda store: ~by_subject(validation)(store), inner, by_subject(train))}
 
 
 class Archive(NamedTuple):

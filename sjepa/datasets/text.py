@@ -57,8 +57,8 @@ def find_files(raw: Path, glob: str, scheme: re.Pattern, like: str) -> list[Path
     return [found[name] for name in sorted(found)]
 
 
-def parse_name(path: Path, scheme: re.Pattern, like: str) -> tuple[str, ...]:
-    """The groups of `scheme` in the name of `path` without its suffix; `like` is a good name.
+def parse_name(path: Path, scheme: re.Pattern, like: str) -> re.Match:
+    """The match of `scheme` with the name of `path` without its suffix; `like` is a good name.
 
     Raises:
         SjepaError: the name is off the scheme.
@@ -66,7 +66,7 @@ def parse_name(path: Path, scheme: re.Pattern, like: str) -> tuple[str, ...]:
     match = scheme.fullmatch(path.stem)
     if match is None:
         raise SjepaError(f"{path} is off the owners' naming scheme: expected a name like {like}")
-    return match.groups()
+    return match
 
 
 def read_list(name: str) -> list[list[str]]:

@@ -170,7 +170,7 @@ def test_faults_are_named(tmp_path, fault):
 
 # --- HDM05 ---------------------------------------------------------------------------------------
 
-read = partial(hdm05.read, options=None)
+read = partial(hdm05.SPEC.read, options=None)
 NAME = "HDM_mm_depositFloorR_019_120.amc"
 
 
@@ -194,7 +194,7 @@ def test_hdm05_clip_is_every_fourth_frame_wherever_the_skeleton_lies(tmp_path):
     (tmp_path / "train" / "5").mkdir()
     (path.parent / "HDM_mm.asf").rename(tmp_path / "train" / "5" / "HDM_mm.asf")
     path = path.rename(path.with_suffix(".AMC"))
-    assert hdm05.files(tmp_path) == [path]
+    assert hdm05.SPEC.files(tmp_path) == [path]
     (item,) = read(path)
     wanted = center_on_spine(LAYOUTS["hdm31"].map(metres[[0, 4, 8]])[:, None])
     np.testing.assert_allclose(item.positions, wanted, atol=1e-6)
@@ -202,10 +202,10 @@ def test_hdm05_clip_is_every_fourth_frame_wherever_the_skeleton_lies(tmp_path):
     assert (item.view, item.rep, item.setup) == (0, 19, 0)
     (tmp_path / NAME).write_bytes(path.read_bytes())
     with pytest.raises(SjepaError, match="have the same name"):
-        hdm05.files(tmp_path)
+        hdm05.SPEC.files(tmp_path)
     path.rename(tmp_path / "HDM_xy_squat1Reps_041_120.amc")
     with pytest.raises(SjepaError, match="expected a name like HDM_mm_depositFloorR_019_120.amc"):
-        hdm05.files(tmp_path)
+        hdm05.SPEC.files(tmp_path)
 
 
 def test_hdm05_lists_and_samples_equal_the_conversion():
@@ -214,4 +214,4 @@ def test_hdm05_lists_and_samples_equal_the_conversion():
     with np.load(npz) as data:
         assert tuple(data["class_names"]) == hdm05.CLASSES
         assert data["subject_names"].tolist() == hdm05.ACTORS
-    equals_conversion(npz, hdm05, samples, "hdm31", half=1e-6)
+    equals_conversion(npz, hdm05.SPEC, samples, "hdm31", half=1e-6)

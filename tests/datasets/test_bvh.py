@@ -139,7 +139,7 @@ def test_faults_are_named_with_their_line(tmp_path, fault):
 
 # --- Bandai-Namco --------------------------------------------------------------------------------
 
-read = partial(bandai.read, options=None)
+read = partial(bandai.SPEC.read, options=None)
 NAME = "dataset-2_wave-left-hand_active_011.bvh"
 
 
@@ -187,7 +187,7 @@ def test_bandai_lists_and_samples_equal_the_conversion():
         assert tuple(data["class_names"]) == bandai.CLASSES
         assert data["style_names"].tolist() == bandai.STYLES
         half = float(data["x_scale"]) / 2
-    equals_conversion(npz, bandai, samples, "bandai21", half)
+    equals_conversion(npz, bandai.SPEC, samples, "bandai21", half)
 
 
 # --- CMU -----------------------------------------------------------------------------------------
@@ -213,13 +213,13 @@ def daz_text(joints: list[tuple], values) -> str:
 def test_cmu_clip_equals_the_literal_way(tmp_path):
     joints, values = dancer()
     path = write(tmp_path / "13_40.bvh", daz_text(joints, values))
-    (item,) = cmu14.read(path, None)
+    (item,) = cmu14.SPEC.read(path, None)
     metres = literal(joints, values)[8::4, :31] * (-0.01, 0.01, -0.01)
     wanted = center_on_spine(LAYOUTS["cmu_daz31"].map(metres)[:, None])
     assert item.positions.shape == (3, 1, 25, 3)
     np.testing.assert_allclose(item.positions, wanted, atol=5e-6)
     assert (item.name, item.label, item.subject, item.rep) == ("13_40", 0, 13, 40)
-    (left,) = cmu14.read(tmp_path / "13_02.bvh", None)
+    (left,) = cmu14.SPEC.read(tmp_path / "13_02.bvh", None)
     assert isinstance(left, LeftOut) and left.name == "13_02"
 
 
@@ -231,7 +231,7 @@ def test_cmu_clip_equals_the_literal_way(tmp_path):
 def test_cmu_refuses_another_skeleton_or_rate(tmp_path, change, said):
     path = write(tmp_path / "09_02.bvh", change(daz_text(*dancer())))
     with pytest.raises(SjepaError, match=said) as caught:
-        cmu14.read(path, None)
+        cmu14.SPEC.read(path, None)
     assert str(path) in str(caught.value)
 
 
@@ -243,4 +243,4 @@ def test_cmu_lists_and_samples_equal_the_conversion():
             f"{subject:02d}_{trial:02d}" for subject, trials in cmu14.TRIALS.items()
             for trial in trials]
         half = float(data["x_scale"]) / 2
-    equals_conversion(npz, cmu14, samples, "cmu_daz31", half)
+    equals_conversion(npz, cmu14.SPEC, samples, "cmu_daz31", half)

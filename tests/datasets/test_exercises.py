@@ -70,8 +70,8 @@ def test_no_one_is_on_both_sides_and_choosing_stays_within_training(protocol):
 def test_wmft_clip_comes_back_as_it_was(tmp_path):
     path = tmp_path / "S17_moderate_task09.bin"
     joints().astype("<f4").tofile(path)
-    assert wmft.files(tmp_path) == [path]
-    (clip,) = wmft.read(path, None)
+    assert wmft.SPEC.files(tmp_path) == [path]
+    (clip,) = wmft.SPEC.read(path, None)
     np.testing.assert_array_equal(clip.positions, standing(joints().astype("f4")))
     assert told(clip) == ("S17_moderate_task09", 8, 17, 0, 2, 0)
 
@@ -86,7 +86,7 @@ def test_wmft_faults_are_named(tmp_path, change, said):
     path = tmp_path / "S01_mild_task15.bin"
     change(joints()).astype("<f4").tofile(path)
     with pytest.raises(SjepaError, match=said) as caught:
-        wmft.read(path, None)
+        wmft.SPEC.read(path, None)
     assert str(path) in str(caught.value)
 
 
@@ -98,8 +98,8 @@ def test_islkinect_signers_are_numbered_and_joints_put_in_order(tmp_path):
     order = [islkinect.KINECT20.joints.index(joint) for joint in islkinect.JOINTS]
     for name in ("born__Zoe_7", "born_Ann_1", "no_Max_4"):
         np.savetxt(tmp_path / f"{name}.txt", x[:, order].reshape(5, 60), "%.6f")
-    units = islkinect.files(tmp_path)
-    clips = [islkinect.read(unit, None)[0] for unit in units]
+    units = islkinect.SPEC.files(tmp_path)
+    clips = [islkinect.SPEC.read(unit, None)[0] for unit in units]
     for clip in clips:
         np.testing.assert_allclose(clip.positions, standing(x, "kinect20"), atol=1e-6)
     assert {told(clip) for clip in clips} == {
@@ -118,7 +118,7 @@ def test_islkinect_faults_are_named_with_their_line(tmp_path):
         assert (caught.value.path, caught.value.line) == (str(path), line)
     path.rename(tmp_path / "maybe_Ann_9.txt")
     with pytest.raises(SjepaError, match="expected a name like bye_NAME_1.txt"):
-        islkinect.files(tmp_path)
+        islkinect.SPEC.files(tmp_path)
 
 
 # --- pathological gait --------------------------------------------------------------------------
@@ -136,8 +136,8 @@ def test_gait_comes_back_y_up_and_without_the_frames_that_hold_memory(tmp_path):
     x = joints(frames=9) * 0.3 + (0, 1, 1)
     name = tmp_path / "human10_stiff_legged20_SkeletonData5.csv"
     walk(name.with_name("human10_lurch1_SkeletonData2.csv"), x)  # a sensor that is not read
-    assert gait.files(tmp_path) == [] and gait.files(walk(name, x).parent) == [name]
-    (clip,) = gait.read(name, None)
+    assert gait.SPEC.files(tmp_path) == [] and gait.SPEC.files(walk(name, x).parent) == [name]
+    (clip,) = gait.SPEC.read(name, None)
     np.testing.assert_allclose(clip.positions, standing(x), atol=1e-6)
     assert told(clip) == ("human10_stiff_legged20_sensor5", 2, 10, 5, 20, 0)
 
@@ -186,10 +186,10 @@ def test_uiprmd_kinect_equals_the_literal_way(tmp_path):
     angles = np.random.default_rng(1).uniform(-180, 180, (2, 22, 3))
     path = recording(tmp_path, "Kinect", "Positions", offsets)
     with pytest.raises(SjepaError, match="m10_s03_e02_angles_inc.txt.gz cannot be read"):
-        uiprmd.read(path, None)
+        uiprmd.SPEC.read(path, None)
     recording(tmp_path, "Kinect", "Angles", angles[:1])
     with pytest.raises(SjepaError, match="has 2 frames, its angles .* have 1: get both again"):
-        uiprmd.read(path, None)
+        uiprmd.SPEC.read(path, None)
     recording(tmp_path, "Kinect", "Angles", angles)
 
     def place(frame: int, joint: int) -> np.ndarray:
@@ -202,7 +202,7 @@ def test_uiprmd_kinect_equals_the_literal_way(tmp_path):
         return start + v
 
     wanted = np.array([[place(frame, joint) for joint in range(22)] for frame in range(2)])
-    (clip,) = uiprmd.read(path, None)
+    (clip,) = uiprmd.SPEC.read(path, None)
     np.testing.assert_allclose(
         clip.positions, standing(wanted * (-0.01, 0.01, -0.01), "uiprmd22"), atol=1e-5)
     assert told(clip) == ("m10_s03_e02_incorrect_kinect", 19, 3, 1, 2, 0)
@@ -224,7 +224,7 @@ def vicon(folder, x: np.ndarray):
 
 def test_uiprmd_vicon_is_resampled_repaired_and_mapped(tmp_path):
     whole = marked()
-    (clip,) = uiprmd.read(vicon(tmp_path, whole), None)
+    (clip,) = uiprmd.SPEC.read(vicon(tmp_path, whole), None)
     assert told(clip) == ("m10_s03_e02_incorrect_vicon", 19, 3, 2, 2, 0)
     assert clip.positions.shape == (31, 1, 25, 3)  # of one second and the frame at its end
     got = dict(zip(NTU_JOINTS, np.moveaxis(uiprmd.read_vicon(vicon(tmp_path, whole)), 1, 0),
@@ -253,15 +253,15 @@ def test_uiprmd_files_of_both_systems_and_what_is_left_out(tmp_path):
     for system in ("Vicon", "Kinect"):
         recording(tmp_path, system, "Positions", x, "m05_s10_e01_{}_inc.txt.gz")
         recording(tmp_path, system, "Angles", x, "m05_s10_e01_{}_inc.txt.gz")
-    kinect, vicon_ = uiprmd.files(tmp_path)
+    kinect, vicon_ = uiprmd.SPEC.files(tmp_path)
     assert kinect.parts[-3:-1] == ("Kinect", "Positions")
-    (left_out,) = uiprmd.read(vicon_, None)
+    (left_out,) = uiprmd.SPEC.read(vicon_, None)
     assert left_out.name == "m05_s10_e01_incorrect_vicon" and "beyond repair" in left_out.why
     with pytest.raises(TextFormatError, match="line 1: expected x,y,z of 22 points, found 117 fi"):
-        uiprmd.read(kinect, None)
+        uiprmd.SPEC.read(kinect, None)
     kinect.write_bytes(kinect.read_bytes()[:-20])
     with pytest.raises(SjepaError, match="is no whole gzip file"):
-        uiprmd.read(kinect, None)
+        uiprmd.SPEC.read(kinect, None)
     (tmp_path / kinect.name).write_bytes(b"")
     with pytest.raises(SjepaError, match="should lie in Kinect/Positions or Vicon/Positions"):
-        uiprmd.read(tmp_path / kinect.name, None)
+        uiprmd.SPEC.read(tmp_path / kinect.name, None)

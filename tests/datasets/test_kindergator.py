@@ -13,7 +13,7 @@ from sjepa.datasets.sources import kindergator
 from sjepa.datasets.sources.kindergator import CLASSES, COARSE, JOINTS
 from sjepa.datasets.text import TextFormatError
 
-read = partial(kindergator.read, options=None)
+read = partial(kindergator.SPEC.read, options=None)
 NAME = "POSE-p888_37-Jump-1466764773148.csv"
 HEADER = ",".join(["Timestamp", *(j + axis for j in JOINTS for axis in "XYZ"), "User-ID,Action,"])
 
@@ -117,4 +117,4 @@ def test_lists_and_samples_equal_the_conversion():
         children = np.isin(data["subjects"], kindergator.CHILDREN)
         np.testing.assert_array_equal(children, data["is_child"])
         half = float(data["x_scale"]) / 2
-    equals_conversion(npz, kindergator, samples, "kinect20", half)
+    equals_conversion(npz, kindergator.SPEC, samples, "kinect20", half)

@@ -74,12 +74,12 @@ def quiet(path, **options):
 def test_open_samples_read_as_the_sets_own_readers_have_them():
     for name, reader in (("bandai", bandai), ("kindergator", kindergator), ("nwucla", nwucla)):
         _, samples = raw_samples(name)
-        for path in reader.files(samples):
-            np.testing.assert_allclose(quiet(path), reader.read(path, None)[0].positions,
+        for path in reader.SPEC.files(samples):
+            np.testing.assert_allclose(quiet(path), reader.SPEC.read(path, None)[0].positions,
                                        atol=1e-6)
     _, samples = raw_samples("hdm05")
-    for path in hdm05.files(samples):
-        wanted = hdm05.read(path, None)[0].positions
+    for path in hdm05.SPEC.files(samples):
+        wanted = hdm05.SPEC.read(path, None)[0].positions
         np.testing.assert_array_equal(quiet(path)[:: hdm05.EVERY], wanted)
 
 
@@ -576,7 +576,7 @@ READERS = {  # of a damaged file, with sound ones where it needs them
     "a.amc": lambda path, sound: acclaim_points(sound / "a.asf", path),
     "dicts.json": lambda path, sound: read_motion(path),
     "kinect.csv": lambda path, sound: read_motion(path),
-    "a12_s03_e02_v02.json": lambda path, sound: nwucla.read(path, None),
+    "a12_s03_e02_v02.json": lambda path, sound: nwucla.SPEC.read(path, None),
     "visible.npy": lambda path, sound: read_motion(path),
     "x0.csv": lambda path, sound: read_motion(path),
     "names.csv": lambda path, sound: read_motion(path),

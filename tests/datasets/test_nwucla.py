@@ -13,7 +13,7 @@ from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import nwucla
 from sjepa.errors import SjepaError
 
-read = partial(nwucla.read, options=None)
+read = partial(nwucla.SPEC.read, options=None)
 NAME = "a12_s03_e02_v02.json"
 
 
@@ -60,14 +60,14 @@ def test_files_are_the_clips_and_no_other_json(tmp_path):
     for folder, name in (("b", NAME), ("a", "a01_s01_e00_v03.json"), ("a", "store.json")):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / name).touch()
-    assert [path.name for path in nwucla.files(tmp_path)] == ["a01_s01_e00_v03.json", NAME]
+    assert [path.name for path in nwucla.SPEC.files(tmp_path)] == ["a01_s01_e00_v03.json", NAME]
     for name, said in ((NAME, "have the same name"), ("a07_s01_e00_v01.json", "a name like a01_s")):
         (tmp_path / "a" / name).touch()
         with pytest.raises(SjepaError, match=said):
-            nwucla.files(tmp_path)
+            nwucla.SPEC.files(tmp_path)
         (tmp_path / "a" / name).unlink()
 
 
 def test_samples_equal_the_conversion():
     folder, samples = raw_samples("nwucla")
-    equals_conversion(folder / "nwucla.npz", nwucla, samples, "kinect20", half=0)
+    equals_conversion(folder / "nwucla.npz", nwucla.SPEC, samples, "kinect20", half=0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sjepa.datasets import build, open_store, prepare_store, spec, write_store
-from sjepa.datasets.sources import kindergator, pool
+from sjepa.datasets.sources import pool
 from sjepa.datasets.splits import content_hashes, draw_weights, leaked_between, split
 from sjepa.errors import SjepaError
 
@@ -88,7 +88,6 @@ def test_what_judges_a_recipe_was_not_pretrained_on(stores, pooled):
             train, test = split(part, stores[name])
             chosen = np.concatenate(split(f"{name}/val", stores[name]))
             assert set(chosen) == set(train) and not set(chosen) & set(test)
-    assert set(kindergator.VALIDATION) < set(kindergator.TRAIN)
 
 
 def test_labels_and_names_tell_the_member(stores, pooled):

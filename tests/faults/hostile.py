@@ -134,9 +134,9 @@ def attacks(folder: Path, mark: Path) -> dict[str, Callable[[], object]]:
             npz.source, folder / "huge_xsub.npz", None),
         "an npz of objects": partial(npz.source, folder / "runs_xsub.npz", None),
         "an npy whose header promises a terabyte": landmarks("huge.npy", _npy((HUGE, 33, 3))),
-        "a gz of zeros": partial(uiprmd.read, gz, options),
+        "a gz of zeros": partial(uiprmd.SPEC.read, gz, options),
         "JSON in brackets, a clip": partial(
-            nwucla.read, file("a12_s03_e02_v02.json", deep), options),
+            nwucla.SPEC.read, file("a12_s03_e02_v02.json", deep), options),
         "JSON in brackets, landmarks": landmarks("deep.json", deep),
         "JSON in brackets, a result": partial(read_result, file("deep/result.json", deep).parent),
         "JSON in brackets, a store": partial(open_store, file("store/store.json", deep).parent),

@@ -208,10 +208,10 @@ def readers(folder: Path) -> dict[str, Reader]:
     add("a.amc", "AMC", amc_text([FRAME] * 2),
         lambda path: joint_positions(read_asf(asf), read_amc(path, read_asf(asf))), weight=4)
     add("POSE-p342_05-Bow-1455372223852.csv", "Kinder-Gator CSV", csv_text(trial(3)),
-        lambda path: kindergator.read(path, options), weight=3)
+        lambda path: kindergator.SPEC.read(path, options), weight=3)
     add("a12_s03_e02_v02.json", "NW-UCLA JSON",
         json.dumps({"skeletons": x[:, :20].tolist(), "label": 10}),
-        lambda path: nwucla.read(path, options), as_json, weight=4)
+        lambda path: nwucla.SPEC.read(path, options), as_json, weight=4)
     throw = synthetic.generate_clip(synthetic.ACTIONS.index("throw"), 5, 1, noise=False)
     for name, write in WRITERS.items():
         write(folder / name, as_mediapipe(throw[10:13, 0].astype(np.float64)))
@@ -239,14 +239,14 @@ def readers(folder: Path) -> dict[str, Reader]:
         "".join(",".join(f"{v:.4f}" for v in row) + "\n" for row in joints(3, 20).reshape(3, -1)),
         islkinect.read_clip, weight=2)
     add("gait", "gait CSV", walk(folder / "human10_lurch20_SkeletonData5.csv", joints(4)),
-        lambda path: gait.read(path, options), weight=2)
+        lambda path: gait.SPEC.read(path, options), weight=2)
     add("S01_healthy_task08.bin", "WMFT binary", joints(3).astype("<f4").tobytes(),
-        lambda path: wmft.read(path, options))
+        lambda path: wmft.SPEC.read(path, options))
     recording(folder, "Kinect", "Angles", joints(2, 22))
     add("prmd", "UI-PRMD Kinect gz", recording(folder, "Kinect", "Positions", joints(2, 22)),
-        lambda path: uiprmd.read(path, options))
+        lambda path: uiprmd.SPEC.read(path, options))
     add("vicon", "UI-PRMD Vicon gz", vicon(folder, marked(8)),
-        lambda path: uiprmd.read(path, options))
+        lambda path: uiprmd.SPEC.read(path, options))
     few = {f"x_{side}": np.pad(throw[None, :6, 0].reshape(1, 6, 75), ((0, n), (0, 0), (0, 75)),
                                "edge").astype("f4") for side, n in (("train", 1), ("test", 0))}
     add("a_xsub.npz", "feeder npz", small(folder / "a_xsub.npz", **few),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sjepa.datasets.formats.bvh import rotations
+from sjepa.datasets.formats.kinematics import forward_kinematics, rotations
 from sjepa.datasets.text import TextFile, read_text
 from sjepa.errors import SjepaError
 
@@ -166,19 +166,14 @@ def joint_positions(skeleton: AsfSkeleton, motion: np.ndarray) -> np.ndarray:
 
     The J points are the root, and the end of each bone.
     """
-    places = np.empty((len(motion), len(skeleton.bones), 3))
-    turns: list[np.ndarray] = []  # [T, 3, 3] each
-    rest = motion
-    for k, bone in enumerate(skeleton.bones.values()):
-        values, rest = np.split(rest, [len(bone.channels)], axis=1)
-        spins = [c for c, channel in enumerate(bone.channels) if channel[0] == "r"][::-1]
-        axes = "".join(bone.channels[c][1] for c in spins)
-        turn = bone.axes @ rotations(axes, values[:, spins]) @ bone.axes.T
-        if bone.parent < 0:
-            shifts = [bone.channels.index(channel) for channel in ("tx", "ty", "tz")]
-            places[:, k] = bone.reach + values[:, shifts]
-        else:
-            turn = turns[bone.parent] @ turn
-            places[:, k] = places[:, bone.parent] + turn @ bone.reach
-        turns.append(turn)
-    return places * skeleton.metres
+    steps, turns, at = [], [], 0
+    for bone in skeleton.bones.values():
+        values = dict(zip(bone.channels, motion[:, at : at + len(bone.channels)].T, strict=True))
+        at += len(values)
+        spins = [channel for channel in reversed(values) if channel[0] == "r"]
+        angles = np.array([values[spin] for spin in spins]).reshape(len(spins), len(motion)).T
+        spun = rotations("".join(spin[1] for spin in spins), angles)
+        turns.append(bone.axes @ spun @ bone.axes.T)
+        steps.append(turns[-1] @ bone.reach if bone.parent >= 0 else
+                     bone.reach + np.stack([values[c] for c in ("tx", "ty", "tz")], -1))
+    return forward_kinematics(skeleton.parents, steps, turns) * skeleton.metres

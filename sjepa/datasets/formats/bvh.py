@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from sjepa.datasets.formats.kinematics import forward_kinematics, rotations
 from sjepa.datasets.text import TextFile, read_text
 
 _STILL = 0.01  # degrees
@@ -113,45 +115,30 @@ def _motion(text: TextFile, rows: list[tuple[int, str]], columns: int) -> tuple[
     return 1 / heads[1], text.table(rows[2:], columns, f"the {columns} numbers of a frame")
 
 
-def rotations(axes: str, degrees: np.ndarray) -> np.ndarray:
-    """Product `[T, 3, 3]` of rotations about up to three axes such as `"zxy"`, in this order.
-
-    `degrees` is `[T, len(axes)]`, right-handed. The last-listed acts first on a column vector.
-    """
-    from scipy.spatial.transform import Rotation  # here: most sets are read without it
-
-    if not axes:
-        return np.broadcast_to(np.eye(3), (len(degrees), 3, 3))
-    return Rotation.from_euler(axes.upper(), degrees, degrees=True).as_matrix()
+def _columns(joints: list[_Joint]) -> Iterator[tuple[_Joint, dict[int, str], dict[int, str]]]:
+    """Each joint with the axes of its positions and of its rotations, by column of the values."""
+    at = 0
+    for joint in joints:
+        named = dict(enumerate(joint.channels, at))
+        at += len(named)
+        yield joint, *({column: name[0] for column, name in named.items() if name.endswith(kind)}
+                       for kind in ("position", "rotation"))
 
 
 def _rest(joints: list[_Joint], values: np.ndarray) -> np.ndarray:
     """Channel values `[1, columns]`: medians, and 0 for rotations of joints that ever turn."""
-    rest, at = np.median(values, axis=0, keepdims=True), 0
-    for joint in joints:
-        mine = range(at, at := at + len(joint.channels))
-        spins = [c for c in mine if joint.channels[c - mine.start].endswith("rotation")]
-        if (np.ptp(values[:, spins], axis=0) > _STILL).any():
-            rest[:, spins] = 0
+    rest = np.median(values, axis=0, keepdims=True)
+    for _, _, spins in _columns(joints):
+        if (np.ptp(values[:, list(spins)], axis=0) > _STILL).any():
+            rest[:, list(spins)] = 0
     return rest
 
 
 def _positions(joints: list[_Joint], values: np.ndarray) -> np.ndarray:
-    """Forward kinematics: channel values `[T, columns]` → positions `[T, J, 3]`."""
-    places = np.empty((len(values), len(joints), 3))
-    turns: list[np.ndarray] = []  # [T, 3, 3] each: the axes of a joint, in those of the room
-    rest = values
-    for k, joint in enumerate(joints):
-        mine, rest = np.split(rest, [len(joint.channels)], axis=1)
-        local = np.tile(joint.offset, (len(values), 1))
-        spins = [c for c, channel in enumerate(joint.channels) if channel.endswith("rotation")]
-        for c in set(range(len(joint.channels))) - set(spins):
-            local[:, "xyz".index(joint.channels[c][0])] = mine[:, c]
-        turn = rotations("".join(joint.channels[c][0] for c in spins), mine[:, spins])
-        if joint.parent >= 0:
-            parent = turns[joint.parent]
-            local = places[:, joint.parent] + (parent @ local[..., None])[..., 0]
-            turn = parent @ turn
-        places[:, k] = local
-        turns.append(turn)
-    return places
+    """Channel values `[T, columns]` → positions `[T, J, 3]`."""
+    steps, turns = [], []
+    for joint, moves, spins in _columns(joints):
+        steps.append(np.tile(joint.offset, (len(values), 1)))
+        steps[-1][:, ["xyz".index(axis) for axis in moves.values()]] = values[:, list(moves)]
+        turns.append(rotations("".join(spins.values()), values[:, list(spins)]))
+    return forward_kinematics([joint.parent for joint in joints], steps, turns)

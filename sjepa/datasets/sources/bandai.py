@@ -5,20 +5,14 @@ channels; above the hips stands a further root, which is dropped. Who performed 
 Source: github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset (CC BY-NC 4.0).
 """
 
-from __future__ import annotations
-
-import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.bvh import read_bvh
-from sjepa.datasets.layouts import LAYOUTS, map_clip
+from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_view, github_commit
-from sjepa.datasets.store import Clip, LeftOut
-from sjepa.datasets.text import find_files, parse_name
 from sjepa.errors import SjepaError
 
 #: Contents: a clip's class.
@@ -40,11 +34,6 @@ NO_CLASS = "dance-long"  # a content of one clip, which the public conversion la
 FPS = 30.0
 _ROOT = "joint_Root"
 _METRES = 0.01
-_LIKE = "dataset-2_wave-left-hand_active_011.bvh"
-_NAME = re.compile(
-    rf"dataset-([12])_({'|'.join([*CLASSES, NO_CLASS])})_({'|'.join(STYLES)})_([0-9]{{3}})"
-)
-files = partial(find_files, glob="*.bvh", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -58,18 +47,13 @@ def read_clip(path: Path) -> np.ndarray:
     return bvh.positions[:, 1:][:, order] * _METRES
 
 
-def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
-    """The file's clip: label is the content, view the dataset, setup the style, rep the id."""
-    dataset, content, style, take = parse_name(path, _NAME, _LIKE)
-    if content == NO_CLASS:
-        return [LeftOut(path.stem, f"its content {NO_CLASS} has no class: one clip alone shows it")]
-    clip = map_clip(path, "bandai21", read_clip(path))
-    return [Clip(clip, CLASSES.index(content), path.stem, view=int(dataset), rep=int(take),
-                 setup=STYLES.index(style))]
-
-
+FILES = ClipFiles(
+    "*.bvh", rf"dataset-(?P<view>[12])_(?P<label>{'|'.join([*CLASSES, NO_CLASS])})"
+    rf"_(?P<setup>{'|'.join(STYLES)})_(?P<rep>[0-9]{{3}})",
+    "dataset-2_wave-left-hand_active_011.bvh", "bandai21", read_clip,
+    {"label": CLASSES, "setup": STYLES})
 SPEC = DatasetSpec(
-    name="bandai", title="Bandai-Namco", classes=CLASSES, files=files, read=read,
+    name="bandai", title="Bandai-Namco", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' .bvh files or bandai_int16.npz", converted="bandai_int16.npz",
     splits={"unseen-styles": Split(lambda store: np.isin(store.setups, TRAIN_STYLES),
                                    (1_657, 1_245), takes=by_view((2,)))},  # the second dataset

@@ -5,21 +5,17 @@ converter's T pose. A text describes each trial; there are no classes, so all cl
 Source: mocap.cs.cmu.edu (free for all use); BVH conversion by B. Hahne.
 """
 
-from __future__ import annotations
-
-import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.formats.npz import NO_CLASS
-from sjepa.datasets.layouts import LAYOUTS, map_clip
+from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split
 from sjepa.datasets.store import Clip, LeftOut
-from sjepa.datasets.text import find_files, parse_name
 from sjepa.errors import SjepaError
 
 CLASSES = (NO_CLASS,)
@@ -36,9 +32,6 @@ POSE, EVERY = 8, 4  # frames of the T pose; and one in four is taken: 30 Hz
 FPS = 120.0
 _METRES = (-0.01, 0.01, -0.01)  # of centimetres, turned to where a camera stands
 _TOES = {"lFoot end": "lToe", "rFoot end": "rToe"}
-_LIKE = "09_02.bvh"
-_NAME = re.compile(r"([0-9]{2,3})_([0-9]{2})")
-files = partial(find_files, glob="*.bvh", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -58,16 +51,20 @@ def read_clip(path: Path) -> np.ndarray:
     return bvh.positions[POSE::EVERY, [places[joint] for joint in joints]] * _METRES
 
 
+FILES = ClipFiles("*.bvh", r"(?P<subject>[0-9]{2,3})_(?P<rep>[0-9]{2})", "09_02.bvh", "cmu_daz31",
+                  read_clip)
+
+
 def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
-    """The file's clip: rep is the trial."""
-    subject, trial = map(int, parse_name(path, _NAME, _LIKE))
-    if trial not in TRIALS.get(subject, ()):
+    """The file's clip; rep is the trial."""
+    said = FILES.said(path)
+    if int(said["rep"]) not in TRIALS.get(int(said["subject"]), ()):
         return [LeftOut(path.stem, "it is none of the 130 trials that this project uses")]
-    return [Clip(map_clip(path, "cmu_daz31", read_clip(path)), 0, path.stem, subject, rep=trial)]
+    return FILES.read(path, options)
 
 
 SPEC = DatasetSpec(
-    name="cmu14", title="CMU 1–14", classes=CLASSES, files=files, read=read,
+    name="cmu14", title="CMU 1–14", classes=CLASSES, files=FILES.files, read=read,
     needs="the .bvh files for Daz or cmu14_int16.npz", converted="cmu14_int16.npz",
     splits={"all": Split(lambda store: np.ones(len(store), bool), (130, 0))},
     clips=130, content=Content(

@@ -5,19 +5,14 @@ a frame: x y z in millimetres.
 Source: Seidenari, Varano, Berretti, Del Bimbo, Pala, 2013.
 """
 
-from __future__ import annotations
-
-import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import LAYOUTS, map_clip
+from sjepa.datasets.clipfiles import ClipFiles
+from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
-from sjepa.datasets.store import Clip
-from sjepa.datasets.text import find_files, parse_name, read_text
+from sjepa.datasets.text import read_text
 
 PAGE = "https://www.micc.unifi.it/resources/datasets/florence-3d-actions-dataset/"
 CLASSES = (
@@ -31,9 +26,6 @@ JOINTS = (
     "FootRight",
 )
 ORDER = [JOINTS.index(joint) for joint in LAYOUTS["openni15"].joints]
-_LIKE = "a01_s1_id1.txt"
-_NAME = re.compile(r"a(0[1-9])_s([1-9]|10)_id([0-9]{1,3})")
-files = partial(find_files, glob="a[0-9]*_id*.txt", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -41,15 +33,11 @@ def read_clip(path: Path) -> np.ndarray:
     return read_text(path).frames(15, 3, "x y z")[:, ORDER] * 0.001
 
 
-def read(path: Path, options: PrepareConfig) -> list[Clip]:
-    """The file's clip; its number is the rep."""
-    action, subject, number = map(int, parse_name(path, _NAME, _LIKE))
-    return [Clip(map_clip(path, "openni15", read_clip(path)), action - 1,
-                 f"a{action:02d}_s{subject:02d}_id{number:03d}", subject, rep=number)]
-
-
+FILES = ClipFiles(
+    "a[0-9]*_id*.txt", r"a(?P<label>0[1-9])_s(?P<subject>[1-9]|10)_id(?P<rep>[0-9]{1,3})",
+    "a01_s1_id1.txt", "openni15", read_clip, name="a{label:02d}_s{subject:02d}_id{rep:03d}")
 SPEC = DatasetSpec(
-    name="florence", title="Florence 3D", classes=CLASSES, files=files, read=read,
+    name="florence", title="Florence 3D", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the files a*_s*_id*.txt or florence_int16.npz", converted="florence_int16.npz",
     splits={"xsub": Split(by_subject((1, 3, 5, 7, 9)), (109, 106))},
     clips=215, content=Content(

@@ -8,27 +8,17 @@ interpolated.
 Source: github.com/kooksung/pathological_gait_datasets (Jun et al., IEEE Access 2020).
 """
 
-from __future__ import annotations
-
-import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import map_clip
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, held_out
-from sjepa.datasets.store import Clip
-from sjepa.datasets.text import find_files, parse_name, read_text
+from sjepa.datasets.clipfiles import ClipFiles
+from sjepa.datasets.layouts import bridge
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, across_subjects
+from sjepa.datasets.text import read_text
 
 CLASSES = ("normal", "antalgic", "stiff_legged", "lurch", "steppage", "trendelenburg")
-TRAIN = (1, 3, 5, 7, 9)
-VALIDATION = (5, 9)  # of those, to choose a recipe
 REACH, NOWHERE = 2.0, 1e-3  # metres: no joint is so far from the spine's base, so near the origin
-_LIKE = "human2_normal2_SkeletonData1.csv"
-_NAME = re.compile(rf"human([1-9]|10)_({'|'.join(CLASSES)})([1-9]|1[0-9]|20)_SkeletonData([135])")
-files = partial(find_files, glob="*_skeletondata[135].csv", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -49,30 +39,18 @@ def read_clip(path: Path) -> np.ndarray:
     there = np.flatnonzero(good)
     if not len(there):
         text.fail(1, "a frame with positions of a person", "none")
-    clip = clip[: there[-1] + 1]
-    for frame in np.flatnonzero(~good[: len(clip)]):
-        after = there[there > frame][0]
-        before = max(there[there < frame], default=after)
-        share = (frame - before) / max(after - before, 1)
-        clip[frame] = clip[before] * (1 - share) + clip[after] * share
-    return clip
+    return bridge(clip[: there[-1] + 1], good[: there[-1] + 1, None, None])
 
 
-def read(path: Path, options: PrepareConfig) -> list[Clip]:
-    """The file's clip: view is the sensor, rep the walk."""
-    subject, gait, walk, sensor = parse_name(path, _NAME, _LIKE)
-    return [Clip(map_clip(path, "ntu25", read_clip(path)), CLASSES.index(gait),
-                 f"human{int(subject):02d}_{gait}{int(walk):02d}_sensor{sensor}", int(subject),
-                 int(sensor), int(walk))]
-
-
+FILES = ClipFiles(
+    "*_skeletondata[135].csv",
+    rf"human(?P<subject>[1-9]|10)_(?P<label>{'|'.join(CLASSES)})(?P<rep>[1-9]|1[0-9]|20)"
+    "_SkeletonData(?P<view>[135])", "human2_normal2_SkeletonData1.csv", "ntu25", read_clip,
+    {"label": CLASSES}, "human{subject:02d}_{label}{rep:02d}_sensor{view}")
 SPEC = DatasetSpec(
-    name="gait", title="pathological gait", classes=CLASSES, files=files, read=read,
+    name="gait", title="pathological gait", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' *_SkeletonDataV.csv files or gait_int16.npz", converted="gait_int16.npz",
-    splits={
-        "xsub": Split(by_subject(TRAIN), (1_800, 1_800)),
-        "val": held_out(VALIDATION, TRAIN, (1_080, 720)),
-    },
+    splits=across_subjects((1, 3, 5, 7, 9), (1_800, 1_800), (5, 9), (1_080, 720)),
     clips=3_600, content=Content(
         3_600, 447_289, "bd48db4dacb0f3d5be38e6a40d91f1480b2c3a35fce3d2a0133db81a4d8cf0b9"),
     origin=Origin(

@@ -6,20 +6,15 @@ Ofli et al. 2014). Every fourth frame is taken, 30 Hz.
 Source: resources.mpi-inf.mpg.de/HDM05 (CC BY-SA 3.0).
 """
 
-from __future__ import annotations
-
-import re
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
-from sjepa.datasets.layouts import LAYOUTS, map_clip
+from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, github_commit
-from sjepa.datasets.store import Clip, LeftOut
-from sjepa.datasets.text import find_files, parse_name
 from sjepa.errors import SjepaError
 
 CLASSES = (
@@ -30,9 +25,6 @@ CLASSES = (
 #: A clip's subject is the place here.
 ACTORS = ["bd", "bk", "dg", "mm", "tr"]
 EVERY = 4  # of 120 frames a second
-_LIKE = "HDM_mm_depositFloorR_019_120.amc"
-_NAME = re.compile(rf"HDM_({'|'.join(ACTORS)})_([A-Za-z0-9]+)_([0-9]{{3}})_120")
-files = partial(find_files, glob="*.amc", scheme=_NAME, like=_LIKE)
 
 
 @cache
@@ -45,7 +37,7 @@ def _skeleton_near(folder: Path, name: str) -> Path | None:
 
 def skeleton_file(path: Path) -> Path:
     """The skeleton of an AMC file's actor: beside it, above it, or in a folder beside its own."""
-    name = f"HDM_{parse_name(path, _NAME, _LIKE)[0]}.asf"
+    name = f"HDM_{FILES.said(path)['subject']}.asf"
     found = _skeleton_near(path.absolute().parent, name)
     if found is None:
         raise SjepaError(f"{path} needs its actor's skeleton {name}, beside it, above it or in a "
@@ -61,17 +53,13 @@ def read_clip(path: Path) -> np.ndarray:
     return joint_positions(skeleton, read_amc(path, skeleton)[::EVERY])[:, order]
 
 
-def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
-    """The file's clip: subject is the actor's place in `ACTORS`, rep the take."""
-    actor, action, take = parse_name(path, _NAME, _LIKE)
-    if action not in CLASSES:
-        return [LeftOut(path.stem, f"{action} is none of the protocol's eleven classes")]
-    clip = map_clip(path, "hdm31", read_clip(path))
-    return [Clip(clip, CLASSES.index(action), path.stem, ACTORS.index(actor), rep=int(take))]
-
-
+FILES = ClipFiles(
+    "*.amc",
+    rf"HDM_(?P<subject>{'|'.join(ACTORS)})_(?P<label>[A-Za-z0-9]+)_(?P<rep>[0-9]{{3}})_120",
+    "HDM_mm_depositFloorR_019_120.amc", "hdm31", read_clip,
+    {"label": CLASSES, "subject": ACTORS})
 SPEC = DatasetSpec(
-    name="hdm05", title="HDM05", classes=CLASSES, files=files, read=read,
+    name="hdm05", title="HDM05", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' .amc files or hdm05_11.npz", converted="hdm05_11.npz",
     splits={"xsub": Split(by_subject((0, 1, 2)), (189, 99))}, clips=288,
     content=Content(

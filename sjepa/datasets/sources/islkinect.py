@@ -7,19 +7,16 @@ Signers are called by the place of their name among those in the folder.
 Source: github.com/prasunroy/sign-language (Roy et al., arXiv:2010.12669).
 """
 
-from __future__ import annotations
-
-import re
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import map_clip
+from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, by_view
 from sjepa.datasets.store import Clip, Store
-from sjepa.datasets.text import find_files, parse_name, read_text
+from sjepa.datasets.text import read_text
 from sjepa.skeleton import KINECT20
 
 CLASSES = (
@@ -28,7 +25,6 @@ CLASSES = (
     "sorry", "strong", "study", "thankyou", "welcome", "wind", "yes", "you",
 )
 TRAIN = (1, 3, 5, 7, 9)
-VALIDATION = (5, 9)  # of those, to choose a recipe
 #: The order in a row.
 JOINTS = (
     "head", "spine shoulder",
@@ -37,16 +33,6 @@ JOINTS = (
     "spine mid", "spine base",
     *(f"{side} {joint}" for joint in "hip knee ankle foot".split() for side in ("left", "right")),
 )
-_LIKE = "bye_NAME_1.txt"
-_NAME = re.compile(rf"({'|'.join(CLASSES)})_{{1,2}}([^_]+)_([1-9])")
-_named = partial(parse_name, scheme=_NAME, like=_LIKE)
-
-
-def files(raw: Path) -> list[tuple[Path, int]]:
-    """The set's files below `raw`, each with its signer's number."""
-    paths = find_files(raw, "*_[1-9].txt", _NAME, _LIKE)
-    signers = sorted({_named(path)[1] for path in paths})
-    return [(path, signers.index(_named(path)[1]) + 1) for path in paths]
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -55,15 +41,27 @@ def read_clip(path: Path) -> np.ndarray:
     return rows.reshape(-1, len(JOINTS), 3)[:, [JOINTS.index(joint) for joint in KINECT20.joints]]
 
 
+FILES = ClipFiles(
+    "*_[1-9].txt", rf"(?P<label>{'|'.join(CLASSES)})_{{1,2}}(?P<signer>[^_]+)_(?P<rep>[1-9])",
+    "bye_NAME_1.txt", "kinect20", read_clip, {"label": CLASSES}, "{label}_s{{:02d}}_e{rep:02d}")
+
+
+def files(raw: Path) -> list[tuple[Path, int]]:
+    """The set's files below `raw`, each with its signer's number."""
+    signers = {path: FILES.said(path)["signer"] for path in FILES.files(raw)}
+    names = sorted(set(signers.values()))
+    return [(path, names.index(signer) + 1) for path, signer in signers.items()]
+
+
 def read(unit: tuple[Path, int], options: PrepareConfig) -> list[Clip]:
     """The clip of a file and its signer; view is the angle at which the signer stands, 1 to 3."""
     path, signer = unit
-    sign, _, rep = _named(path)
-    return [Clip(map_clip(path, "kinect20", read_clip(path)), CLASSES.index(sign),
-                 f"{sign}_s{signer:02d}_e{int(rep):02d}", signer, (int(rep) + 2) // 3, int(rep))]
+    (clip,) = FILES.read(path, options)
+    return [replace(clip, name=clip.name.format(signer), subject=signer, view=(clip.rep + 2) // 3)]
 
 
-def _for_search(store: Store) -> np.ndarray:
+def _seen(store: Store) -> np.ndarray:
+    """The training signers at the two angles that `xview13` does not test."""
     return by_subject(TRAIN)(store) & by_view((1, 2))(store)
 
 
@@ -79,7 +77,7 @@ SPEC = DatasetSpec(
         "pool": Split(by_subject(TRAIN), (900, 900), by_view((1, 2))),
         # For choosing a recipe: both sides lie within the training signers, and no clip of the
         # angle that `xview13` tests takes part.
-        "val": Split(lambda store: ~by_subject(VALIDATION)(store), (540, 360), _for_search),
+        "val": Split(lambda store: ~by_subject((5, 9))(store), (540, 360), _seen),
     },
     clips=2_700, content=Content(
         2_700, 201_054, "fd8662f7fc691e76fd5667fd6aaeeb8d4cea70c86cb219915dbfef031c9e6ead"),

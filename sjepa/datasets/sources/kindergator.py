@@ -7,19 +7,20 @@ conversion keeps the rows as they are.
 Source: github.com/hayeesha/Kinder-Gator (Aloba et al., Eurographics 2018).
 """
 
-from __future__ import annotations
-
-import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import map_clip
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, github_commit
-from sjepa.datasets.store import Clip
-from sjepa.datasets.text import MAX_FRAMES, find_files, parse_name, read_list, read_text
+from sjepa.datasets.clipfiles import ClipFiles
+from sjepa.datasets.specs import (
+    Content,
+    DatasetSpec,
+    Origin,
+    Split,
+    across_subjects,
+    github_commit,
+)
+from sjepa.datasets.text import MAX_FRAMES, read_list, read_text
 
 #: Classes, and each one without the other side, the other way and more effort: 42 of those.
 CLASSES, COARSE = zip(*read_list("kindergator_classes.tsv"), strict=True)
@@ -27,8 +28,6 @@ CLASSES, COARSE = zip(*read_list("kindergator_classes.tsv"), strict=True)
 CHILDREN = (103, 106, 169, 290, 337, 342, 474, 595, 644, 723)
 #: Five adults and five children, every other id of each sorted group.
 TRAIN = (565, 604, 876, 921, 970, 103, 169, 337, 474, 644)
-VALIDATION = (970, 474, 644)  # of those, to choose a recipe: one adult, two children
-
 JOINTS = (
     "HipCenter", "Spine", "ShoulderCenter", "Head", "ShoulderLeft", "ElbowLeft", "WristLeft",
     "HandLeft", "ShoulderRight", "ElbowRight", "WristRight", "HandRight", "HipLeft", "KneeLeft",
@@ -37,9 +36,6 @@ JOINTS = (
 _HEADER = ["Timestamp", *(joint + axis for joint in JOINTS for axis in "XYZ")]
 _WIDTH, _WIDEST = len(_HEADER), len(_HEADER) + 3  # subject, class, and an empty field
 MAX_BYTES = 1 << 24  # 16 MiB; the longest trial has 0.4
-_LIKE = "POSE-p342_05-Bow-1455372223852.csv"
-_NAME = re.compile(rf"POSE-p([0-9]{{3}})_([0-9]{{2}})-({'|'.join(CLASSES)})--?([0-9]+)")
-files = partial(find_files, glob="*.csv", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -65,11 +61,9 @@ def read_clip(path: Path) -> np.ndarray:
     return text.table(values, _WIDTH - 1, "60 coordinates").reshape(-1, len(JOINTS), 3)
 
 
-def read(path: Path, options: PrepareConfig) -> list[Clip]:
-    """The file's clip; one camera, one repetition."""
-    subject, _, name, _ = parse_name(path, _NAME, _LIKE)
-    clip = map_clip(path, "kinect20", read_clip(path))
-    return [Clip(clip, CLASSES.index(name), path.stem, int(subject))]
+FILES = ClipFiles(
+    "*.csv", rf"POSE-p(?P<subject>[0-9]{{3}})_[0-9]{{2}}-(?P<label>{'|'.join(CLASSES)})--?[0-9]+",
+    "POSE-p342_05-Bow-1455372223852.csv", "kinect20", read_clip, {"label": CLASSES})
 
 
 def _all_but_fold(fold: int):
@@ -78,13 +72,12 @@ def _all_but_fold(fold: int):
 
 
 SPEC = DatasetSpec(
-    name="kindergator", title="Kinder-Gator", classes=CLASSES, files=files, read=read,
+    name="kindergator", title="Kinder-Gator", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' .csv files or kindergator_int16.npz", converted="kindergator_int16.npz",
     splits={
-        "xsub": Split(by_subject(TRAIN), (579, 580)),
+        # For choosing a recipe one adult and two children are held out.
+        **across_subjects(TRAIN, (579, 580), (970, 474, 644), (405, 174)),
         **{f"fold{k + 1}": Split(_all_but_fold(k)) for k in range(5)},
-        # For choosing a recipe: both sides lie within the training part of the protocol.
-        "val": Split(lambda store: ~by_subject(VALIDATION)(store), takes=by_subject(TRAIN)),
     },
     clips=1_159,  # of a later commit than the one below
     content=Content(

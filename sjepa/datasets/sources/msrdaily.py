@@ -6,19 +6,14 @@ were not seen are `nan` or zero.
 Source: wangjiangb.github.io/my_data.html (Wang, Liu, Wu, Yuan, CVPR 2012).
 """
 
-from __future__ import annotations
-
-import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import map_clip
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, held_out
-from sjepa.datasets.store import Clip
-from sjepa.datasets.text import MAX_NUMBER, find_files, parse_name, read_text
+from sjepa.datasets.clipfiles import ClipFiles
+from sjepa.datasets.layouts import bridge
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, across_subjects
+from sjepa.datasets.text import MAX_NUMBER, read_text
 from sjepa.errors import SjepaError
 
 CLASSES = (
@@ -26,12 +21,6 @@ CLASSES = (
     "use vacuum cleaner", "cheer up", "sit still", "toss paper", "play game", "lie down on sofa",
     "walk", "play guitar", "stand up", "sit down",
 )
-#: Halves and not every other subject: a clip of subject 9 stands once more as one of subject 10.
-TRAIN = (1, 2, 3, 4, 5)
-VALIDATION = (4, 5)  # of those, to choose a recipe
-_LIKE = "a13_s08_e02_skeleton_proj.txt"
-_NAME = re.compile(r"a(0[1-9]|1[0-6])_s(0[1-9]|10)_e(0[12])_skeleton_proj")
-files = partial(find_files, glob="*_skeleton_proj.txt", scheme=_NAME, like=_LIKE)
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -46,35 +35,28 @@ def read_clip(path: Path) -> np.ndarray:
     """
     text = read_text(path)
     table = text.frames(20, 5, "frame, joint, x, y, z", limit=np.inf)
-    clip, times = table[:, :, 2:], np.arange(len(table))
+    clip = table[:, :, 2:]
     wrong = (table[:, :, 1] != np.arange(1, 21)) | (np.abs(clip) > MAX_NUMBER).any(2)
     for frame, joint in np.argwhere(wrong):
         line, found = text.rows()[20 * frame + joint]
         text.fail(line, f"joint {joint + 1}, its x, y, z in metres or nan", found)
     seen = clip.any(2, keepdims=True) & ~np.isnan(clip)
-    for joint, axis in np.argwhere(~seen.all(0)):
-        known, track = seen[:, joint, axis], clip[:, joint, axis]  # [T] each, views
-        if not known.any():
-            raise SjepaError(f"{path}: joint {joint + 1} is in no frame")
-        track[:] = np.interp(times, times[known], track[known])
-    return clip
+    if lost := np.argwhere(~seen.any(0)).tolist():
+        raise SjepaError(f"{path}: joint {lost[0][0] + 1} is in no frame")
+    return bridge(clip, seen)
 
 
-def read(path: Path, options: PrepareConfig) -> list[Clip]:
-    """The file's clip."""
-    action, subject, rep = map(int, parse_name(path, _NAME, _LIKE))
-    return [Clip(map_clip(path, "kinect20", read_clip(path)), action - 1,
-                 path.stem.removesuffix("_skeleton_proj"), subject, rep=rep)]
-
-
+FILES = ClipFiles(
+    "*_skeleton_proj.txt",
+    r"a(?P<label>0[1-9]|1[0-6])_s(?P<subject>0[1-9]|10)_e(?P<rep>0[12])_skeleton_proj",
+    "a13_s08_e02_skeleton_proj.txt", "kinect20", read_clip,
+    name="a{label:02d}_s{subject:02d}_e{rep:02d}")
 SPEC = DatasetSpec(
-    name="msrdaily", title="MSR Daily", classes=CLASSES, files=files, read=read,
+    name="msrdaily", title="MSR Daily", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' *_skeleton_proj.txt files or msrdaily_int16.npz",
     converted="msrdaily_int16.npz",
-    splits={
-        "xsub": Split(by_subject(TRAIN), (160, 160)),
-        "val": held_out(VALIDATION, TRAIN, (96, 64)),
-    },
+    # Halves and not every other: a clip of subject 9 stands once more as one of subject 10.
+    splits=across_subjects((1, 2, 3, 4, 5), (160, 160), (4, 5), (96, 64)),
     clips=320, content=Content(
         320, 61_344, "8b6482d19ef97bf57e6f8aceb78f0f81958641a20cdb6c18be7c7c543c41e5e5"),
     origin=Origin(

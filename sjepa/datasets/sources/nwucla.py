@@ -4,20 +4,14 @@ One file a clip, `aAA_sSS_eEE_vVV.json` (action, subject, repetition, view), wit
 `[T, 20, 3]` metres in Kinect v1 order and `label`, dense, from 1.
 """
 
-from __future__ import annotations
-
 import json
-import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import map_clip
+from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.specs import Archive, Content, DatasetSpec, Origin, Split, by_subject, by_view
-from sjepa.datasets.store import Clip
-from sjepa.datasets.text import MAX_NUMBER, find_files, parse_name
+from sjepa.datasets.text import MAX_NUMBER
 from sjepa.errors import SjepaError
 
 CLASSES = (
@@ -28,20 +22,14 @@ VALIDATION = (2,)  # of the training views 1 and 2, to choose a recipe
 #: The owners' numbers of these classes.
 ACTIONS = [1, 2, 3, 4, 5, 6, 8, 9, 11, 12]
 MAX_BYTES = 1 << 22  # 4 MiB; the longest clip has 0.3
-_LIKE = "a01_s01_e00_v01.json"
-_NAME = re.compile(
-    rf"a({'|'.join(f'{k:02d}' for k in ACTIONS)})_s([0-9]{{2}})_e([0-9]{{2}})_v(0[123])"
-)
-files = partial(find_files, glob="a[0-9]*.json", scheme=_NAME, like=_LIKE)
 
 
-def read(path: Path, options: PrepareConfig) -> list[Clip]:
-    """One file's clip, mapped onto NTU-25, with the spine's middle in the first frame as origin.
+def read_clip(path: Path) -> np.ndarray:
+    """Positions `[T, 20, 3]` in metres, joints as in `LAYOUTS["kinect20"]`.
 
     Raises:
         SjepaError: the file is not such a clip, or its label is not that of its name.
     """
-    action, subject, rep, view = map(int, parse_name(path, _NAME, _LIKE))
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES >> 20} MiB")
@@ -55,15 +43,19 @@ def read(path: Path, options: PrepareConfig) -> list[Clip]:
                          f"found {list(clip.shape)} of {clip.dtype}")
     if not (np.abs(clip) <= MAX_NUMBER).all():
         raise SjepaError(f"{path}: expected finite positions in metres, found NaN or huge ones")
-    expected = ACTIONS.index(action)
+    expected = ACTIONS.index(int(FILES.said(path)["label"]))
     if label != expected + 1:
         raise SjepaError(f"{path}: label {str(label)[:40]}, expected {expected + 1}, which the "
                          "name says")
-    return [Clip(map_clip(path, "kinect20", clip), expected, path.stem, subject, view, rep)]
+    return clip
 
 
+FILES = ClipFiles(
+    "a[0-9]*.json", rf"a(?P<label>{'|'.join(f'{k:02d}' for k in ACTIONS)})"
+    "_s(?P<subject>[0-9]{2})_e(?P<rep>[0-9]{2})_v(?P<view>0[123])",
+    "a01_s01_e00_v01.json", "kinect20", read_clip, {"label": [f"{k:02d}" for k in ACTIONS]})
 SPEC = DatasetSpec(
-    name="nwucla", title="NW-UCLA", classes=CLASSES, files=files, read=read,
+    name="nwucla", title="NW-UCLA", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' .json files or nwucla.npz", converted="nwucla.npz",
     splits={
         "xview": Split(by_view((1, 2)), (1_020, 464)),

@@ -7,24 +7,23 @@ frame, separated by commas. The two were cut separately: their frames do not cor
 Source: webpages.uidaho.edu/ui-prmd (Vakanski et al., Data 2018; ODC PDDL).
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
 import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import LAYOUTS, map_clip
+from sjepa.datasets.formats.kinematics import forward_kinematics, rotations
+from sjepa.datasets.layouts import LAYOUTS, bridge, derive, map_clip
 from sjepa.datasets.specs import (
     Content,
     DatasetSpec,
     Origin,
     Split,
+    across_subjects,
     by_subject,
     by_view,
     github_commit,
-    held_out,
 )
 from sjepa.datasets.store import Clip, LeftOut, Store
 from sjepa.datasets.text import parse_name, read_text, walk_files
@@ -40,7 +39,6 @@ EXERCISES = (
 CLASSES = tuple(f"{each}, {how}" for how in ("correct", "incorrect") for each in EXERCISES)
 KINECT, VICON = 1, 2  # views
 TRAIN = (1, 3, 5, 7, 9)
-VALIDATION = (5, 9)  # of those, to choose a recipe
 #: Vicon's clips of one frame, or with markers missing beyond repair.
 LOST = (
     "m03_s02_e01_correct", "m03_s10_e01_incorrect", "m05_s10_e01_incorrect", "m10_s03_e01_correct",
@@ -63,17 +61,6 @@ def files(raw: Path) -> list[Path]:
 # --- Kinect: offsets and angles along a tree ----------------------------------------------------
 
 
-def _turns(degrees: np.ndarray) -> np.ndarray:
-    """Rotation matrices `[T, 3, 3]` about y, then x, then z, of angles `[T, 3]` about x, y, z."""
-    (cx, cy, cz), (sx, sy, sz) = np.cos(np.radians(degrees.T)), np.sin(np.radians(degrees.T))
-    zero, one = np.zeros_like(cx), np.ones_like(cx)
-    about = (((one, zero, zero), (zero, cx, -sx), (zero, sx, cx)),
-             ((cy, zero, sy), (zero, one, zero), (-sy, zero, cy)),
-             ((cz, -sz, zero), (sz, cz, zero), (zero, zero, one)))
-    x, y, z = (np.moveaxis(np.array(each), -1, 0) for each in about)
-    return z @ x @ y
-
-
 def read_kinect(path: Path) -> np.ndarray:
     """Positions `[T, 22, 3]` float64 in metres, joints as in `LAYOUTS["uiprmd22"]`, facing −z.
 
@@ -89,15 +76,10 @@ def read_kinect(path: Path) -> np.ndarray:
     if len(offsets) != len(angles):
         raise SjepaError(f"{path} has {len(offsets)} frames, its angles {folder / name} have "
                          f"{len(angles)}: get both again")
-    places, turns = [], []
-    for joint, above in enumerate(LAYOUTS["uiprmd22"].parents):
-        turn, place = _turns(angles[:, joint]), offsets[:, joint]
-        if above >= 0:
-            place = places[above] + (turns[above] @ place[..., None])[..., 0]
-            turn = turns[above] @ turn
-        places.append(place)
-        turns.append(turn)
-    return np.stack(places, 1) * (-0.01, 0.01, -0.01)
+    # About y, then x, then z.
+    turns = (rotations("zxy", degrees[:, [2, 0, 1]]) for degrees in np.moveaxis(angles, 1, 0))
+    return forward_kinematics(LAYOUTS["uiprmd22"].parents, np.moveaxis(offsets, 1, 0),
+                              turns) * (-0.01, 0.01, -0.01)
 
 
 # --- Vicon: markers -----------------------------------------------------------------------------
@@ -135,13 +117,11 @@ def repaired(x: np.ndarray) -> np.ndarray:
     Short gaps are bridged in time. In longer ones a marker is put where three or more others of its
     part say, as they stood together in the nearest frame; else it stays missing.
     """
-    x, frames = x.copy(), np.arange(len(x))
-    for marker in np.flatnonzero(~x.any(-1).all(0)):
-        seen = x[:, marker].any(-1)
-        for begin, end in _gaps(seen):
-            if end - begin <= SHORT and seen.any():
-                x[begin:end, marker] = np.stack([np.interp(
-                    frames[begin:end], frames[seen], axis[seen]) for axis in x[:, marker].T], -1)
+    seen, bridged = x.any(-1), bridge(x, x.any(-1, keepdims=True))
+    for marker in np.flatnonzero(~seen.all(0)):
+        for begin, end in _gaps(seen[:, marker]):
+            if end - begin <= SHORT:
+                x[begin:end, marker] = bridged[begin:end, marker]
     for part in PARTS:
         places = np.array([MARKERS.index(marker) for marker in part.split()])
         seen = x[:, places].any(-1)
@@ -185,19 +165,18 @@ def read_vicon(path: Path) -> np.ndarray:
     def mean(*names: str) -> np.ndarray:
         return np.mean([at[name] for name in names], 0)
 
-    chest, head = mean("C7", "CLAV"), mean("LFHD", "RFHD", "LBHD", "RBHD")
     joints = {"spine base": mean("LASI", "RASI", "LPSI", "RPSI"), "spine mid": mean("T10", "STRN"),
-              "spine shoulder": chest, "neck": 0.67 * chest + 0.33 * head, "head": head}
+              "spine shoulder": mean("C7", "CLAV"), "head": mean("LFHD", "RFHD", "LBHD", "RBHD")}
     joints["left hip"], joints["right hip"] = _hips(at["LASI"], at["RASI"], mean("LPSI", "RPSI"))
     for side in ("left", "right"):
         s = side[0].upper()
-        wrist, finger = mean(f"{s}WRA", f"{s}WRB"), at[f"{s}FIN"]
         joints |= {f"{side} {joint}": at[s + marker] for joint, marker in (
             ("shoulder", "SHO"), ("elbow", "ELB"), ("knee", "KNE"), ("ankle", "ANK"),
             ("foot", "TOE"))}
-        joints |= {f"{side} wrist": wrist, f"{side} hand": finger,
-                   f"{side} hand tip": 2 * finger - wrist,
+        finger = at[f"{s}FIN"]
+        joints |= {f"{side} wrist": mean(f"{s}WRA", f"{s}WRB"), f"{side} hand": finger,
                    f"{side} thumb": finger + 0.7 * (at[f"{s}WRA"] - at[f"{s}WRB"])}
+    derive(joints)
     clip = np.stack([joints[joint] for joint in NTU_JOINTS], 1)
     times = np.arange((len(x) - 1) * KEPT // HERTZ + 1) * HERTZ / KEPT
     before = np.minimum(times.astype(int), len(x) - 2)
@@ -216,7 +195,7 @@ def _table(path: Path, points: int) -> np.ndarray:
 
 def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
     """The file's clip: the class is the exercise and how it was done, view the system."""
-    exercise, subject, rep, wrong = parse_name(path, _NAME, _LIKE)
+    exercise, subject, rep, wrong = parse_name(path, _NAME, _LIKE).groups()
     system = path.parent.parent.name.lower()
     if system not in ("kinect", "vicon"):
         raise SjepaError(f"{path} should lie in Kinect/Positions or Vicon/Positions, as the owners "
@@ -245,13 +224,11 @@ SPEC = DatasetSpec(
     needs="the owners' *_positions.txt.gz and *_angles.txt.gz files or uiprmd_int16.npz",
     converted="uiprmd_int16.npz",
     splits={
-        "xsub": Split(by_subject(TRAIN), (1_976, 1_997)),
+        **across_subjects(TRAIN, (1_976, 1_997), (5, 9), (1_178, 798)),
         "xsub-kinect": Split(by_subject(TRAIN), (1_000, 1_000), by_view((KINECT,))),
         "xsub-vicon": Split(by_subject(TRAIN), (976, 997), by_view((VICON,))),
         "vicon-kinect": Split(counts=(976, 1_000), **_across(VICON, KINECT)),
         "kinect-vicon": Split(counts=(1_000, 997), **_across(KINECT, VICON)),
-        # For choosing a recipe: both sides lie within the training part of the protocols.
-        "val": held_out(VALIDATION, TRAIN, (1_178, 798)),
     },
     clips=3_973, content=Content(
         3_973, 296_739, "0fbc2162d9f79d48b11eba14bba5c5dbf2c5a51634b257a2c06c54c0c56cfb91"),

@@ -6,27 +6,13 @@ seems. The table hides the legs, which the sensor guesses.
 Source: github.com/alexandrebarachant/WMFT_JBHI (BSD-3-Clause).
 """
 
-from __future__ import annotations
-
-import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import map_clip
-from sjepa.datasets.specs import (
-    Content,
-    DatasetSpec,
-    Origin,
-    Split,
-    by_subject,
-    github_commit,
-    held_out,
-)
-from sjepa.datasets.store import Clip
-from sjepa.datasets.text import MAX_NUMBER, find_files, parse_name
+from sjepa.datasets.clipfiles import ClipFiles
+from sjepa.datasets.specs import Content, DatasetSpec, Origin, across_subjects, github_commit
+from sjepa.datasets.text import MAX_NUMBER
 from sjepa.errors import SjepaError
 
 CLASSES = (
@@ -36,22 +22,16 @@ CLASSES = (
 )
 #: A clip's rep is the place here.
 CONDITIONS = ["healthy", "mild", "moderate"]
-TRAIN = tuple(range(1, 24, 2))
-VALIDATION = (5, 11, 17, 23)  # of those, to choose a recipe; 17 works with the right hand
 MAX_BYTES = 1 << 22  # 4 MiB; the longest clip has 0.8
 _FRAME = 25 * 3 * 4  # bytes
-_LIKE = "S01_healthy_task08.bin"
-_NAME = re.compile(rf"S([0-9]{{2}})_({'|'.join(CONDITIONS)})_task(0[1-9]|1[0-5])")
-files = partial(find_files, glob="*.bin", scheme=_NAME, like=_LIKE)
 
 
-def read(path: Path, options: PrepareConfig) -> list[Clip]:
-    """The file's clip; rep is the condition's place in `CONDITIONS`.
+def read_clip(path: Path) -> np.ndarray:
+    """Positions `[T, 25, 3]` float32 in metres.
 
     Raises:
         SjepaError: the file is no whole number of frames, or holds what is no position.
     """
-    subject, condition, task = parse_name(path, _NAME, _LIKE)
     try:
         size = path.stat().st_size
         if size % _FRAME or not 0 < size <= MAX_BYTES:
@@ -64,17 +44,17 @@ def read(path: Path, options: PrepareConfig) -> list[Clip]:
     if len(bad):
         raise SjepaError(f"{path}, frame {bad[0] + 1}: expected finite positions in metres, found "
                          "NaN or huge ones")
-    return [Clip(map_clip(path, "ntu25", clip), int(task) - 1, path.stem, int(subject),
-                 rep=CONDITIONS.index(condition))]
+    return clip
 
 
+FILES = ClipFiles(
+    "*.bin", rf"S(?P<subject>[0-9]{{2}})_(?P<rep>{'|'.join(CONDITIONS)})"
+    "_task(?P<label>0[1-9]|1[0-5])", "S01_healthy_task08.bin", "ntu25", read_clip,
+    {"rep": CONDITIONS})
 SPEC = DatasetSpec(
-    name="wmft", title="WMFT", classes=CLASSES, files=files, read=read,
+    name="wmft", title="WMFT", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' .bin files or wmft_int16.npz", converted="wmft_int16.npz",
-    splits={
-        "xsub": Split(by_subject(TRAIN), (540, 540)),
-        "val": held_out(VALIDATION, TRAIN, (360, 180)),
-    },
+    splits=across_subjects(range(1, 24, 2), (540, 540), (5, 11, 17, 23), (360, 180)),
     clips=1_080, content=Content(
         1_080, 309_214, "b2cde2e0032682c50be1f97aabac190353a975ed23c5a83a87376ffde746170a"),
     origin=Origin(

@@ -1,0 +1,62 @@
+"""Sets of one file a clip, whose name says what the clip shows: most of the open ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.layouts import map_clip
+from sjepa.datasets.store import Clip, LeftOut
+from sjepa.datasets.text import find_files, parse_name
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """The files of such a set, and how each becomes a clip.
+
+    Attributes:
+        glob: pattern of the files' names, in small letters.
+        scheme: regular expression of a name without its suffix. Its groups are called as `Clip`
+            calls them: label, subject, view, rep, setup; others are for `name` alone. A label that
+            is a number counts from 1.
+        like: a good name, for errors.
+        layout: the joints that are read, a key of `LAYOUTS`.
+        positions: reads a file: one person, `[T, J, 3]` metres.
+        words: group to the words that it may hold, whose places are the numbers. A file with
+            another word is left out.
+        name: what a clip is called, a format of the groups; nothing: as its file.
+    """
+
+    glob: str
+    scheme: str
+    like: str
+    layout: str
+    positions: Callable[[Path], np.ndarray]
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    name: str = ""
+
+    def files(self, raw: Path) -> list[Path]:
+        """The set's files below a folder, sorted by name; see `find_files`."""
+        return find_files(raw, self.glob, re.compile(self.scheme), self.like)
+
+    def said(self, path: Path) -> dict[str, str]:
+        """The groups of a file's name; a name off the scheme is a `SjepaError`."""
+        return parse_name(path, re.compile(self.scheme), self.like).groupdict()
+
+    def read(self, path: Path, options: PrepareConfig | None) -> list[Clip | LeftOut]:
+        """The file's clip."""
+        said, numbers = self.said(path), {"label": 0}
+        for group in said.keys() & {"label", "subject", "view", "rep", "setup"}:
+            word, words = said[group], self.words.get(group)
+            if words and word not in words:
+                return [LeftOut(path.stem, f"{word} is no {group} that is used")]
+            numbers[group] = words.index(word) if words else int(word) - (group == "label")
+        name = self.name.format(**{group: int(word) if word.isdecimal() else word
+                                   for group, word in said.items() if word is not None})
+        clip = map_clip(path, self.layout, self.positions(path))
+        return [Clip(clip, name=name or path.stem, **numbers)]
