@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from sjepa.config import ROOT, data_dir
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.formats.npz import read_conversion
-from sjepa.datasets.layouts import LAYOUTS
 
 fuzz = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -62,28 +58,3 @@ def raw_samples(name: str) -> tuple[Path, Path]:
     """The folder of the open sets, and the one of raw samples of set `name`; skips without."""
     place = open_folder(f"raw-samples/{name}")
     return place, place / "raw-samples" / name
-
-
-def equals_conversion(npz: Path, reader, samples: Path, layout: str, half: float) -> None:
-    """Each sample, read by `reader`, is the clip of the conversion `npz` that has its labels.
-
-    And its name, where the conversion has the owners' names.
-
-    Args:
-        half: half a step of the conversion's rounding, metres; a mapped joint errs by its weights'
-            share of it, and so does the origin.
-    """
-    with np.load(npz) as data:
-        named = "clip_names" in data
-
-    def labels(each):
-        return each.label, each.subject, each.view, each.rep, each.setup, named and each.name
-
-    clips, paths = read_conversion(npz), reader.files(samples)
-    weights = np.abs(LAYOUTS[layout].to_ntu25).sum(1)
-    assert paths
-    for path in paths:
-        (clip,) = reader.read(path, PrepareConfig())
-        (row,) = [k for k, each in enumerate(clips) if labels(each) == labels(clip)]
-        error = np.abs(clip.positions - clips[row].positions).max((0, 1, 3))
-        assert (error <= half * (weights + weights[1]) + 1e-6).all()

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from formats import equals_conversion, raw_samples, swap
+from formats import swap
 from test_bvh import turned, write
 
 from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
@@ -200,18 +200,3 @@ def test_hdm05_clip_is_every_fourth_frame_wherever_the_skeleton_lies(tmp_path):
     np.testing.assert_allclose(item.positions, wanted, atol=1e-6)
     assert (item.name, item.label, item.subject) == (NAME[:-4], 0, 3)
     assert (item.view, item.rep, item.setup) == (0, 19, 0)
-    (tmp_path / NAME).write_bytes(path.read_bytes())
-    with pytest.raises(SjepaError, match="have the same name"):
-        hdm05.SPEC.files(tmp_path)
-    path.rename(tmp_path / "HDM_xy_squat1Reps_041_120.amc")
-    with pytest.raises(SjepaError, match="expected a name like HDM_mm_depositFloorR_019_120.amc"):
-        hdm05.SPEC.files(tmp_path)
-
-
-def test_hdm05_lists_and_samples_equal_the_conversion():
-    folder, samples = raw_samples("hdm05")
-    npz = folder / "hdm05_11.npz"
-    with np.load(npz) as data:
-        assert tuple(data["class_names"]) == hdm05.CLASSES
-        assert data["subject_names"].tolist() == hdm05.ACTORS
-    equals_conversion(npz, hdm05.SPEC, samples, "hdm31", half=1e-6)

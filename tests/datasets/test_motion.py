@@ -9,24 +9,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import yaml
-from formats import damaged, fuzz, raw_samples
-from hypothesis import given
-from hypothesis import strategies as st
-from pku_files import people, skeleton_text
-from test_acclaim import ARM, FRAME, amc_text, asf_text
+from formats import raw_samples
 from test_bvh import ALL, bvh_text
-from test_kindergator import csv_text, trial
-from test_npz import small
-from test_pyskl import two_d
 from wild import AT, KINDS, wild_bvh
 
 from sjepa import read_motion, synthetic
 from sjepa.datasets.anatomy import ARM as ARM_PARTS
 from sjepa.datasets.anatomy import LEG, NEEDED, SIDES, side_of
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.formats import npz, pku, pyskl
-from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
-from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.formats.mediapipe import mediapipe_clip
 from sjepa.datasets.layouts import LAYOUTS, UPRIGHT, center_on_spine, standing_height
 from sjepa.datasets.motion import MotionWarning, open_motion
@@ -534,74 +523,6 @@ def test_bad_files_in_words(tmp_path, name, text, said):
         read_motion(tmp_path / name)
     with pytest.raises(SjepaError, match="up is 'w': expected one of y, -y|expected one of .bvh"):
         read_motion(tmp_path / name, up="w")
-
-
-# --- damaged files of every kind ------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory, person):
-    """A folder of one small file of each kind."""
-    folder = tmp_path_factory.mktemp("sound")
-    x = np.random.default_rng(0).normal(0, 0.3, (2, 33, 3)).round(3)
-    x[:, 23] = -x[:, 24]
-    for name in ("dicts.json", "visible.npy", "x0.csv", "names.csv"):
-        WRITERS[name](folder / name, x)
-    (folder / "wild.bvh").write_text(wild_bvh(person[:3], KINDS["mixamo"][0], unit=0.01)[0])
-    small(folder / "a_xsub.npz")
-    (folder / "a.pkl").write_bytes(pickle.dumps({"split": {}, "annotations": [two_d(2)]}))
-    for name, text in {"a.bvh": bvh_text([("a", -1, (0, 0, 0), ALL)], np.ones((3, 6))),
-                       "a.asf": asf_text(ARM), "a.amc": amc_text([FRAME] * 2),
-                       "kinect.csv": csv_text(trial(3)),
-                       "a12_s03_e02_v02.json": json.dumps(
-                           {"skeletons": x[:, :20].tolist(), "label": 10}),
-                       "rows.txt": skeleton_text(people(4)),
-                       "cuts.txt": "1,0,2,1\n12,1,3,2\n51, 2, 4, 1\n7,3,3,1\n"}.items():
-        (folder / name).write_text(text)
-    return folder
-
-
-def acclaim_points(asf, amc):
-    skeleton = read_asf(asf)
-    return joint_positions(skeleton, read_amc(amc, skeleton))
-
-
-def clips_of(source):
-    return [list(source.read(unit)) for unit in source.units]
-
-
-READERS = {  # of a damaged file, with sound ones where it needs them
-    "a.bvh": lambda path, sound: read_bvh(path),
-    "a.asf": lambda path, sound: acclaim_points(path, sound / "a.amc"),
-    "a.amc": lambda path, sound: acclaim_points(sound / "a.asf", path),
-    "dicts.json": lambda path, sound: read_motion(path),
-    "kinect.csv": lambda path, sound: read_motion(path),
-    "a12_s03_e02_v02.json": lambda path, sound: nwucla.SPEC.read(path, None),
-    "visible.npy": lambda path, sound: read_motion(path),
-    "x0.csv": lambda path, sound: read_motion(path),
-    "names.csv": lambda path, sound: read_motion(path),
-    "wild.bvh": lambda path, sound: read_motion(path),
-    "rows.txt": lambda path, sound: pku.read(
-        pku.Video(1, "0001-L", path, sound / "cuts.txt"), PrepareConfig()),
-    "cuts.txt": lambda path, sound: pku.read(
-        pku.Video(1, "0001-L", sound / "rows.txt", path), PrepareConfig()),
-    "a_xsub.npz": lambda path, sound: clips_of(npz.source(path, None)),
-    "a.pkl": lambda path, sound: clips_of(pyskl.source(path, None)),
-}
-
-
-@pytest.mark.parametrize("name", READERS)
-@fuzz
-@given(data=st.data())
-def test_a_damaged_file_is_read_or_refused_in_one_sentence(tmp_path_factory, sound, name, data):
-    path = tmp_path_factory.getbasetemp() / name
-    path.write_bytes(data.draw(damaged((sound / name).read_bytes())))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MotionWarning)
-            READERS[name](path, sound)
-    except SjepaError as error:
-        assert str(path.parent) in str(error) and "\n" not in str(error)
 
 
 # --- any clip ------------------------------------------------------------------------------------

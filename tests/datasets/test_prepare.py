@@ -10,6 +10,7 @@ import numpy as np
 import pku_files
 import pytest
 from formats import open_folder, raw_samples
+from test_open_sets import OPEN
 from test_store import change_meta, listing, ntu_folder, some_clips
 
 from sjepa import synthetic
@@ -37,8 +38,6 @@ from sjepa.datasets.store import OldStore
 from sjepa.errors import SjepaError
 
 FEW = dict(subjects=(0, 1, 2), actions=(0, 3), views=(0, 1))
-OPEN = ["nwucla", "hdm05", "kindergator", "bandai", "kard", "florence", "msrdaily", "sbu", "cmu14",
-        "wmft", "islkinect", "gait", "uiprmd"]
 
 
 @pytest.fixture

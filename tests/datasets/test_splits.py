@@ -62,23 +62,11 @@ def test_leaked_clips_are_found_by_content(tmp_path):
         "synthetic/xview-leaked": [True, False]}
 
 
-def test_five_folds_test_everybody_once():
-    stand = Stand("kindergator", [7, 5, 5, 11, 30, 2, 90, 41, 8, 19])
-    tested = [split(f"kindergator/fold{k + 1}", stand)[1].tolist() for k in range(5)]
-    assert sorted(sum(tested, [])) == list(range(10))
-    assert sorted(stand.subjects[tested[0]]) == [2, 19]  # sorted: 2 5 7 8 11 | 19 30 41 90
-
-
 def test_the_stores_own_lists_come_before_the_rule():
     stand = Stand("ntu60", [1, 3, 1, 3], sides={"xsub": np.array([2, 1, 0, 1])})
     assert [side.tolist() for side in split("ntu60/xsub", stand)] == [[1, 3], [0]]
     with pytest.raises(SjepaError, match="unknown split 'ntu60/xview': .* knows ntu60/xsub"):
         split("ntu60/xview", stand)  # its clips have no views
-
-
-def test_recipes_are_chosen_within_the_training_views():
-    stand = Stand("nwucla", [1, 2, 3, 4], views=np.array([1, 2, 3, 1]))
-    assert [side.tolist() for side in split("nwucla/val", stand)] == [[0, 3], [1]]
 
 
 def test_transfers_lead_from_a_split_to_another_set():

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save
-from test_exercises import joints, recording
+from test_open_sets import joints, recording
 
 from sjepa.checkpoint import kept, read_result
 from sjepa.config import load_params
@@ -134,7 +134,7 @@ def attacks(folder: Path, mark: Path) -> dict[str, Callable[[], object]]:
             npz.source, folder / "huge_xsub.npz", None),
         "an npz of objects": partial(npz.source, folder / "runs_xsub.npz", None),
         "an npy whose header promises a terabyte": landmarks("huge.npy", _npy((HUGE, 33, 3))),
-        "a gz of zeros": partial(uiprmd.SPEC.read, gz, options),
+        "a gz of zeros": partial(uiprmd.read, gz, options),
         "JSON in brackets, a clip": partial(
             nwucla.SPEC.read, file("a12_s03_e02_v02.json", deep), options),
         "JSON in brackets, landmarks": landmarks("deep.json", deep),

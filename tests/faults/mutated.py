@@ -28,13 +28,11 @@ from pku_files import people, skeleton_text
 from test_acclaim import ARM as ASF_ARM
 from test_acclaim import FRAME, amc_text, asf_text
 from test_bvh import ALL, bvh_text
-from test_exercises import joints, marked, recording, vicon, walk
-from test_kindergator import csv_text, trial
 from test_motion import WRITERS, as_mediapipe
 from test_npz import small
 from test_ntu import people as ntu_people
+from test_open_sets import KINDS, joints, marked, recording, vicon, written
 from test_pyskl import two_d
-from test_text_sets import SETS, written
 
 from sjepa import synthetic
 from sjepa.checkpoint import keep, kept, read_result
@@ -46,7 +44,7 @@ from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.motion import EXAMPLE, read_motion
 from sjepa.datasets.ntu import read_skeleton, write_skeleton
-from sjepa.datasets.sources import gait, islkinect, kindergator, nwucla, uiprmd, wmft
+from sjepa.datasets.sources import islkinect, uiprmd
 from sjepa.datasets.specs import spec
 from sjepa.encoder import Encoder, encoder_metadata
 from sjepa.encoders import read_encoder
@@ -207,11 +205,6 @@ def readers(folder: Path) -> dict[str, Reader]:
         lambda path: joint_positions(read_asf(path), read_amc(amc, read_asf(path))), weight=4)
     add("a.amc", "AMC", amc_text([FRAME] * 2),
         lambda path: joint_positions(read_asf(asf), read_amc(path, read_asf(asf))), weight=4)
-    add("POSE-p342_05-Bow-1455372223852.csv", "Kinder-Gator CSV", csv_text(trial(3)),
-        lambda path: kindergator.SPEC.read(path, options), weight=3)
-    add("a12_s03_e02_v02.json", "NW-UCLA JSON",
-        json.dumps({"skeletons": x[:, :20].tolist(), "label": 10}),
-        lambda path: nwucla.SPEC.read(path, options), as_json, weight=4)
     throw = synthetic.generate_clip(synthetic.ACTIONS.index("throw"), 5, 1, noise=False)
     for name, write in WRITERS.items():
         write(folder / name, as_mediapipe(throw[10:13, 0].astype(np.float64)))
@@ -232,21 +225,15 @@ def readers(folder: Path) -> dict[str, Reader]:
         lambda path: pku.read(pku.Video(1, "0001-L", path, cuts), options), weight=3)
     add("cuts.txt", "PKU-MMD labels", "1,0,2,1\n12,1,3,2\n51, 2, 4, 1\n7,3,3,1\n",
         lambda path: pku.read(pku.Video(1, "0001-L", rows, path), options), weight=3)
-    for own in map(spec, SETS):
-        add(own.name, f"{own.title} text", written(folder / own.name, own.name),
-            partial(own.read, options=options), weight=2)
-    add("bye_A_1.txt", "ISL-Kinect text",
-        "".join(",".join(f"{v:.4f}" for v in row) + "\n" for row in joints(3, 20).reshape(3, -1)),
-        islkinect.read_clip, weight=2)
-    add("gait", "gait CSV", walk(folder / "human10_lurch20_SkeletonData5.csv", joints(4)),
-        lambda path: gait.SPEC.read(path, options), weight=2)
-    add("S01_healthy_task08.bin", "WMFT binary", joints(3).astype("<f4").tobytes(),
-        lambda path: wmft.SPEC.read(path, options))
+    for own in map(spec, KINDS):
+        reading = islkinect.FILES.read if own.name == "islkinect" else own.read
+        add(own.name, f"{own.title} file", written(folder / own.name, own.name),
+            partial(reading, options=options), as_json if own.name == "nwucla" else raw, weight=3)
     recording(folder, "Kinect", "Angles", joints(2, 22))
     add("prmd", "UI-PRMD Kinect gz", recording(folder, "Kinect", "Positions", joints(2, 22)),
-        lambda path: uiprmd.SPEC.read(path, options))
+        partial(uiprmd.read, options=options))
     add("vicon", "UI-PRMD Vicon gz", vicon(folder, marked(8)),
-        lambda path: uiprmd.SPEC.read(path, options))
+        partial(uiprmd.read, options=options))
     few = {f"x_{side}": np.pad(throw[None, :6, 0].reshape(1, 6, 75), ((0, n), (0, 0), (0, 75)),
                                "edge").astype("f4") for side, n in (("train", 1), ("test", 0))}
     add("a_xsub.npz", "feeder npz", small(folder / "a_xsub.npz", **few),
