@@ -689,7 +689,7 @@
       } else {
         tokens.shade((c, j) => moved[c * joints + j] / most);
         words.textContent = token.joint === null ? `${segments} segments × ${joints} joints = `
-          + `${segments * joints} tokens; dark cells move most.`
+          + `${segments * joints} tokens; strongly coloured cells move most.`
           : `Token ${token.segment * joints + token.joint}: ${name}, frames `
           + `${token.segment * data.segment + 1} to ${(token.segment + 1) * data.segment}, moved `
           + `${(100 * moved[token.segment * joints + token.joint]).toFixed(1)} cm a segment.`;
@@ -732,9 +732,10 @@
     const state = { clip: 0, seed: 1, revealed: false, right: 0, asked: 0, hidden: null };
     const words = said(), answers = h("div", { class: "sj-answers", role: "group", "aria-label": "Your guess" });
     const board = stage(data.skeleton, { yaw: data.yaw, redraw: () => redraw() });
-    const tokens = sheet(data.skeleton, segments, { name: "The mask: hidden tokens are dark",
+    const tokens = sheet(data.skeleton, segments, { name: "The mask: visible tokens are filled",
       chosen: (segment, joint) => { clock.go(false); clock.jump(((segment + 0.5) * data.segment) / frames);
         tokens.mark(segment, joint); } });
+    tokens.node.classList.add("hollow");
     const segmentOf = (share) => Math.min(Math.floor((share * (frames - 1)) / data.segment), segments - 1);
     function redraw(share = clock.share) {
       const now = segmentOf(share);
@@ -747,7 +748,7 @@
       const next = uniform(state.seed * 1000 + state.clip);
       state.hidden = drawMask(moved, ratio.value, tau.value,
         Array.from(moved, () => -Math.log(1 - next())));
-      tokens.shade((c, j) => state.hidden[c * joints + j]);
+      tokens.shade((c, j) => 1 - state.hidden[c * joints + j]);
       root.dataset.visible = state.hidden.length - sum(Array.from(state.hidden));
       root.dataset.draw = state.seed;
       tell("");
@@ -807,7 +808,7 @@
     const lanes = data.joints.map((joint, k) => {
       const y = k * high + high / 2, side = data.skeleton.side[joint];
       const runner = s("circle", { class: `sj-joint ${side}`, cy: y, r: 6 });
-      const bar = s("rect", { class: `sj-cell ${side}`, x: left + wide + 12, y: y - 6, height: 12, width: 0 });
+      const bar = s("rect", { class: `sj-cell hollow ${side}`, x: left + wide + 12, y: y - 6, height: 12, width: 0 });
       const share = s("text", { x: left + wide + 56, y: y + 4 });
       picture.append(s("text", { x: left - 12, y: y + 4, "text-anchor": "end" }, data.skeleton.joints[joint]),
         s("line", { class: "sj-axis", x1: left, x2: left + wide, y1: y, y2: y }), runner, bar, share);
@@ -821,24 +822,32 @@
       const next = uniform(state.seed), noise = data.moved.map(() => -Math.log(1 - next()));
       const most = Math.max(...data.moved);
       const arrival = noise.map((e, k) => e / Math.exp(data.moved[k] / (tau.value * most)));
-      race = { arrival, hidden: drawMask(data.moved, data.ratio, tau.value, noise) };
+      race = { arrival, hidden: drawMask(data.moved, data.ratio, tau.value, noise), over: false };
       race.end = Math.max(...arrival.filter((_, k) => race.hidden[k]));
+    }
+    function finish() {
+      race.over = true;
       race.hidden.forEach((h, k) => { state.caught[k] += h; });
       state.races += 1;
     }
+    const called = (k) => data.skeleton.joints[data.joints[k]];
     function redraw(share = clock.share) {
+      const time = 1.1 * share * race.end;  // the last tenth shows how it ended
+      if (!race.over && time >= race.end) finish();
+      const arrived = race.arrival.map((at, k) => race.hidden[k] && at <= time);
       lanes.forEach(({ runner, bar, share: part }, k) => {
-        const at = Math.min((share * race.end) / race.arrival[k], 1);
-        set(runner, { cx: left + wide * at });
-        runner.classList.toggle("hollow", at < 1);
-        set(bar, { width: (40 * state.caught[k]) / state.races });
-        part.textContent = `${Math.round((100 * state.caught[k]) / state.races)} %`;
+        set(runner, { cx: left + wide * (arrived[k] ? 1 : Math.min(time, race.end) / race.arrival[k]) });
+        runner.classList.toggle("hollow", arrived[k]);
+        const caught = state.races ? state.caught[k] / state.races : 0;
+        set(bar, { width: 40 * caught });
+        part.textContent = state.races ? `${Math.round(100 * caught)} %` : "";
       });
       root.dataset.races = state.races;
-      const stay = data.joints.filter((_, k) => !race.hidden[k]).map((j) => data.skeleton.joints[j]);
-      words.textContent = `Race ${state.races}: ${sum(Array.from(race.hidden))} of ${count} are hidden, `
-        + `left visible: ${stay.join(", ")}. Hidden most often so far: `
-        + `${data.skeleton.joints[data.joints[state.caught.indexOf(Math.max(...state.caught))]]}.`;
+      const stay = data.joints.map((_, k) => k).filter((k) => !arrived[k]).map(called);
+      const most = state.caught.indexOf(Math.max(...state.caught));
+      words.textContent = `${count - stay.length} of ${count} have arrived and are hidden, visible: `
+        + `${stay.join(", ")}. ` + (state.races ? `Races so far: ${state.races}; hidden most often: `
+        + `${called(most)}.` : "");
     }
     const begin = () => { run(); clock.begin(); redraw(); };
     const tau = slider("Temperature τ", { min: 0.05, max: 3, step: 0.05, value: 0.8,
@@ -848,7 +857,7 @@
       } });
     const clock = player(root, { seconds: 4, frames: 101, draw: redraw });
     root.prepend(picture, controls(...clock.nodes, tau.node, button("New race", begin),
-      button("Run 1,000 races", () => { for (let k = 0; k < 1000; k++) run(); redraw(); })), words);
+      button("Run 1,000 races", () => { for (let k = 0; k < 1000; k++) { run(); finish(); } redraw(); })), words);
     begin();
   }
 

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import torch
+from matplotlib.colors import to_rgba
 
 from sjepa.skeleton import NTU25, Skeleton
 
@@ -245,18 +246,22 @@ def mask_grid(ax, masked: np.ndarray, segments: int, values: np.ndarray | None =
               skeleton: Skeleton = NTU25) -> None:
     """A mask as joints against segments, joints by body part (NTU's) or in the skeleton's order.
 
-    `masked` are indices of tokens; `values` `[S * V]`, if given, are shown as shades instead.
+    `masked` are indices of tokens, drawn hollow, and visible ones in the colour of their side;
+    `values` `[S * V]`, if given, are shown as shades instead.
     """
     joints = len(skeleton)
     order = list(PART_ORDER if skeleton == NTU25 else range(joints))
     if values is None:
-        grid = np.zeros(segments * joints)
-        grid[np.asarray(masked)] = 1
-        shades = sns.light_palette(BLUE, as_cmap=True)
+        sheet = np.tile([to_rgba(joint_colour(k, skeleton)) for k in range(joints)], (segments, 1))
+        sheet[np.asarray(masked), 3] = 0
+        ax.set_xticks(np.arange(segments + 1) - 0.5, minor=True)
+        ax.set_yticks(np.arange(joints + 1) - 0.5, minor=True)
+        ax.grid(which="minor", color=GREY, lw=0.4)
+        ax.tick_params(which="minor", length=0)
     else:
-        grid, shades = np.asarray(values), "mako_r"
-    ax.imshow(grid.reshape(segments, joints).T[order], cmap=shades, aspect="auto",
-              interpolation="nearest")
+        sheet = np.asarray(values)
+    ax.imshow(sheet.reshape(segments, joints, -1).swapaxes(0, 1)[order], cmap="mako_r",
+              aspect="auto", interpolation="nearest")
     parts = PART_BOUNDS if skeleton == NTU25 else {
         name: (k, k + 1) for k, name in enumerate(skeleton.joints)}
     ax.set_yticks([(a + b - 1) / 2 for a, b in parts.values()], list(parts))

@@ -1,4 +1,7 @@
-"""The outcome at a glance: two pictures and five sentences, made of the results."""
+"""The outcome at a glance: two pictures and five sentences, made of the results.
+
+A *judge* is an open set whose test clips compare encoders (`sjepa.study.evidence.JUDGES`).
+"""
 
 import matplotlib.pyplot as plt
 
@@ -21,10 +24,13 @@ def by_judge(what: str, how: str = "linear") -> dict[str, float]:
 def encoders_chart() -> None:
     """Every encoder that was judged, a line each."""
     rows = [(title, by_judge(what)) for what, title in ENCODERS.items()]
-    _, ax = plt.subplots(figsize=(8, 3))
+    _, ax = plt.subplots(figsize=(5.6, 3.2))
     dot_chart(ax, [(title, seen) for title, seen in rows if seen], MEAN)
-    caption("Linear probes of untrained, classical and pretrained encoders: a small dot is one "
-            "judge, the large one the mean of ten.")
+    means = sorted((seen[MEAN], title) for title, seen in rows if MEAN in seen)
+    ends = [f"{title}, {mean:.1f} %" for mean, title in means]
+    caption("Test clips that a linear classifier on frozen features names correctly: a dot is one "
+            "judge, the diamond the mean of ten. “Classical” features are made by hand. "
+            + (f"Highest mean: {ends[-1]}; lowest: {ends[0]}." if ends else ""))
 
 
 def claims_chart(found: list[Finding]) -> None:
@@ -45,25 +51,36 @@ def sentences(found: list[Finding]) -> list[str]:
     gaps = {what: gain(LATENT, what) for what in ENCODERS}
     if any(means[what] is None for what in (LATENT, "untrained", "classical")):
         return [f"The comparison on ten open sets: {NOT_RUN}."]
-    said = [
-        f"On ten open sets a linear probe reads {means[LATENT]:.1f} % of S-JEPA's frozen features "
-        f"in the mean, and {means['untrained']:.1f} % of an untrained encoder's: "
-        f"{gaps['untrained']} points.",
-        f"Hand-made features with a logistic regression read {means['classical']:.1f} %: "
-        + phrase(gaps["classical"], "S-JEPA is ahead of them", "the classical baseline wins",
-                 "they cannot be told from S-JEPA") + f" ({gaps['classical']} points)."]
-    rivals = {what: ENCODERS[what] for what in ("pool-motion", "pool-coordinates") if gaps[what]}
-    said.append("Latents " + "; latents ".join(
-        phrase(gaps[what], f"read better than {title}", f"read worse than {title}",
-               f"cannot be told from {title}") + f" ({gaps[what]})"
-        for what, title in rivals.items()) + "." if rivals else f"Other targets: {NOT_RUN}.")
-    verdicts = [each.verdict for each in found]
-    said.append(f"Of {sum(map(verdicts.count, COLOURS))} claims that were tested, "
-                f"{verdicts.count(HOLDS)} hold, {verdicts.count(REVERSE)} came out reversed, and "
-                f"{verdicts.count(NOT_HERE)} cannot be decided at this scale.")
+    rivals = {"pool-motion": "motion, MAMP's target", "pool-coordinates": "coordinates"}
+    against = [phrase(gaps[what], "read better than", "read worse than", "cannot be told from")
+               + f" {title} ({gaps[what]} points)" for what, title in rivals.items() if gaps[what]]
     paper = cells()
     ran = sum(reading is not None for *_, reading in paper)
-    said.append(f"Of the paper's own {len(paper)} figures {ran or 'none'} "
-                f"{'were' if ran > 1 else 'was'} run here: its data is licensed to persons, and "
-                "one command a row runs them.")
-    return said
+    return [
+        f"**Learned or not.** A linear classifier on the frozen features of S-JEPA names "
+        f"{means[LATENT]:.1f} % of the test clips correctly; on those of an untrained encoder "
+        f"{means['untrained']:.1f} %. The difference is {gaps['untrained']} points.",
+        f"**By hand.** Hand-made features with a logistic regression reach "
+        f"{means['classical']:.1f} %: "
+        + phrase(gaps["classical"], "S-JEPA is ahead of them", "the classical baseline wins",
+                 "they cannot be told from S-JEPA") + f" ({gaps['classical']} points).",
+        "**What to predict.** S-JEPA predicts the features of a hidden joint, *latents*; others "
+        "predict how it moves or where it is. Latents "
+        + (" and ".join(against) or f"against other targets: {NOT_RUN}") + ".",
+        _claims_in_words(found),
+        f"**The paper's own table.** Of its {len(paper)} figures {ran or 'none'} "
+        f"{'were' if ran > 1 else 'was'} run here: its recordings are given only to those who "
+        "ask the owners. With them, each figure takes one command."]
+
+
+def _claims_in_words(found: list[Finding]) -> str:
+    """How many claims hold, which, and why a clear interval may not be enough."""
+    tested = [each for each in found if each.verdict in COLOURS]
+    counts = {ruling: [each for each in tested if each.verdict == ruling] for ruling in COLOURS}
+    named = [f"“{each.claim}”" for each in counts[HOLDS]]
+    alone = sum(each.alone != NOT_HERE for each in counts[NOT_HERE])
+    return (f"**The claims.** {len(tested)} were tested. The more one tests, the likelier one of "
+            "them passes by chance, so a correction for their number (Holm) has the last word: "
+            f"{len(named)} held{': ' * bool(named)}{', '.join(named)}; {len(counts[REVERSE])} came "
+            f"out reversed; {len(counts[NOT_HERE])} cannot be decided at this scale. (Of these, "
+            f"{alone} had an interval on one side of zero, which is not enough among so many.)")

@@ -57,6 +57,15 @@ def test_masked_joints_are_hollow_in_their_segment(clip):
     assert animate(absent).svg == animate(clip).svg
 
 
+def test_a_sheet_fills_what_is_visible():
+    _, ax = plt.subplots()
+    hand = NTU_JOINTS.index("left hand")
+    plots.mask_grid(ax, np.delete(np.arange(50), 25 + hand), 2)
+    seen = np.argwhere(ax.images[0].get_array()[..., 3])
+    assert seen.tolist() == [[PART_ORDER.index(hand), 1]]
+    plt.close("all")
+
+
 def test_part_order_lists_each_joint_once():
     assert sorted(PART_ORDER) == list(range(25))
     for part, (a, b) in PART_BOUNDS.items():
@@ -79,7 +88,7 @@ def test_another_skeleton_moves_and_is_masked():
     _, axes = plt.subplots(2)
     plots.filmstrip(clip, 2, ax=axes[0], skeleton=COCO17)
     plots.mask_grid(axes[1], np.arange(5), 3, skeleton=COCO17)
-    assert axes[1].images[0].get_array().shape == (len(COCO17), 3)
+    assert axes[1].images[0].get_array().shape == (len(COCO17), 3, 4)
     plt.close("all")
 
 
