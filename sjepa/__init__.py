@@ -6,7 +6,7 @@ For your own motion: `read_motion` from a file to a clip, `embed` from clips to 
 
 from importlib import import_module
 
-_HOME = {"embed": "protocols.features", "load_pretrained": "encoders",
+_HOME = {"embed": "protocols.features", "load_pretrained": "protocols.encoders",
          "read_motion": "datasets.motion"}
 __all__ = list(_HOME)
 

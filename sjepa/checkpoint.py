@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -15,13 +14,14 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save as to_bytes
 
-from sjepa.config import as_dict
 from sjepa.encoder import encoder_metadata
 from sjepa.errors import SjepaError
 from sjepa.files import make_writable, read_json, save_atomically
@@ -33,42 +33,31 @@ FREE = {"out", "run", "device", "checkpoint_every", "monitor_every", "compile", 
         "workers"}
 
 
-def _git(*arguments: str) -> str | None:
-    """What git says in the project's own repository; None without git or outside of it."""
-    home = Path(__file__).resolve().parent.parent
-    try:
-        top = subprocess.run(["git", "-C", home, "rev-parse", "--show-toplevel"],
-                             capture_output=True, text=True, check=True).stdout.strip()
-        if Path(top).resolve() != home:
-            return None  # a copy of the package inside somebody else's repository
-        return subprocess.run(["git", "-C", home, *arguments], capture_output=True, text=True,
-                              check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
 def commit() -> tuple[str, bool | None]:
     """The commit that runs, and whether code differs from it; `unknown`, None outside git.
 
     Code is what a run computes with: the package, the notebooks of the full runs and the pins.
     """
-    named = _git("rev-parse", "--short", "HEAD")
-    if not named:
+    home = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", home, *arguments], capture_output=True, text=True,
+                              check=True).stdout.strip()
+
+    try:
+        top, named = git("rev-parse", "--show-toplevel", "--short", "HEAD").splitlines()
+        if Path(top).resolve() != home:  # a copy of the package inside somebody else's repository
+            return "unknown", None
+        return named, bool(git("status", "--porcelain", "--", "sjepa", "notebooks/full/*.ipynb",
+                               "constraints.txt"))
+    except (OSError, subprocess.CalledProcessError):
         return "unknown", None
-    changed = _git("status", "--porcelain", "--", "sjepa", "notebooks/full/*.ipynb",
-                   "constraints.txt")
-    return named, bool(changed)
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on; a package that is not installed is named so."""
-    found = {"python": platform.python_version()}
-    for name in ("torch", "numpy", "sjepa"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    """Versions of what a result depends on besides the commit."""
+    return {"python": platform.python_version(), "torch": str(torch.__version__),
+            "numpy": np.__version__}
 
 
 def what_counts(settings: dict) -> dict:
@@ -304,8 +293,8 @@ def same_settings(old: dict, config, out: Path, ignore: tuple[str, ...] = ()) ->
     Raises:
         SjepaError: a setting differs.
     """
-    old = as_dict(type(config)()) | old
-    for name, value in as_dict(config).items():
+    old = asdict(type(config)()) | old
+    for name, value in asdict(config).items():
         if name not in FREE | set(ignore) and old[name] != value:
             raise SjepaError(f"{out} holds a run with {name} = {old[name]}, not {value}: "
                              "choose another out, or delete the folder")

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 
 import torch
@@ -41,10 +41,11 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is fp32 on a CPU; on a GPU bf16 where its hardware multiplies it, else fp16.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-    `tf32` stores float32 and lets an Ampere or later GPU multiply its first 10 bits.
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """`auto` is fp32 on a CPU; on a GPU bf16 where its hardware multiplies it, else fp16.
 
     Raises:
         SjepaError: fp16 was asked for on a CPU.
@@ -55,45 +56,30 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
             name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if name == "fp16" and device.type == "cpu":
         raise SjepaError("precision = fp16 needs a GPU: set precision to auto, bf16 or fp32")
-    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name, torch.float32)
+    return name
 
 
 @contextlib.contextmanager
-def computing(precision: str, device: torch.device):
-    """TF32 products inside the block where `tf32` was asked for, and nowhere else."""
+def computing(device: torch.device):
+    """Products in the block are of whole float32, whatever TF32 the process has asked for.
+
+    Raises:
+        SjepaError: the block found too little memory, on a GPU or on the host.
+    """
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(
-        "high" if precision == "tf32" and device.type == "cuda" else "highest")
+    torch.set_float32_matmul_precision("highest")
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
+        if not (isinstance(error, torch.OutOfMemoryError | MemoryError)
+                or "can't allocate memory" in str(error)):
             raise
         raise SjepaError(f"the memory of {describe(device)} does not suffice "
-                         f"({str(error).splitlines()[0][:120]}): end what else runs there, or take "
-                         "another device or smaller settings") from error
+                         f"({str(error).splitlines()[0][:120]}): end what runs there besides, set "
+                         "accumulate higher (of a pretraining: the same step in smaller parts) or "
+                         "batch_size lower") from error
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory was not to be had, on a GPU or on the host."""
-    return (isinstance(error, torch.OutOfMemoryError | MemoryError)
-            or "can't allocate memory" in str(error))
-
-
-def largest_that_fits(size: int, attempt: Callable[[int], object]) -> int:
-    """The largest of size / 2, size / 4, … whose `attempt` finds the memory it needs, or 0."""
-    while size := size // 2:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        try:
-            attempt(size)
-            return size
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-    return 0
 
 
 def many_shapes(compiled: bool):
@@ -104,12 +90,6 @@ def many_shapes(compiled: bool):
     if not compiled:
         return contextlib.nullcontext()  # without the compiler, which takes seconds to load
     return torch._dynamo.config.patch(recompile_limit=64)
-
-
-def precision_name(name: str, dtype: torch.dtype) -> str:
-    """A setting `precision` with `auto` resolved, for records."""
-    known = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
-    return known[dtype] if name == "auto" else name
 
 
 def autocast(device: torch.device, dtype: torch.dtype):

@@ -1,24 +1,18 @@
-"""Files that are whole or not there: atomic writes, locks, and reading what cannot be trusted."""
+"""Files that are whole or not there: atomic writes, locks, and JSON that cannot be trusted."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from sjepa.errors import SjepaError
-
-_RATIO, _ALWAYS = 200, 1 << 26  # bytes of arrays a byte of their file, and what is always read
-_BLOCK = 1 << 24
 
 
 def save_atomically(write: Callable[[Path], Any], path: Path) -> None:
@@ -101,57 +95,3 @@ def read_json(path: Path, limit: int = 1 << 27) -> Any:
         raise SjepaError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise SjepaError(f"{path} is damaged ({str(error)[:100]}): make or get it again") from error
-
-
-def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """The arrays of numbers and texts in an npz: those of `names` that it has, or all.
-
-    No size that the file states is believed: an array is made only where the archive has its bytes,
-    and no more than a file of its length may hold.
-
-    Raises:
-        SjepaError: the file cannot be read, or holds anything else.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            there = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-            wanted = {name: there[name] for name in names or there if name in there}
-            room = max(_RATIO * path.stat().st_size, _ALWAYS)
-            if sum(member.file_size for member in wanted.values()) > room:
-                raise ValueError(f"it would fill more than {room:,} bytes")
-            return {name: _member(archive, member) for name, member in wanted.items()}
-    except OSError as error:
-        raise SjepaError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # damaged files raise anything
-        raise SjepaError(f"{path} is no readable npz of numbers ({str(error)[:100] or repr(error)})"
-                         ": get it again") from error
-
-
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(member) as file:
-        return read_array(file, member.file_size)
-
-
-def read_array(file, size: int) -> np.ndarray:
-    """The array in an open `.npy` file of `size` bytes, if those are as many as its header says.
-
-    Raises:
-        ValueError: no such file, or one of anything but numbers and texts.
-    """
-    version = np.lib.format.read_magic(file)
-    header = {(1, 0): np.lib.format.read_array_header_1_0,
-              (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if header is None:
-        raise ValueError(f"version {version} of the npy format")
-    shape, fortran, dtype = header(file)
-    if dtype.kind not in "biufSU" or dtype.subdtype:
-        raise ValueError(f"values of type {dtype}")
-    size -= file.tell()
-    if size != int(dtype.itemsize * np.prod(shape, dtype=object)):
-        raise ValueError(f"its header states {list(shape)} of {dtype}, its size another")
-    raw = memoryview(bytearray(size))
-    for at in range(0, size, _BLOCK):
-        raw[at : at + _BLOCK] = file.read(min(_BLOCK, size - at))
-    if dtype.kind == "U" and (np.frombuffer(raw, dtype.str[0] + "u4") > sys.maxunicode).any():
-        raise ValueError("letters that are none")
-    return np.ndarray(shape, dtype, raw, order="F" if fortran else "C")

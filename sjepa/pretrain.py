@@ -10,29 +10,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from sjepa import device as devices
 from sjepa.checkpoint import LOWER, make_ready, resume, save, save_history, signals_held
-from sjepa.config import RUNS, PretrainConfig, as_dict, command_line, command_params, make_config
+from sjepa.config import RUNS, PretrainConfig, command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import draw_weights, split
 from sjepa.datasets.store import Store
-from sjepa.device import (
-    autocast,
-    compile_modules,
-    computing,
-    describe,
-    peak_bytes,
-    pick_device,
-    pick_precision,
-    precision_name,
-)
 from sjepa.diagnostics import mean_reading, warnings
 from sjepa.encoder import Block
 from sjepa.errors import SjepaError, main_with_errors
@@ -69,8 +58,9 @@ class Pretraining:
 
     def __init__(self, config: PretrainConfig, store: Store):
         self.config, self.store = config, store
-        self.device = pick_device(config.device)
-        self.dtype = pick_precision(config.precision, self.device)
+        self.device = devices.pick_device(config.device)
+        self.precision = devices.pick_precision(config.precision, self.device)
+        self.dtype = devices.DTYPES[self.precision]
         self.data = store.to(self.device)
         train = split(config.split, store)[0]
         self.train = torch.from_numpy(train)
@@ -95,7 +85,7 @@ class Pretraining:
         self.steps_per_epoch = len(self.train) // self.batch  # the last, smaller batch is dropped
         self.steps = self.steps_per_epoch * config.epochs
         blocks = (module for module in self.model.modules() if isinstance(module, Block))
-        self.compiled = compile_modules(blocks, config.compile, self.device, self.steps)
+        self.compiled = devices.compile_modules(blocks, config.compile, self.device, self.steps)
         if self.compiled and hasattr(self.model, "cross_entropy"):
             self.model.cross_entropy = torch.compile(self.model.cross_entropy, dynamic=False)
         self.network = devices.shared(self.model)
@@ -141,7 +131,7 @@ class Pretraining:
             torch.compiler.cudagraph_mark_step_begin()
         for number, (inputs, weight, share) in enumerate(parts, 1):
             with devices.averaging(self.network, now=number == len(parts)):
-                with autocast(self.device, self.dtype):
+                with devices.autocast(self.device, self.dtype):
                     made = self.network(*inputs, weight)
                 # Gradients are averaged over the processes, and each has its share of one sum.
                 self.scaler.scale(made.loss * share * devices.world()).backward()
@@ -153,7 +143,7 @@ class Pretraining:
         readings = {"loss": devices.summed(loss)}
         if self.step % config.monitor_every == 0 and devices.rank() == 0:
             (x, *_), weight, _ = parts[-1]
-            with autocast(self.device, self.dtype):
+            with devices.autocast(self.device, self.dtype):
                 readings |= model.monitors(made, x, weight)
         # A step that fp16 skips moves no weight; the averages after it move on all the same.
         self.scaler.step(self.optimizer)
@@ -204,13 +194,10 @@ class Pretraining:
         if losses.isfinite().all():
             return
         step = losses.isfinite().tolist().index(False)
-        index = batches[step].tolist()
-        broken = [k for k in index if not np.isfinite(self.store.clip(k)).all()]
-        names = self.store.names[broken or index]
-        which = "positions that are not finite in" if broken else "clips"
+        names = self.store.names[batches[step].numpy()]
         raise SjepaError(
             f"the loss is {losses[step].item()} in epoch {self.epoch + 1}, step "
-            f"{step + 1} of {self.steps_per_epoch}, {which} {', '.join(names[:3])}"
+            f"{step + 1} of {self.steps_per_epoch}, clips {', '.join(names[:3])}"
             f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {LOWER}; "
             + (f"the last checkpoint is of {self.saved}" if self.saved else "no checkpoint yet"))
 
@@ -224,7 +211,7 @@ class Pretraining:
     def state(self) -> dict:
         """All that is needed to go on to the bit where this run stands."""
         return {
-            "config": as_dict(self.config), "device": self.device.type,
+            "config": asdict(self.config), "device": self.device.type,
             "precision": self.precision, "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
             "generator": self.generator.get_state(), "epoch": self.epoch, "step": self.step,
@@ -239,7 +226,7 @@ class Pretraining:
         Raises:
             SjepaError: the checkpoint is of another shape, of other data, or of another precision.
         """
-        if state.get("precision", self.precision) != self.precision:
+        if state["precision"] != self.precision:
             raise SjepaError(f"the checkpoint was computed in {state['precision']}, and would "
                              f"go on in {self.precision} here: set precision = "
                              f"{state['precision']}, or start a new run in another folder")
@@ -256,27 +243,22 @@ class Pretraining:
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.history = state["seconds"], state["history"]
         self.readings = {name: list(values.to(self.device))
-                         for name, values in state.get("readings", {}).items()}
-        if state.get("device", self.device.type) == self.device.type:
+                         for name, values in state["readings"].items()}
+        if state["device"] == self.device.type:
             self.generator.set_state(state["generator"].cpu())
         else:  # the state of a GPU's generator says nothing to a CPU's
             print(f"the checkpoint was made on {state['device']}: crops, views and masks are drawn "
                   "anew from here on", flush=True)
             self.generator.manual_seed(self.config.seed * 100_003 + self.step)
 
-    @property
-    def precision(self) -> str:
-        """The setting with `auto` resolved."""
-        return precision_name(self.config.precision, self.dtype)
-
     def result(self) -> dict:
         """What `write_result` publishes of the run."""
         config = self.config
         return {
-            "settings": as_dict(config) | {"precision": self.precision},
+            "settings": asdict(config) | {"precision": self.precision},
             "stages": {"pretrain": {
-                "seconds": round(self.seconds, 2), "device": describe(self.device),
-                "processes": devices.world(), "peak_bytes": peak_bytes(self.device)}},
+                "seconds": round(self.seconds, 2), "device": devices.describe(self.device),
+                "processes": devices.world(), "peak_bytes": devices.peak_bytes(self.device)}},
             "dataset": config.dataset, "split": config.split, "preset": config.preset,
             "method": "sjepa" if config.target == "latent" else config.target,
             "seed": config.seed, "note": self.store.meta.get("note", ""),
@@ -303,7 +285,7 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
         SjepaError: the folder cannot be written, or holds a run with other settings or data.
     """
     out = Path(out) if out else run_folder(config)
-    with devices.team(config.device), computing(config.precision, pick_device(config.device)):
+    with devices.team(config.device), devices.computing(devices.pick_device(config.device)):
         with devices.first_alone():
             store = load_store(config.dataset)
         run = Pretraining(config, store)
@@ -322,7 +304,7 @@ def _loop(run: Pretraining, out: Path) -> None:
                disable=not first)
     with bar, signals_held() as caught:
         while run.epoch < config.epochs:
-            row = _advance(run, lambda: devices.any_of(bool(caught)))
+            row = run.run_epoch(lambda: devices.any_of(bool(caught)))
             if row is None:
                 if first:
                     save(run, out)
@@ -342,32 +324,6 @@ def _loop(run: Pretraining, out: Path) -> None:
             bar.update()
             if due and first:
                 _say(run, row)
-
-
-def _advance(run: Pretraining, stopped: Callable[[], bool]) -> dict[str, float] | None:
-    """`run_epoch`; where memory is short, say what would fit, which is tried out."""
-    try:
-        return run.run_epoch(stopped)
-    except (RuntimeError, MemoryError) as error:
-        if not devices.out_of_memory(error):
-            raise
-    # Only here, when the error is gone, is the memory of the step that failed free again.
-    config, world = run.config, devices.world()
-
-    def attempt(rows: int) -> None:
-        run.config = replace(config, accumulate=-(-run.batch // (rows * world)))
-        run.parts = world * run.config.accumulate
-        run.optimizer.zero_grad(set_to_none=True)
-        inputs, weight, _ = run.micro_batches(run.train[: run.batch])[0]
-        with autocast(run.device, run.dtype):
-            loss = run.model(*inputs, weight).loss
-        loss.backward()
-
-    rows = devices.largest_that_fits(run.batch // run.parts, attempt)
-    fits = (f"accumulate = {run.config.accumulate} fits, {rows} clips at once in the same step"
-            if rows else "not even one clip at once fits")
-    raise SjepaError(f"a step of {run.batch} clips does not fit the memory of "
-                     f"{describe(run.device)} with accumulate = {config.accumulate}: {fits}")
 
 
 def _say(run: Pretraining, row: dict[str, float]) -> None:

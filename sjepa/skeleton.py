@@ -7,7 +7,7 @@ person who faces the camera has the left hand at the smaller x.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sjepa.errors import SjepaError
 
@@ -38,7 +38,6 @@ NTU_FLIP_PAIRS = (
 )
 
 SPINE_BASE, SPINE_MID, SPINE_SHOULDER = 0, 1, 20
-
 
 
 @dataclass(frozen=True)
@@ -83,13 +82,9 @@ class Skeleton:
             order[left], order[right] = right, left
         return tuple(order)
 
-    def as_dict(self) -> dict:
-        """Plain values, for a store's description."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: dict) -> Skeleton:
-        """The skeleton that `as_dict` described.
+        """The skeleton that `dataclasses.asdict` described.
 
         Raises:
             SjepaError: an entry is missing or unknown.
@@ -128,6 +123,4 @@ def _coco17() -> Skeleton:
     return Skeleton("coco17", joints, parents, bones, pairs, (11, 5), 0, planar=True)
 
 
-KINECT20, COCO17 = _kinect20(), _coco17()
-#: Skeletons known by name; a store may carry any other.
-SKELETONS = {skeleton.name: skeleton for skeleton in (NTU25, KINECT20, COCO17)}
+KINECT20, COCO17 = _kinect20(), _coco17()  # a store may carry any other

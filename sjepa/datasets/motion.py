@@ -13,6 +13,7 @@ import numpy as np
 from sjepa.config import load_params
 from sjepa.datasets import ntu
 from sjepa.datasets.anatomy import SIDES, fill_in, find_person
+from sjepa.datasets.arrays import read_array, read_arrays
 from sjepa.datasets.formats import acclaim, npz, pyskl
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
@@ -31,7 +32,6 @@ from sjepa.datasets.layouts import LAYOUTS, UPRIGHT, bridge, center_on_spine, ch
 from sjepa.datasets.posture import settle, unlike_person
 from sjepa.datasets.store import LeftOut
 from sjepa.errors import SjepaError
-from sjepa.files import read_array, read_arrays
 from sjepa.skeleton import COCO17, NTU25, NTU_JOINTS, Skeleton
 
 #: A BVH file to try things on: a generated person who throws.

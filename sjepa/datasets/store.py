@@ -28,13 +28,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from sjepa.datasets.arrays import read_arrays
 from sjepa.errors import SjepaError
-from sjepa.files import alone, read_arrays, read_json
+from sjepa.files import alone, read_json
 from sjepa.skeleton import NTU25, Skeleton
 
 VERSION = 3
@@ -314,7 +315,7 @@ class StoreWriter:
         # Half a step, and a little for float32's own rounding.
         bound = float(columns["scales"].max() * 0.503) if self.dtype == np.int16 else 0.0
         meta = {"format": "sjepa-store", "version": VERSION, "units": "m", "error_bound": bound,
-                "skeleton": self.skeleton.as_dict(), "classes": self.classes,
+                "skeleton": asdict(self.skeleton), "classes": self.classes,
                 "clips": len(clips), "frames": self.frames,
                 "left_out": [[each.name, each.why] for each in self.left_out], **about,
                 "sha256": {f: file_hash(self.folder / f) for f in ("frames.npy", "index.npz")}}

@@ -11,10 +11,10 @@ import torch
 from sjepa.datasets import known, load_store
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
-from sjepa.device import pick_device, pick_precision
-from sjepa.encoders import load_encoder, untrained_like
+from sjepa.device import DTYPES, pick_device, pick_precision
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import EvaluateConfig
+from sjepa.protocols.encoders import load_encoder, untrained_like
 from sjepa.protocols.features import extract
 
 
@@ -68,7 +68,7 @@ class Context:
 
     def __post_init__(self):
         self.device = pick_device(self.config.device)
-        self.dtype = pick_precision(self.config.precision, self.device)
+        self.dtype = DTYPES[pick_precision(self.config.precision, self.device)]
         self.data = self.store.to(self.device)
         skeleton = self.data.skeleton
         if self.encoder is not None:

@@ -12,9 +12,9 @@ from sjepa.clips import DeviceStore, center_crop, train_crop
 from sjepa.datasets.layouts import center_on_spine, check_clip
 from sjepa.datasets.posture import fill_joints
 from sjepa.device import autocast
-from sjepa.encoders import DEFAULT, load_pretrained
 from sjepa.errors import SjepaError
 from sjepa.inputs import to_stream
+from sjepa.protocols.encoders import DEFAULT, load_pretrained
 from sjepa.skeleton import NTU25, Skeleton
 from sjepa.views import base_rotation, seen
 

@@ -15,7 +15,7 @@ import copy
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,25 +32,21 @@ from sjepa.checkpoint import (
     same_settings,
     signals_held,
 )
-from sjepa.config import as_dict
 from sjepa.datasets.subsets import labelled_subset, write_list
 from sjepa.device import (
     autocast,
     compile_modules,
-    describe,
-    largest_that_fits,
     many_shapes,
-    out_of_memory,
     peak_bytes,
-    precision_name,
+    pick_precision,
 )
 from sjepa.encoder import init_linear
-from sjepa.encoders import untrained_like
 from sjepa.errors import SjepaError
 from sjepa.files import alone
 from sjepa.pretrain import learning_rate
 from sjepa.protocols.config import FinetuneConfig, LinearConfig, percent
 from sjepa.protocols.context import Context, Result, own_draws, reading, stack
+from sjepa.protocols.encoders import untrained_like
 from sjepa.protocols.features import encode_bodies, network_input
 from sjepa.protocols.linear import probe
 
@@ -144,7 +140,7 @@ class FineTuning:
     def __init__(self, context: Context, config: FinetuneConfig, encoder: torch.nn.Module,
                  train: np.ndarray):
         self.context, self.device = context, context.device
-        self.config = replace(config, precision=precision_name(config.precision, context.dtype))
+        self.config = replace(config, precision=pick_precision(config.precision, self.device))
         self.train = torch.from_numpy(train)
         self.batch = min(config.batch_size, len(train))
         if self.batch < 2:
@@ -262,7 +258,7 @@ class FineTuning:
     def state(self) -> dict:
         """All that is needed to go on to the bit where this run stands."""
         self.peak = max(self.peak, peak_bytes(self.device) or 0)
-        return {"config": as_dict(self.config), "origin": self.origin, "train": self.train,
+        return {"config": asdict(self.config), "origin": self.origin, "train": self.train,
                 "losses": torch.stack(self.losses) if self.losses else torch.empty(0),
                 **{name: getattr(self, name).state_dict() for name in LEARNED},
                 **{name: getattr(self, name) for name in KNOWN}}
@@ -289,8 +285,8 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
     """Run to the last epoch, from where the checkpoint in `out` stands if there is one.
 
     Raises:
-        SjepaError: another process is at work there, a step does not fit the memory, the folder
-            cannot be written, or as `FineTuning.load_state`.
+        SjepaError: another process is at work there, the folder cannot be written, or as
+            `FineTuning.load_state`.
     """
     make_ready(out, run.model)
     with alone(out / "last.pt", wait=False), signals_held() as caught, \
@@ -300,7 +296,7 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
         with tqdm(initial=run.epoch, total=run.config.epochs, desc="fine-tune", unit="epoch",
                   mininterval=5) as bar:
             while run.epoch < run.config.epochs:
-                row = _advance(run, lambda: caught)
+                row = run.run_epoch(lambda: caught)
                 if (row is None or run.epoch % run.config.checkpoint_every == 0
                         or run.epoch == run.config.epochs):
                     check_weights(run.model, out)
@@ -310,21 +306,6 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
                 bar.set_postfix(loss=row["loss"], refresh=False)
                 bar.update()
     return run
-
-
-def _advance(run: FineTuning, stopped: Callable[[], object]) -> dict | None:
-    """`run_epoch`; where memory is short, say what would fit, which is tried out."""
-    try:
-        return run.run_epoch(stopped)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-    generator = torch.Generator(run.device)
-    fits = largest_that_fits(
-        run.batch, lambda size: run.training_step(run.train[: max(size, 2)], run.epoch, generator))
-    raise SjepaError(
-        f"a step of {run.batch} clips does not fit the memory of {describe(run.device)}: "
-        + (f"batch_size = {fits} fits, which needs a lower lr too" if fits > 1 else "nor do two"))
 
 
 def checkpoints(config: FinetuneConfig) -> Path:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from sjepa.checkpoint import read_result, what_counts
-from sjepa.config import as_dict
+from sjepa.datasets.arrays import read_arrays
 from sjepa.datasets.splits import reported_parts
 from sjepa.errors import SjepaError
-from sjepa.files import read_arrays, save_atomically
+from sjepa.files import save_atomically
 from sjepa.protocols.config import FuseConfig
 from sjepa.protocols.context import Context, Reading, Result
 
@@ -136,7 +136,7 @@ def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
     shared = ("dataset", "split", "method", "preset", "seed", "clips")
     facts = {name: results[0][name] for name in shared}
     facts["note"] = f"late fusion of {', '.join(streams)}"
-    settings = as_dict(config) | {"fused": {result["run"]: result["hash"] for result in results}}
+    settings = asdict(config) | {"fused": {result["run"]: result["hash"] for result in results}}
     predicted = chances.argmax(1)
     fused = Reading((predicted == sources[0].labels)[None], predicted[None],
                     np.log(chances.clip(1e-30)).astype(np.float32)[None])

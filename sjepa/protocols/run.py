@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import numpy as np
 import torch
 
 from sjepa.checkpoint import read_result, run_hash, what_counts, write_result
-from sjepa.config import as_dict, command_line, command_params, make_config
+from sjepa.config import command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import leaked_between, split
-from sjepa.device import computing, describe, peak_bytes, precision_name
+from sjepa.device import computing, describe, peak_bytes, pick_precision
 from sjepa.errors import Parser, SjepaError
 from sjepa.files import make_writable
 from sjepa.protocols.config import CONFIGS, EvaluateConfig, FuseConfig
@@ -97,7 +98,7 @@ def _named(step: str, settings: dict, pretraining: dict | None) -> dict:
 def command_of(protocol: str, config: EvaluateConfig | FuseConfig) -> str:
     """The line that repeats an evaluation: every setting that is not its class's default."""
     default, said = type(config)(), []
-    for name, value in as_dict(config).items():
+    for name, value in asdict(config).items():
         if value != getattr(default, name):
             value = list(value) if isinstance(value, tuple) else value
             said += ["-o", f"{name}={value}"]
@@ -127,12 +128,12 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig) -> dict:
     else:
         context = set_up(config)
         device, facts, clips = context.device, facts_of(context), predictions_of(context)
-        settings = as_dict(config) | {"precision": precision_name(config.precision, context.dtype)}
+        settings = asdict(config) | {"precision": pick_precision(config.precision, device)}
         claim(config.folder, protocol, settings, facts["pretraining"])
         seen = seen_before(context)
         if device.type == "cuda":  # the peak is this stage's own, whatever ran here before
             torch.cuda.reset_peak_memory_stats(device)
-        with computing(config.precision, device):
+        with computing(device):
             result = PROTOCOLS[protocol](context)
         result.readings |= coarse_readings(context, result.readings)
         facts["note"] = "; ".join(filter(None, (context.store.meta["note"], result.note, seen)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
-from sjepa.encoders import DEFAULT, load_pretrained
+from sjepa.protocols.encoders import DEFAULT, load_pretrained
 from sjepa.protocols.features import embed
 from sjepa.show.animation import animate, page_script
 from sjepa.show.plots import BLUE, ORANGE, PART_BOUNDS, PART_ORDER, joint_colour
@@ -197,7 +197,7 @@ def own_motion(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
         labels, classes: `[N]` numbers of classes, and their names.
         examples: text of files to try, by file name.
         label, caption: see `Figure`.
-        encoder: one of `sjepa.encoders.shipped()`.
+        encoder: one of `sjepa.protocols.encoders.shipped()`.
     """
     model, card = load_pretrained(encoder)
     faced = [face_camera(center_on_spine(clip)) for clip in clips]

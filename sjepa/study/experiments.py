@@ -8,13 +8,13 @@ import functools
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import yaml
 
 from sjepa.checkpoint import what_counts
-from sjepa.config import PretrainConfig, as_dict, make_config, setting
+from sjepa.config import PretrainConfig, make_config, setting
 from sjepa.datasets.build import PrepareRun
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS
@@ -231,9 +231,9 @@ def other_settings(row: Experiment, result: dict) -> dict[str, tuple]:
     """Settings, its pretraining's too, in which a result differs: as it ran and as planned."""
     config = config_of(row.name)
     # A setting that came after the run: its default is what the code did before.
-    found = as_dict(type(config)()) | result["settings"]
+    found = asdict(type(config)()) | result["settings"]
     planned, found = (json.loads(json.dumps(what_counts(settings)))
-                      for settings in (as_dict(config), found))
+                      for settings in (asdict(config), found))
     other = {name: (found.get(name), value) for name, value in planned.items()
              if value not in ("auto", found.get(name))}
     if result.get("pretraining"):

@@ -10,8 +10,8 @@ from sjepa.datasets import load_store
 from sjepa.datasets.specs import known, names, spec
 from sjepa.datasets.splits import split
 from sjepa.encoder import encoder_metadata
-from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
+from sjepa.protocols.encoders import load_encoder
 
 
 def make_card(settings: dict, name: str, sets: list[str] | None = None, licence: str = "") -> dict:

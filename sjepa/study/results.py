@@ -16,8 +16,8 @@ import yaml
 
 from sjepa.checkpoint import read_result, save_atomically, settings_hash, what_counts
 from sjepa.config import RESULTS, RUNS
-from sjepa.encoders import WEIGHTS
 from sjepa.errors import SjepaError
+from sjepa.protocols.encoders import WEIGHTS
 from sjepa.study.experiments import experiments
 
 #: The quick runs that come with the package: results, and the pretraining's encoder and history.

@@ -8,10 +8,10 @@ import torch
 from sjepa.checkpoint import save
 from sjepa.diagnostics import warnings
 from sjepa.encoder import patchify, take
-from sjepa.encoders import load_encoder
 from sjepa.inputs import draw, make_batch
 from sjepa.model import SJEPA, reconstruction_target
 from sjepa.pretrain import Pretraining
+from sjepa.protocols.encoders import load_encoder
 from sjepa.target import latent_cross_entropy, squared_error
 
 KINDS = ("motion", "coordinates")

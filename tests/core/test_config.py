@@ -53,7 +53,6 @@ def test_presets_name_known_settings_and_keep_the_method(name):
     ({"warmup_epochs": 1201}, "warmup_epochs = 1201: the run has epochs = 1200"),
     ({"lr": 1e-4}, "lr_end = 0.0005: above the peak lr = 0.0001"),
     ({"accumulate": 257}, "accumulate = 257: a step of batch_size = 256 clips has not"),
-    ({"mask_ratio": 0.9999}, "mask_ratio = 0.9999: of 750 tokens it leaves none to see"),
     ({"split": "hdm05/xsub"}, "split = 'hdm05/xsub': expected one of dataset = 'synthetic'"),
     ({"split": "xsub"}, "split = 'xsub': expected one of"),
     ({"mask_ratio": 1.0}, "expected a number, above 0, below 1"),
@@ -117,8 +116,8 @@ def test_parameter_files(tmp_path, text, said):
 
 
 @pytest.mark.parametrize("value, said", [
-    (0.3, "weights = 0.3: expected tuple"), (["fast"], "expected a number, at least 0"),
-    ([True], r"weights = \[True\]: expected a number, at least 0"),
+    (0.3, "weights = 0.3: expected a list"), (["fast"], "weights = 'fast': expected float"),
+    ([True], "weights = True: expected float"),
 ])
 def test_a_list_is_of_numbers(value, said):
     two = {"runs": ["a", "b"]}

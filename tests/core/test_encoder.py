@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from sjepa.encoder import Encoder, patchify, take
-from sjepa.encoders import encoder_from_mamp
 from sjepa.errors import SjepaError
+from sjepa.interop import encoder_from_mamp
 from sjepa.predictor import Predictor
 
 

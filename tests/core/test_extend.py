@@ -12,15 +12,17 @@ from sjepa.checkpoint import read_history
 from sjepa.clips import DeviceStore
 from sjepa.config import PretrainConfig, make_config
 from sjepa.encoder import ENCODERS, Encoder, patchify, take
-from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.inputs import draw, make_batch, to_stream
 from sjepa.masking import MASKS
 from sjepa.model import TARGETS, PredictionTarget, StepOutput
 from sjepa.pretrain import pretrain
-from sjepa.skeleton import COCO17, KINECT20, NTU25, SKELETONS, Skeleton
+from sjepa.protocols.encoders import load_encoder
+from sjepa.skeleton import COCO17, KINECT20, NTU25, Skeleton
 from sjepa.target import squared_error
 from sjepa.views import base_rotation, flip, geometric_view
+
+SKELETONS = (NTU25, KINECT20, COCO17)
 
 
 class Middle(PredictionTarget):
@@ -107,7 +109,7 @@ def people(skeleton, count=16, frames=40, seed=0):
                        torch.zeros(count, dtype=torch.int64), skeleton)
 
 
-@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+@pytest.mark.parametrize("skeleton", SKELETONS, ids=lambda skeleton: skeleton.name)
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_method_learns_on_other_skeletons(tiny, skeleton, target):
     """A few steps of each target lower its loss on 25, 20 and 17 joints."""
@@ -146,7 +148,7 @@ def test_a_planar_body_keeps_its_confidences(clip):
     torch.testing.assert_close(mirrored[..., 2], x[:, :, list(COCO17.flip_permutation), 2])
 
 
-@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+@pytest.mark.parametrize("skeleton", SKELETONS, ids=lambda skeleton: skeleton.name)
 def test_skeletons_are_sound(skeleton):
     """Sides pair by name, parents form one tree, bones join all joints, values survive as text."""
     for left, right in skeleton.flip_pairs:
@@ -156,7 +158,7 @@ def test_skeletons_are_sound(skeleton):
     assert skeleton.parents.count(-1) == 1
     children = [child for child, _ in skeleton.bones]
     assert len(children) == len(set(children)) == len(skeleton) - 1
-    assert Skeleton.from_dict(skeleton.as_dict()) == skeleton
+    assert Skeleton.from_dict(dataclasses.asdict(skeleton)) == skeleton
     x = torch.randn(2, 3, len(skeleton), 3)
     bones = to_stream(x, "bone", skeleton)
     assert not bones[:, :, [j for j in range(len(skeleton)) if j not in children]].any()

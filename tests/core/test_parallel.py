@@ -13,7 +13,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sjepa import device as parallel
 from sjepa.checkpoint import save
-from sjepa.config import ROOT, as_dict
+from sjepa.config import ROOT
 from sjepa.errors import SjepaError
 from sjepa.pretrain import Pretraining, pretrain
 
@@ -30,7 +30,7 @@ main_with_errors(lambda: pretrain.main(sys.argv[1:]))
 def torchrun(processes, config, store, folder):
     """`torchrun` the command line on the small store, as a user would on the built-in one."""
     (folder / "driver.py").write_text(DRIVER.format(store=str(store.path)))
-    (folder / "params.yaml").write_text(yaml.safe_dump(as_dict(config)))
+    (folder / "params.yaml").write_text(yaml.safe_dump(dataclasses.asdict(config)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node",
                str(processes), str(folder / "driver.py"), "--params", str(folder / "params.yaml")]
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

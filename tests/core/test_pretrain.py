@@ -16,11 +16,11 @@ from sjepa.checkpoint import read_history, save
 from sjepa.config import ROOT, PretrainConfig, make_config
 from sjepa.datasets.splits import split
 from sjepa.device import peak_bytes
-from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.inputs import draw, make_batch
 from sjepa.model import SJEPA
 from sjepa.pretrain import Pretraining, learning_rate, parameter_groups, pretrain
+from sjepa.protocols.encoders import load_encoder
 from sjepa.target import ema_momentum
 
 

@@ -26,7 +26,7 @@ from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.motion import read_motion
 from sjepa.datasets.sources import nwucla, uiprmd
 from sjepa.encoder import Encoder, encoder_metadata
-from sjepa.encoders import read_encoder
+from sjepa.protocols.encoders import read_encoder
 
 DEEP = 200_000  # brackets in brackets
 HUGE = 10**12  # values that a header promises

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ import torch
 
 import sjepa.protocols.run as runner
 from sjepa.checkpoint import kept
-from sjepa.config import PretrainConfig, as_dict, make_config
+from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets.build import PrepareRun
 from sjepa.datasets.prepare import prepare
 from sjepa.datasets.sources import nwucla
@@ -304,7 +304,7 @@ def _clock(jobs: Jobs, folder: Path, log: Path) -> str:
 def lost_process(home: Path) -> str:
     """Two processes train on; one is killed, and the other says so and ends; both then go on."""
     jobs, out, params = Jobs(home), home / "two", home / "two.yaml"
-    params.write_text(json.dumps(as_dict(replace(jobs.config, out=str(out), epochs=40))))
+    params.write_text(json.dumps(asdict(replace(jobs.config, out=str(out), epochs=40))))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
                "-m", "sjepa.pretrain", "--params", str(params)]
     with (home / "log").open("w+") as log:

@@ -17,7 +17,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from test_pyskl import two_d
 
 from sjepa import synthetic
 from sjepa.checkpoint import keep, kept, read_result
-from sjepa.config import PretrainConfig, as_dict, load_params, make_config
+from sjepa.config import PretrainConfig, load_params, make_config
 from sjepa.datasets import open_store, write_store
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.formats import npz, pku, pyskl
@@ -47,8 +47,8 @@ from sjepa.datasets.ntu import read_skeleton, write_skeleton
 from sjepa.datasets.sources import islkinect, uiprmd
 from sjepa.datasets.specs import spec
 from sjepa.encoder import Encoder, encoder_metadata
-from sjepa.encoders import read_encoder
 from sjepa.errors import SjepaError
+from sjepa.protocols.encoders import read_encoder
 from sjepa.protocols.fusion import load_predictions
 
 SECONDS, MEMORY = 10, 3 << 30  # more is a hang, or a blow-up
@@ -182,7 +182,7 @@ def _tensors(value) -> object:
 def _whole_store(path: Path) -> object:
     store = open_store(path.parent, verify=True)
     return [store.clip(k).tolist() for k in range(len(store))], store.labels.tolist(), \
-        store.names.tolist(), store.classes, store.skeleton.as_dict(), store.meta["note"]
+        store.names.tolist(), store.classes, asdict(store.skeleton), store.meta["note"]
 
 
 def readers(folder: Path) -> dict[str, Reader]:
@@ -264,7 +264,7 @@ def _add_own(folder: Path, add: Callable) -> None:
         weight=3)
     run = folder / "run"
     run.mkdir()
-    config = as_dict(PretrainConfig())
+    config = asdict(PretrainConfig())
     keep({"config": config, "epoch": 3, "model": {"w": torch.arange(12.0)}}, run)
     add("run/last.pt", "checkpoint", run / "last.pt", lambda path: _tensors(kept(path.parent)),
         weight=2, exact=True)

@@ -17,8 +17,8 @@ from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
 from sjepa.datasets.motion import read_motion
 from sjepa.datasets.sources.kindergator import JOINTS
 from sjepa.encoder import Encoder, patchify
-from sjepa.encoders import load_pretrained, shipped
 from sjepa.masking import motion_aware_mask
+from sjepa.protocols.encoders import load_pretrained, shipped
 from sjepa.protocols.features import embed
 from sjepa.protocols.knn import knn, nearest
 from sjepa.show.animation import animate

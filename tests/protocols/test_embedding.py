@@ -11,8 +11,8 @@ import sjepa
 from sjepa.datasets import open_store, write_store
 from sjepa.datasets.posture import fill_joints
 from sjepa.encoder import Encoder
-from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
+from sjepa.protocols.encoders import load_encoder
 from sjepa.protocols.features import embed, extract
 
 
@@ -137,7 +137,7 @@ def test_bad_arguments_in_words(encoder, clips, more, said):
 def test_the_package_gives_its_three_functions_without_loading_torch_for_its_name():
     code = ("import sys, sjepa; assert 'torch' not in sys.modules; "
             "from sjepa import embed, load_pretrained, read_motion; "
-            "import sjepa.protocols.features, sjepa.encoders, sjepa.datasets.motion; "
+            "import sjepa.protocols.features, sjepa.protocols.encoders, sjepa.datasets.motion; "
             "assert sjepa.embed is embed is sjepa.protocols.features.embed")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
     with pytest.raises(AttributeError, match="no attribute 'embedd'"):

@@ -10,12 +10,12 @@ import torch
 
 from sjepa.checkpoint import read_result
 from sjepa.config import RESULTS, command_line, command_params, make_config
-from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
 from sjepa.protocols import context as contexts
 from sjepa.protocols import run as module
 from sjepa.protocols.config import CONFIGS
 from sjepa.protocols.context import Context, reading, set_up
+from sjepa.protocols.encoders import load_encoder
 from sjepa.protocols.fusion import load_predictions
 from sjepa.protocols.metrics import interval, over_seeds
 from sjepa.protocols.run import coarse_readings, command_of, evaluate

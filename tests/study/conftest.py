@@ -1,9 +1,10 @@
 """A book of results of its own for each test, filled as a run and `collect` fill it."""
 
+from dataclasses import asdict
+
 import pytest
 
 from sjepa.checkpoint import write_result
-from sjepa.config import as_dict
 from sjepa.datasets.splits import SPLITS
 from sjepa.study import results
 from sjepa.study.experiments import config_of, experiments
@@ -23,7 +24,7 @@ class Book:
         row, split = experiments(name)[name], experiments(name)[name].params["split"]
         facts = {"dataset": row.params["dataset"], "split": split}
         if row.step != "pretrain":
-            first = as_dict(config_of(row.after[0])) | dict(behind)
+            first = asdict(config_of(row.after[0])) | dict(behind)
             facts |= {"method": row.params["method"], "preset": first["preset"],
                       "seed": first["seed"], "pretraining": {
                           "run": row.after[0].removesuffix("-pretrain"), "settings": first,
@@ -36,7 +37,7 @@ class Book:
                  for part, metric, value, *ends in readings]
         stage = {"pretrain" if row.step == "pretrain" else "evaluate":
                  {"seconds": 90.0, "device": "CPU", "peak_bytes": 2**30}}
-        write_result(self.runs / row.run, row.step, as_dict(config_of(name)) | dict(settings),
+        write_result(self.runs / row.run, row.step, asdict(config_of(name)) | dict(settings),
                      stage, lines, clips=dict(zip(("train", "test"), counts, strict=True)), **facts)
         return self.runs / row.run
 

@@ -13,9 +13,9 @@ import yaml
 
 from sjepa.config import ROOT, load_params, make_config
 from sjepa.datasets.splits import SPLITS
-from sjepa.encoders import load_pretrained
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS
+from sjepa.protocols.encoders import load_pretrained
 from sjepa.study import experiments as study
 from sjepa.study.experiments import FILE, STEPS, config_of, experiments, groups
 

@@ -5,14 +5,14 @@ import os
 import shutil
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from sjepa.checkpoint import read_result, write_result
-from sjepa.config import as_dict
-from sjepa.encoders import load_encoder
 from sjepa.errors import SjepaError
+from sjepa.protocols.encoders import load_encoder
 from sjepa.study import quick as study
 from sjepa.study.experiments import config_of, experiments, other_settings
 from sjepa.study.quick import code_behind
@@ -30,7 +30,7 @@ def house(tmp_path, monkeypatch):
         made.ran.append(Path(config.out).name)
         behind = {"pretraining": {"settings": read_result(config.run)["settings"]}
                   } if getattr(config, "run", "") else {}
-        write_result(tmp_path / config.out, step, as_dict(config), {}, **behind)
+        write_result(tmp_path / config.out, step, asdict(config), {}, **behind)
 
     monkeypatch.setattr("sjepa.checkpoint.commit", lambda: ("abc", False))
     for module in (study, study.batch):
@@ -70,12 +70,12 @@ def test_other_code_makes_all_anew_and_keeps_the_old(house):
 
 def test_a_run_of_other_settings_is_not_the_experiment(house):
     quick(house)
-    rows, settings = experiments("quick"), as_dict(config_of("quick-bone-pretrain"))
+    rows, settings = experiments("quick"), asdict(config_of("quick-bone-pretrain"))
     old = read_result(house.runs / "quick-knn")["settings"]
     shorter = settings | {"epochs": 3, "precision": "bf16"}
     write_result(house.runs / "quick-bone", "pretrain", shorter, {})
     write_result(house.runs / "quick-knn", "knn", old, {}, pretraining={
-        "settings": as_dict(config_of("quick-pretrain")) | {"depth": 1}})
+        "settings": asdict(config_of("quick-pretrain")) | {"depth": 1}})
     assert [other_settings(rows[name], read_result(house.runs / rows[name].run))
             for name in ("quick-bone-pretrain", "quick-knn", "quick-linear")] == [
         {"epochs": (3, settings["epochs"])}, {"depth of the pretraining": (1, 3)}, {}]

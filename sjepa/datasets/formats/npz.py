@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from sjepa.datasets.arrays import read_arrays
 from sjepa.datasets.build import Source
 from sjepa.datasets.layouts import center_on_spine
 from sjepa.datasets.specs import DatasetSpec
@@ -29,7 +30,7 @@ from sjepa.datasets.specs import known as known_set
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Clip, LeftOut, Store
 from sjepa.errors import SjepaError
-from sjepa.files import make_writable, read_arrays, save_atomically
+from sjepa.files import make_writable, save_atomically
 from sjepa.skeleton import NTU25
 
 FRAMES = 300

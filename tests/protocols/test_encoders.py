@@ -8,12 +8,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sjepa import encoders
 from sjepa.config import ROOT
 from sjepa.datasets import write_store
 from sjepa.encoder import Encoder
-from sjepa.encoders import load_encoder, load_pretrained, shipped
 from sjepa.errors import SjepaError
+from sjepa.protocols import encoders
+from sjepa.protocols.encoders import load_encoder, load_pretrained, shipped
 from sjepa.study.export import export, make_card
 
 
