@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from sjepa.datasets import known, load_store
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
+from sjepa.datasets.subsets import labelled_subset
 from sjepa.device import DTYPES, pick_device, pick_precision
 from sjepa.errors import SjepaError
-from sjepa.protocols.config import EvaluateConfig
+from sjepa.protocols.config import EvaluateConfig, percent
 from sjepa.protocols.encoders import load_encoder, untrained_like
 from sjepa.protocols.features import extract
 
@@ -146,6 +148,24 @@ def set_up(config: EvaluateConfig) -> Context:
         raise SjepaError(f"parameter ks = {list(ks)}: split {config.split!r} has {len(train)} "
                          "training clips, no neighbours beyond those")
     return Context(config, store, encoder, run, train, test)
+
+
+def over_subsets(context: Context, judge: Callable[[np.ndarray, int], Result]) -> Result:
+    """One result of the labelled subsets of the training clips, which the setting `share` asks for.
+
+    `judge` makes the result of a subset `[n]` of clips and its seed: `seed`, `seed + 1`, … of the
+    configuration.
+    """
+    config, made = context.config, []
+    seeds = tuple(range(config.seed, config.seed + config.subsets))
+    for seed in seeds:
+        train = labelled_subset(context.store, context.train, config.share, seed)
+        made.append(judge(train, seed))
+    readings = {f"{metric}-{percent(config.share)}": stack([one.readings[metric] for one in made])
+                for metric in made[0].readings}
+    note = f"{made[0].note} on {len(train)} labelled clips of {len(context.train)}".strip()
+    return Result(readings, note, sum(one.seconds for one in made),
+                  max(one.peak_bytes for one in made), seeds)
 
 
 @contextlib.contextmanager

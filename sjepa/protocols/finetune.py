@@ -32,7 +32,7 @@ from sjepa.checkpoint import (
     same_settings,
     signals_held,
 )
-from sjepa.datasets.subsets import labelled_subset, write_list
+from sjepa.datasets.subsets import write_list
 from sjepa.device import (
     autocast,
     compile_modules,
@@ -44,8 +44,8 @@ from sjepa.encoder import init_linear
 from sjepa.errors import SjepaError
 from sjepa.files import alone
 from sjepa.pretrain import learning_rate
-from sjepa.protocols.config import FinetuneConfig, LinearConfig, percent
-from sjepa.protocols.context import Context, Result, own_draws, reading, stack
+from sjepa.protocols.config import FinetuneConfig, LinearConfig
+from sjepa.protocols.context import Context, Result, over_subsets, own_draws, reading
 from sjepa.protocols.encoders import untrained_like
 from sjepa.protocols.features import encode_bodies, network_input
 from sjepa.protocols.linear import probe
@@ -334,19 +334,13 @@ def run_finetune(context: Context) -> Result:
 
 def run_semi(context: Context) -> Result:
     """Fine-tuning with few labels, once for each labelled subset; each can be resumed."""
-    config, results = context.config, []
-    seeds = tuple(range(config.seed, config.seed + config.subsets))
-    for seed in seeds:
-        own = replace(config, seed=seed)
-        train = labelled_subset(context.store, context.train, config.share, seed)
-        results.append(tune(context, own, train))
+    def tuned(train: np.ndarray, seed: int) -> Result:
+        own = replace(context.config, seed=seed)
+        result = tune(context, own, train)
         write_list(checkpoints(own) / "labelled.txt", context.store.names[train])
-    readings = {f"{metric}-{percent(config.share)}": stack([each.readings[metric]
-                                                            for each in results])
-                for metric in results[0].readings}
-    return Result(readings,
-                  f"{results[0].note} on {len(train)} labelled clips of {len(context.train)}",
-                  sum(r.seconds for r in results), max(r.peak_bytes for r in results), seeds)
+        return result
+
+    return over_subsets(context, tuned)
 
 
 def run_transfer(context: Context) -> Result:

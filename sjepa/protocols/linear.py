@@ -10,14 +10,14 @@ import copy
 import functools
 import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sjepa.datasets.subsets import labelled_subset
-from sjepa.protocols.config import LinearConfig, percent
-from sjepa.protocols.context import Context, Reading, Result, own_draws, reading, stack
+from sjepa.protocols.config import LinearConfig
+from sjepa.protocols.context import Context, Reading, Result, over_subsets, own_draws, reading
 
 
 def make_probe(dim: int, classes: int) -> nn.Sequential:
@@ -110,17 +110,13 @@ def run_linear(context: Context) -> Result:
     """The linear probe, or of `method: classical` logistic regression, on all labels or on few."""
     config = context.config
     judge, note = (regression, REGRESSION) if config.method == "classical" else (probe, "")
-    if config.share == 1:
-        return Result(judge(context, config), note)
-    seeds, found = tuple(range(config.seed, config.seed + config.subsets)), []
-    for seed in seeds:
-        part = copy.copy(context)
-        part.train = labelled_subset(context.store, context.train, config.share, seed)
-        found.append(judge(part, config))
-    readings = {f"{metric}-{percent(config.share)}": stack([each[metric] for each in found])
-                for metric in found[0]}
-    few = f"{len(part.train)} labelled clips of {len(context.train)}"
-    return Result(readings, f"{note} on {few}".strip(), seeds=seeds)
+
+    def judged(train: np.ndarray, _: int) -> Result:
+        part = copy.copy(context)  # with its test features, which are made once
+        part.train = train
+        return Result(judge(part, config), note)
+
+    return over_subsets(context, judged) if config.share < 1 else judged(context.train, config.seed)
 
 
 REGRESSION = "logistic regression on poses, steps and statistics"

@@ -1,8 +1,8 @@
 """Full runs and what came of them.
 
-    python -m sjepa.study list open                 names of full runs
+    python -m sjepa.study list open                 names of full runs, each after what it needs
     python -m sjepa.study expand NAME > p.yaml      the parameters of one
-    python -m sjepa.study run NAME …                many full runs at once
+    python -m sjepa.study run NAME …                many full runs at once, also after a kill
     python -m sjepa.study report --params FILE      tables of what ran and what did not
     python -m sjepa.study collect runs/NAME         a run's result into the book's tables
     python -m sjepa.study export RUN OUT            a run's encoder as one file, with its terms
@@ -18,27 +18,24 @@ from sjepa.study.experiments import ReportConfig, experiments, groups
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line's arguments."""
     plain = argparse.RawDescriptionHelpFormatter
-    parser = Parser("python -m sjepa.study", description=__doc__,
-                                     formatter_class=plain)
+    parser = Parser("python -m sjepa.study", description=__doc__, formatter_class=plain)
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("list", help="names of full runs, each after what it needs")
+    one = commands.add_parser("list")
     one.add_argument("groups", nargs="?", default="", help=f"some of {','.join(groups())}")
-    one = commands.add_parser("expand", help="print the parameter file of a full run")
+    one = commands.add_parser("expand")
     one.add_argument("name", help="as `list` names it")
-    one = commands.add_parser("run", help="run experiments, several at a time, and go on after a "
-                                          "kill")
+    one = commands.add_parser("run")
     one.add_argument("names", nargs="+", metavar="NAME", help="groups, or patterns such as open-*")
     one.add_argument("--jobs", type=int, default=1, help="pretrainings that run beside each other")
-    about = "write tables of what ran and what did not"
-    given = command_line("python -m sjepa.study report", about, ReportConfig)
-    commands.add_parser("report", help=about, description=about, epilog=given.epilog,
-                        parents=[given], conflict_handler="resolve", formatter_class=plain)
-    one = commands.add_parser("collect", help="merge results of runs into book/results")
+    given = command_line("python -m sjepa.study report", "", ReportConfig)
+    commands.add_parser("report", epilog=given.epilog, parents=[given],
+                        conflict_handler="resolve", formatter_class=plain)
+    one = commands.add_parser("collect")
     one.add_argument("folders", nargs="*", metavar="FOLDER",
                      help="of a run, or with runs in it; all of runs/ if none is named")
     one.add_argument("--replace", action="store_true",
                      help="a run that is there with other settings gives way")
-    one = commands.add_parser("export", help="write a run's encoder and its terms into one file")
+    one = commands.add_parser("export")
     one.add_argument("run", metavar="RUN", help="the folder of a finished pretraining")
     one.add_argument("out", metavar="OUT.safetensors")
     one.add_argument("--data", nargs="+", metavar="SET",

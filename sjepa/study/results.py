@@ -35,13 +35,12 @@ TYPES = {name: kind for kind, names in (
 
 def runs(**query) -> list[dict]:
     """The runs that a query describes: columns of `runs.csv` to a value, or to a tuple of them."""
-    return _matching(_rows("runs.csv"), query, RUN_COLUMNS)
+    return _matching(_rows("runs.csv", query.get("run")), query, RUN_COLUMNS)
 
 
 def readings(**query) -> list[dict]:
     """The readings, in percent, that columns of `readings.csv`, or of their run, describe."""
-    one = query.get("run")
-    found = _of_run(one) if isinstance(one, str) else _rows("readings.csv")
+    found = _rows("readings.csv", query.get("run"))
     of_run = {name: query.pop(name) for name in set(query) & set(RUN_COLUMNS)
               if name not in READING_COLUMNS}
     if of_run:
@@ -74,7 +73,7 @@ def settings_of(run: str) -> dict | None:
 def curve(run: str) -> dict | None:
     """A pretraining's `run`, `dim`, `device`, `seconds` and `history` by epoch; None: not run."""
     history = [{name: value for name, value in row.items() if name != "run" and value is not None}
-               for row in _rows("curves.csv") if row["run"] == run]
+               for row in _rows("curves.csv", run) if row["run"] == run]
     if not history:
         return None
     (line,) = runs(run=run)
@@ -90,23 +89,18 @@ def _matching(rows: list[dict], query: dict, known: list[str]) -> list[dict]:
     return [row for row in rows if all(row[name] in its for name, its in wanted.items())]
 
 
-def _rows(name: str) -> list[dict]:
-    """The rows of a committed file, then those of quick runs: made here, or the package's."""
+def _rows(name: str, run=None) -> list[dict]:
+    """The rows of a committed file, then those of quick runs: made here, or the package's.
+
+    Those of one `run`, if it is a name, without a look at all others: tables ask for thousands.
+    """
+    if isinstance(run, str) and not run.startswith("quick"):
+        return _by_run(RESULTS / name, _changed(RESULTS / name)).get(run, [])
     quick = (sorted(home.glob("quick*/result.json")) for home in (RUNS, SHIPPED))
     return sum((_read(path)[name] for path in next(filter(None, quick), [])), _read(RESULTS / name))
 
 
-def _of_run(run: str) -> list[dict]:
-    """The readings of one run, without a look at all others: tables ask for thousands."""
-    path = RESULTS / "readings.csv"
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
-    if found := _by_run(path, changed).get(run):
-        return found
-    return [row for row in _rows("readings.csv") if row["run"] == run] if run.startswith(
-        "quick") else []
-
-
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _by_run(path: Path, changed: int) -> dict[str, list[dict]]:
     found: dict[str, list[dict]] = {}
     for row in _read_once(path, changed):
@@ -114,8 +108,12 @@ def _by_run(path: Path, changed: int) -> dict[str, list[dict]]:
     return found
 
 
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
 def _read(path: Path) -> list[dict] | dict[str, list[dict]]:
-    return _read_once(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    return _read_once(path, _changed(path))
 
 
 @functools.lru_cache(maxsize=64)
