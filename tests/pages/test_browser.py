@@ -211,14 +211,16 @@ def faults(seen, what, keep=bool):
             if any(map(keep, found.get(what, [])))}
 
 
-def test_no_page_reports_an_error_or_asks_elsewhere(seen):
-    assert not faults(seen, "faults")
-    assert not faults(seen, "off")
-
-
-def test_every_picture_is_there_and_says_what_it_shows(seen):
-    assert not faults(seen, "images")
-    assert not faults(seen, "alts")
+@pytest.mark.parametrize("what", [
+    "faults",  # errors of the page's scripts, and files that are not there
+    "off",     # requests to elsewhere
+    "images",  # pictures that do not show
+    "alts",    # pictures that do not say what they show
+    "cut",     # on a desktop
+    "astray",  # moving figures that do not react or pause
+])
+def test_no_page_has_a_fault_of_a_kind(seen, what):
+    assert not faults(seen, what)
 
 
 def test_links_and_anchors_lead_somewhere(seen, address):
@@ -245,10 +247,6 @@ def test_formulas_are_typeset(seen):
         assert found["typeset"] >= found["formulas"] and not found["failed"], name
 
 
-def test_nothing_is_cut_on_a_desktop(seen):
-    assert not faults(seen, "cut")
-
-
 def test_a_phone_scrolls_only_what_says_so(seen):
     assert not {name: found["width"] for name, found in seen.items() if found["width"] > 390}
     assert not faults(seen, "scrolls", lambda wide: wide[2] < 0 or not wide[4])
@@ -263,10 +261,6 @@ def test_axe_finds_nothing_serious(seen):
 def test_pages_stay_light(seen):
     weights = {name: found["weight"] / 1e6 for name, found in seen.items() if found["reader"]}
     assert statistics.median(weights.values()) <= 3, weights
-
-
-def test_moving_figures_react_and_pause(seen):
-    assert not faults(seen, "astray")
 
 
 def test_figures_rest_where_motion_is_not_wanted(page, address):

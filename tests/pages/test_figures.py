@@ -41,19 +41,32 @@ def computed(code: str, folder: Path, **given):
     return json.loads(done.stdout)
 
 
+def unpacked(made: dict) -> np.ndarray:
+    """In Python what `unpack` of figures.js does."""
+    kind = np.int8 if made["bits"] == 8 else "<i2"
+    whole = np.frombuffer(base64.b64decode(made["base64"]), kind).astype(np.float64)
+    scale = np.array(made["scale"])
+    return (whole.reshape(len(scale), -1) * scale[:, None]).reshape(made["shape"]).astype("float32")
+
+
 @pytest.fixture(scope="module")
 def throw():
     return center_on_spine(generate_clip(ACTIONS.index("throw"), 9, view=1))
 
 
 @needs_node
-@pytest.mark.parametrize(("bits", "rows"), [(16, False), (8, True)])
-def test_packing_errs_by_half_a_step_at_most(tmp_path, bits, rows):
-    values = np.random.default_rng(0).normal(size=(7, 3, 5)) * np.arange(7)[:, None, None]
-    made = packed(values, bits, rows)
+@pytest.mark.parametrize("make, steps", [
+    (packed, 1), (lambda values: packed(values, 8, rows=True), 7),
+    (lambda values: turn_it({"still": np.ones((4, 1, 25, 3))}, "links", segment=4, links={
+        "values": values}).data["links"]["values"], 21),  # each row of a matrix has its own
+], ids=["16 bits", "rows of 8 bits", "links"])
+def test_packing_errs_by_half_a_step_at_most(tmp_path, make, steps):
+    values = np.random.default_rng(0).normal(size=(7, 3, 5)) * np.logspace(-3, 1, 7)[:, None, None]
+    made = make(values)
     back = computed("return f.unpack(g.made)", tmp_path, made=made)
     assert back["shape"] == [7, 3, 5]
-    error = np.abs(np.reshape(back["data"], values.shape) - values).reshape(7, -1).max(1)
+    rows = values.reshape(steps, -1)
+    error = np.abs(np.reshape(back["data"], rows.shape) - rows).max(1)
     assert (error <= 0.501 * np.array(made["scale"]) + 1e-9).all()
 
 
@@ -207,25 +220,7 @@ def test_a_figure_holds_its_data_and_a_still_and_nothing_from_elsewhere(throw, m
     assert "drawMask" in animate(throw)._repr_html_()
 
 
-@needs_node
-def test_links_keep_each_row_to_a_step_of_its_own(tmp_path, throw):
-    values = np.random.default_rng(4).random((2, 50, 50)) * np.logspace(-3, 1, 50)[:, None]
-    made = turn_it({"throw": throw}, "links", segment=4, links={"values": values})
-    back = computed("return f.unpack(g.made)", tmp_path, made=made.data["links"]["values"])
-    error = np.abs(np.reshape(back["data"], back["shape"]) - values)
-    assert back["shape"] == [2, 50, 50] and (error <= values.max(-1, keepdims=True) / 250).all()
-
-
 def test_resizing_keeps_the_ends_and_the_lines_between(throw):
     made = resized(throw, 2 * len(throw) - 1)
     assert np.allclose(made[::2], throw, atol=1e-6)
     assert np.allclose(made[1::2], (throw[1:] + throw[:-1]) / 2, atol=1e-6)
-
-
-
-def unpacked(made: dict) -> np.ndarray:
-    """In Python what `unpack` of figures.js does."""
-    kind = np.int8 if made["bits"] == 8 else "<i2"
-    whole = np.frombuffer(base64.b64decode(made["base64"]), kind).astype(np.float64)
-    scale = np.array(made["scale"])
-    return (whole.reshape(len(scale), -1) * scale[:, None]).reshape(made["shape"]).astype("float32")

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from sjepa import device
-from sjepa.checkpoint import keep, save_atomically
+from sjepa.checkpoint import keep
 from sjepa.config import make_config
 from sjepa.datasets.subsets import labelled_subset
 from sjepa.encoder import Encoder, drop_path
@@ -190,26 +190,27 @@ def test_one_step_by_hand(config):
     assert compared > 0.5 * sum(p.numel() for p in mine.model.parameters())
 
 
-def test_a_killed_run_goes_on_to_the_bit(config, tmp_path):
-    whole = run_to_end(tuning(config), tmp_path / "whole")
-    run = tuning(config)
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_run_left_after_an_epoch_or_amid_one_goes_on_to_the_bit(config, tmp_path, steps):
+    """With dropout and stochastic depth, whose generators a checkpoint has to bring along."""
+    whole = tuning(config, batch_size=4, epochs=3, dropout=0.5, drop_path=0.5)
+    run, again = (tuning(whole.config) for _ in range(2))
     run.run_epoch()
-    run.run_epoch()
+    asked = iter([False] * steps + [True])
+    assert run.run_epoch(lambda: next(asked)) is None and len(run.losses) == steps
     (tmp_path / "killed").mkdir()
-    save_atomically(lambda p: torch.save(run.state(), p), tmp_path / "killed" / "last.pt")
+    keep(run.state(), tmp_path / "killed")
     torch.manual_seed(99)  # another process: another state of everything
     elsewhere = torch.get_rng_state()
-    again = tuning(config)
-    torch.set_rng_state(elsewhere)
     run_to_end(again, tmp_path / "killed")
     assert torch.equal(torch.get_rng_state(), elsewhere)  # which the run leaves as it was
-    for (name, a), b in zip(whole.model.state_dict().items(), again.model.state_dict().values(),
-                            strict=True):
-        assert torch.equal(a, b), name
+    run_to_end(whole, tmp_path / "whole")
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
     assert whole.history == again.history and torch.equal(whole.scores, again.scores)
     assert torch.equal(whole.best, again.best) and again.earlier > 0
     stamp = (tmp_path / "whole" / "last.pt").stat().st_mtime_ns
-    done = run_to_end(tuning(config), tmp_path / "whole")  # finished: nothing to do
+    done = run_to_end(tuning(whole.config), tmp_path / "whole")  # finished: nothing to do
     assert torch.equal(done.scores, whole.scores) and done.seconds == done.earlier
     assert (tmp_path / "whole" / "last.pt").stat().st_mtime_ns == stamp
 
@@ -274,22 +275,6 @@ def test_pretrained_weights_are_where_it_starts(config):
 
 
 # ------------------------------------------------------------------ faults
-
-
-def test_a_run_left_amid_an_epoch_goes_on_to_the_bit(config, tmp_path):
-    """With dropout and stochastic depth, whose generators a checkpoint has to bring along."""
-    whole = tuning(config, epochs=2, batch_size=4, dropout=0.5, drop_path=0.5)
-    run, again = (tuning(whole.config) for _ in range(2))
-    run.run_epoch()
-    asked = iter([False, False, True])
-    assert run.run_epoch(lambda: next(asked)) is None and len(run.losses) == 2
-    keep(run.state(), tmp_path)
-    torch.rand(1)  # the process that goes on stands elsewhere
-    run_to_end(again, tmp_path)
-    run_to_end(whole, tmp_path / "whole")
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, again.model.state_dict()[name]), name
-    assert whole.history == again.history
 
 
 def test_a_run_that_cannot_go_on_is_refused_and_leaves_nothing(config, tmp_path):

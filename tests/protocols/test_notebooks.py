@@ -8,7 +8,7 @@ import matplotlib
 import pytest
 
 from sjepa.config import ROOT, PretrainConfig, make_config
-from sjepa.protocols.config import CONFIGS
+from sjepa.study.experiments import STEPS
 
 FULL = ROOT / "notebooks" / "full"
 matplotlib.use("Agg")
@@ -22,15 +22,15 @@ def code_cells(name):
     return "".join(first["source"]), ["".join(cell["source"]) for cell in later]
 
 
-@pytest.mark.parametrize("name", ["pretrain", *CONFIGS])
+@pytest.mark.parametrize("name", STEPS)
 def test_a_notebook_has_a_typed_parameter_for_each_setting(name):
     first, _ = code_cells(name)
     given = {node.target.id: ast.literal_eval(node.value) for node in ast.parse(first).body}
     if name == "pretrain":  # a preset gives what it leaves out
         assert make_config(PretrainConfig, given) == make_config(PretrainConfig, {})
         return
-    assert list(given) == [field.name for field in fields(CONFIGS[name])]
-    assert all(getattr(CONFIGS[name](), key) == (tuple(value) if isinstance(value, list) else value)
+    assert list(given) == [field.name for field in fields(STEPS[name])]
+    assert all(getattr(STEPS[name](), key) == (tuple(value) if isinstance(value, list) else value)
                for key, value in given.items())
     assert first.count("# ") >= len(given)
 

@@ -1,12 +1,9 @@
 """Full runs as data: what expands to what, what is refused, parameter files and notebooks."""
 
-import ast
-import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import fields
 
 import pytest
 import yaml
@@ -17,7 +14,7 @@ from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS
 from sjepa.protocols.encoders import load_pretrained
 from sjepa.study import experiments as study
-from sjepa.study.experiments import FILE, STEPS, config_of, experiments, groups
+from sjepa.study.experiments import FILE, config_of, experiments, groups
 
 FULL = ROOT / "notebooks" / "full"
 PARAMS = FULL / "params"
@@ -124,38 +121,32 @@ def test_the_example_of_the_page_works(written):
     assert experiments()["slow-9999-seed0-knn"].after[0] == "slow-9999-seed0-pretrain"
 
 
-@pytest.mark.parametrize("entries, said", [
-    ([TRAIN | {"epoch": 3}], r"mine: a: unknown setting of pretrain 'epoch': did you mean epochs"),
-    ([TRAIN | {"for": {"part": {"b": {"los": "mse"}}}}], "'los': did you mean loss"),
-    ([TRAIN | {"for": {"seed": [0, 1]}}], "a-pretrain stands twice: what differs belongs into"),
-    ([TRAIN | {"pretrain": "a-{sead}", "for": {"seed": [0]}}], "'a-{sead}' does not fill in"),
-    ([TRAIN, JUDGE | {"step": "linaer"}], "unknown step 'linaer': did you mean linear"),
-    ([JUDGE, TRAIN], "a-knn comes after runs/a, which nothing above it makes"),
-    ([{"pretrain": "a", "preset": "quick"}], "a: expected a split"),
-    ([{"split": "synthetic/xsub"}], "mine: not written as its head describes: 'evaluate'"),
-    ([TRAIN | {"for": ["seed"]}], "mine: not written as its head describes"),
-])
-def test_a_fault_of_the_file_is_one_sentence_with_its_place(written, entries, said):
-    path = written(own(*entries))
-    with pytest.raises(SjepaError, match=re.escape(said)) as caught:
-        experiments("mine")
-    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize("text, said", [
+    (own(TRAIN | {"epoch": 3}), "a: unknown setting of pretrain 'epoch': did you mean epochs"),
+    (own(TRAIN | {"for": {"part": {"b": {"los": "mse"}}}}), "'los': did you mean loss"),
+    (own(TRAIN | {"for": {"seed": [0, 1]}}), "a-pretrain stands twice: what differs belongs into"),
+    (own(TRAIN | {"pretrain": "a-{sead}", "for": {"seed": [0]}}), "'a-{sead}' does not fill in"),
+    (own(TRAIN, JUDGE | {"step": "linaer"}), "unknown step 'linaer': did you mean linear"),
+    (own(JUDGE, TRAIN), "a-knn comes after runs/a, which nothing above it makes"),
+    (own({"pretrain": "a", "preset": "quick"}), "a: expected a split"),
+    (own({"split": "synthetic/xsub"}), "mine: not written as its head describes: 'evaluate'"),
+    (own(TRAIN | {"for": ["seed"]}), "mine: not written as its head describes"),
     ("prepare: {}\nmine: {text: a, rows: []}\nmine: {text: b, rows: []}", "mine stands twice"),
     ("a: [", "experiments.yaml: not written as its head describes: while parsing"),
     ("prepare: {}\nmine: {rows: []}", "mine: not written as its head describes: 'text'"),
     (own(TRAIN | {"mask_ratio": 2}), "a-pretrain: parameter mask_ratio = 2"),
     (own(TRAIN), "unknown experiment or group 'min': did you mean mine"),
 ])
-def test_a_file_of_another_form_a_wrong_value_and_an_unknown_name_are_refused(written, text, said):
-    written(text)
-    with pytest.raises(SjepaError, match=re.escape(said)):
+def test_a_fault_of_the_file_is_one_sentence_with_its_place(written, text, said):
+    path = written(text)
+    with pytest.raises(SjepaError, match=re.escape(said)) as caught:
         config_of("a-pretrain"), experiments("min,mine")
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
 def test_parameter_files_are_those_of_the_experiments_and_of_prose():
+    assert (FULL / "experiments.yaml").samefile(FILE)
+    assert not os.path.isabs(os.readlink(FULL / "experiments.yaml"))
     kept = experiments("quick,open,paper")
     assert {path.stem for path in PARAMS.iterdir()} == set(kept) and len(kept) <= 120
     for name, row in kept.items():
@@ -165,18 +156,6 @@ def test_parameter_files_are_those_of_the_experiments_and_of_prose():
                  *(ROOT / "notebooks").rglob("*.ipynb")]:
         named = re.findall(r"(?:params|\$P)/([a-z0-9][\w-]+)\.yaml", page.read_text())
         assert set(named) <= set(kept), page
-
-
-@pytest.mark.parametrize("step", ["prepare", "report"])
-def test_notebook_has_a_typed_parameter_for_each_setting(step):
-    assert (FULL / "experiments.yaml").samefile(FILE)
-    assert not os.path.isabs(os.readlink(FULL / "experiments.yaml"))
-    cells = json.loads((FULL / f"{step}.ipynb").read_text())["cells"]
-    (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    given = {node.target.id: ast.literal_eval(node.value)
-             for node in ast.parse("".join(cell["source"])).body}
-    assert list(given) == [f.name for f in fields(STEPS[step])]
-    assert make_config(STEPS[step], given) == STEPS[step]()
 
 
 def ask(*args, cwd):
