@@ -171,6 +171,13 @@ KINDS = {
          *both(lambda part, side: f"{part}_{side}", "spine",
                "clavicle=collar / arm=shoulder / forearm=elbow", "hips", "thigh=hip / shin=knee")],
         unit=0.01, end="limb"),
+    "Lf and Rt, metatarsals": kind(
+        [*trunk("Skel1_Root=spine base", "Skel1_Lumbar=low", "Skel1_Thorax=spine mid",
+                "Skel1_Cervical=spine shoulder", "Skel1_Skull=skull"),
+         *both(lambda part, side: f"Skel1_{part}_{'Lf' if side == 'left' else 'Rt'}",
+               "Skel1_Thorax", "Clav=collar / Humerus=shoulder / Radius=elbow / Palm=wrist",
+               "Skel1_Root", "Femur=hip / Tibia=knee / Tarsal=ankle / Metatarsals=arch / Toe=foot")
+         ], unit=0.01),
     "left-handed": kind(MIXAMO, unit=1.0, mirror=True),
     "small letters, CRLF": kind(
         [(name.lower(), above.lower(), place) for name, above, place in MIXAMO], unit=0.01,
@@ -191,6 +198,7 @@ def places(person: np.ndarray) -> dict[str, np.ndarray]:
     for side in LEFT_RIGHT:
         at[f"{side} collar"] = 0.8 * hub + 0.2 * at[f"{side} shoulder"]
         at[f"{side} toe end"] = 1.3 * at[f"{side} foot"] - 0.3 * at[f"{side} ankle"]
+        at[f"{side} arch"] = 0.5 * at[f"{side} foot"] + 0.5 * at[f"{side} ankle"]
         at[f"{side} spine base"] = 0.6 * base + 0.4 * at[f"{side} hip"]
     return at
 

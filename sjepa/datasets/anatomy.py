@@ -18,13 +18,14 @@ import numpy as np
 from sjepa.datasets.formats.bvh import Bvh
 from sjepa.errors import SjepaError
 
-_SIDE_WORDS = {"left": {"left", "l", "lft", "lt", "左"}, "right": {"right", "r", "rgt", "rt", "右"}}
+_SIDE_WORDS = {"left": {"left", "l", "lft", "lt", "lf", "左"},
+               "right": {"right", "r", "rgt", "rt", "右"}}
 SIDES = tuple(_SIDE_WORDS)
 _LEG = re.compile("leg|thigh|knee|foot|ankle|shin|calf|toe|femur|tibia|足")
 _ARM = re.compile("arm|hand|elbow|wrist|should|shldr|collar|clav|humer|radius|腕")
 #: Joints of no limb: they turn the skin, hold things or move the face.
 _HELPER = re.compile("twist|sharebone|eye|jaw|teeth|tongue|hair|breast|facial|skirt|pectoral|"
-                     r"\b(roll|ik|pole|target|brow|lip|lips|ear|nose|prop|weapon|cloth|bust)\b|捩")
+                     r"metatars|\b(roll|ik|pole|target|brow|lip|lips|ear|nose|prop|weapon|cloth|bust)\b|捩")
 _TIP = re.compile(r"\b(end|nub|top|tip)\b")
 _PLAIN = re.compile("(l|r)(?=up|low|hip|knee|ankle|foot|toe|thigh|shin|calf|leg|arm|fore|hand|elb|"
                     "wri|should|shldr|coll|clav|butt|fem|tib|hum|rad)|(left|right)|.*(left|right)$")

@@ -17,7 +17,7 @@ from sjepa.datasets.arrays import read_array, read_arrays
 from sjepa.datasets.formats import acclaim, npz, pyskl
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
-from sjepa.datasets.formats.mediapipe import mediapipe_clip
+from sjepa.datasets.formats.mediapipe import in_a_room, mediapipe_clip
 from sjepa.datasets.formats.points import (
     Points,
     find_layout,
@@ -115,7 +115,7 @@ def open_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path
     if isinstance(mapping, str | Path):
         mapping = load_params(mapping)
     if suffix in (".npz", ".pkl"):
-        motion = _one_of_many(path, clip)
+        motion = _one_of_many(path, clip, mapping, unit, up)
     elif suffix == ".skeleton":
         motion = _whole(clip_from_skeleton(ntu.read_skeleton(path)), "NTU's .skeleton")
     elif suffix == ".bvh":
@@ -184,7 +184,7 @@ def _of_points(points: Points, path: Path, mapping: Mapping[str, str] | None,
     layout = None if mapping else find_layout(points)
     if layout and layout[0] == COCO17.name:
         motion = _picture(points.x[:, :, layout[1]], path)
-    elif layout and layout[0] == "mediapipe33":
+    elif layout and layout[0] == "mediapipe33" and not in_a_room(points.x[:, 0, layout[1]]):
         x = points.x[:, 0, layout[1]]
         motion = _whole(mediapipe_clip(x, path), "MediaPipe's world landmarks", layout[0])
     elif layout:
@@ -305,8 +305,8 @@ def as_points(x: np.ndarray, where: str | Path) -> Points:
     return Points(tuple(map(str, range(x.shape[2]))), x[..., :3], planar)
 
 
-def _one_of_many(path: Path, clip: int | str | None) -> Motion:
-    """The clip of this number or name in an npz or a pickle."""
+def _one_of_many(path: Path, clip: int | str | None, *said) -> Motion:
+    """The clip of this number or name in an npz or a pickle; `said` as in `_of_points`."""
     if path.suffix.lower() == ".pkl":
         annotations = pyskl.load(path)["annotations"]
         each = annotations[_chosen(path, [each["frame_dir"] for each in annotations], clip)]
@@ -322,8 +322,9 @@ def _one_of_many(path: Path, clip: int | str | None) -> Motion:
         found = clips[_chosen(path, [each.name for each in clips], clip)]
         return _whole(found.positions, "a conversion of an open set")
     sides = [name for name in ("x_train", "x_test") if name in arrays]
-    if not sides and len(arrays) == 1:
-        return _of_points(as_points(*arrays.values(), path), path, None, None, None)
+    joints = [each for each in arrays.values() if each.ndim > 2] or [*arrays.values()]
+    if not sides and len(joints) == 1:
+        return _of_points(as_points(*joints, path), path, *said)
     names = [f"{side[2:]}_{k:06d}" for side in sides for k in range(len(arrays[side]))]
     if not names:
         raise SjepaError(f"{path} holds {', '.join(arrays)}: expected x_train and x_test "

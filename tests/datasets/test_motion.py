@@ -254,6 +254,11 @@ WRITERS = {
     "NOSE_x.csv": wide("{j}_{a}", ("timestamp",), joints=IN_ORDER),
     "nose.x.csv": wide("{j}.{a}", (), "xyz", [name.lower() for name in IN_ORDER]),
     "x1.csv": wide("{a}{j}", ("class",), joints=range(1, 34)),
+    "pandas.csv": lambda path, x: np.savetxt(
+        path, np.insert(x.reshape(len(x), -1), 0, np.arange(len(x)), 1), delimiter=",",
+        header=",".join(["", *map(str, range(99))]), comments=""),
+    "walking.csv": lambda path, x: path.write_text("".join(
+        ",".join(["Walking", *map(repr, frame.ravel().tolist())]) + "\n" for frame in x)),
     "long.csv": long(range(33)),
     "names.csv": long(IN_ORDER, ("frame_id", "landmark_name", "X", "Y", "Z", "visibility")),
     "dicts.json": dump(lambda frame: points(frame, SEEN)),
@@ -278,6 +283,30 @@ def test_every_kind_of_landmark_file_reads_the_same(tmp_path, person, name):
     x = as_mediapipe(person)
     WRITERS[name](tmp_path / name, x)
     np.testing.assert_allclose(quiet(tmp_path / name), mediapipe_clip(x), atol=1e-6)
+
+
+def test_landmarks_of_several_cameras_have_places_in_a_room(tmp_path, person):
+    """In millimetres and z up; the joints are MediaPipe's all the same."""
+    x = recorded(LANDMARKS, person)
+    wide("{j}_{a}", (), "xyz", IN_ORDER)(tmp_path / "a.csv", 1000 * x @ np.array(UPRIGHT["z"]))
+    with pytest.warns(MotionWarning, match="z is up"):
+        clip = read_motion(tmp_path / "a.csv")
+    np.testing.assert_allclose(clip, mapped(LANDMARKS, x), atol=1e-5)
+
+
+def test_a_header_of_several_lines_is_read_as_one(tmp_path, person):
+    """As OptiTrack writes it: bones, with rotations beside positions; a mapping names them."""
+    names = dict(zip(NTU_JOINTS, (f"Skeleton 1:Bone{k} Position" for k in range(25)), strict=True))
+    head = [["Format Version", "1.23", "Length Units", "Meters"], [],
+            ["", "Name", *(f"Skeleton 1:Bone{k // 7}" for k in range(175))],
+            ["", "", *(["Rotation"] * 4 + ["Position"] * 3) * 25],
+            ["Frame", "Time (Seconds)", *["X", "Y", "Z", "W", "X", "Y", "Z"] * 25]]
+    rows = np.concatenate([np.zeros((len(person), 25, 4)), person], -1).reshape(len(person), -1)
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([*head, *([t, t / 9, *row] for t, row in enumerate(rows))])
+    with pytest.raises(SjepaError, match="no known layout: Skeleton 1:Bone0 Position, .* mapping="):
+        read_motion(tmp_path / "a.csv")
+    assert off(quiet(tmp_path / "a.csv", mapping=names), person).max() < 1e-5
 
 
 def test_frames_without_anybody_are_left_out_and_said(tmp_path, person):
@@ -472,8 +501,12 @@ def test_a_clip_is_chosen_by_number_or_name(tmp_path, person):
         with pytest.raises(SjepaError, match="a.npz holds 3 clips, train_000000 to test_000000: "
                                              f"pass clip=, a name or a number from 0 to 2{said}$"):
             read_motion(tmp_path / "a.npz", clip=clip)
-    np.savez(tmp_path / "b.npz", poses=person)
+    np.savez(tmp_path / "b.npz", poses=person, label=[3])
     assert off(quiet(tmp_path / "b.npz"), person).max() < 1e-5
+    names = {joint: str(k) for k, joint in enumerate(NTU_JOINTS)}
+    np.savez(tmp_path / "c.npz", poses=person[..., [0, 2, 1]] * (100, -100, 100))
+    clip = quiet(tmp_path / "c.npz", mapping=names, unit=0.01, up="z")
+    assert off(clip, person).max() < 1e-5
 
 
 def test_ntus_own_files_are_read_too(tmp_path, person):

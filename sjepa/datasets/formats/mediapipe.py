@@ -21,6 +21,15 @@ _OFF_HIPS = 0.1  # metres; in image coordinates the hips lie half a picture from
 _FAR = 10.0  # metres
 
 
+def in_a_room(x: np.ndarray) -> bool:
+    """Whether landmarks `[T, 33, 3]` are of several cameras, and so have places in a room.
+
+    Those of one camera have the depth of the hips as their origin, in the picture and in metres.
+    """
+    size = np.nanmedian(np.linalg.norm(np.ptp(x, axis=1), axis=-1))
+    return bool(np.nanmedian(np.abs(x[:, 23:25, 2])) > 0.1 * size)
+
+
 def mediapipe_clip(landmarks: np.ndarray, where: str | Path = "landmarks") -> np.ndarray:
     """World landmarks on NTU-25, with the spine's middle in the first frame as the origin.
 
@@ -35,7 +44,7 @@ def mediapipe_clip(landmarks: np.ndarray, where: str | Path = "landmarks") -> np
     x = x[..., :3]
     if not (np.abs(x) <= _FAR).all():  # false for NaN too
         raise SjepaError(f"{where}: a landmark is no number or more than {_FAR:g} m away: "
-                         "expected world landmarks, in metres")
+                         "expected pose_world_landmarks, in metres")
     if np.median(np.linalg.norm(x[:, 23:25].mean(1), axis=1)) > _OFF_HIPS:
         raise SjepaError(f"{where}: the middle of the hips (landmarks 23 and 24) is not the "
                          "origin, so these are landmarks of the image, in shares of its width, "

@@ -54,8 +54,15 @@ def read_table(path: Path) -> Points:
     mark = max("\t;,", key=first.count)
     fields = [[field.strip(' "\'') for field in line.split(mark if mark in first else None)]
               for _, line in rows]
-    if all(_number(field) is not None or not field for field in fields[0]):
-        return _bare(text, rows, fields)
+    if at := _axes_below(fields):
+        rows, fields = rows[at:], [_joined(fields[:at], fields[at]), *fields[at + 1 :]]
+    plain = [k for k, field in enumerate(fields[0]) if not field or _number(field) is not None]
+    if len(plain) == len(fields[0]):
+        values = [value for value in map(_number, fields[0]) if value == value]
+        numbered = int(len(values) >= 60 and values[0] < 2 and {*np.diff(values)} == {1})
+        return _bare(text, rows[numbered:], fields[numbered:])  # columns that pandas numbered
+    if len(plain) >= 60 and len(fields[0]) - len(plain) <= 2:  # besides words, such as a class
+        return _bare(text, rows, [[row[k] for k in plain if k < len(row)] for row in fields])
     header, body = fields[0], fields[1:]
     if body and len(header) < len(body[0]):  # it names a few columns only
         return _bare(text, rows[1:], body)
@@ -65,6 +72,20 @@ def read_table(path: Path) -> Points:
     if min(*xyz, joint) >= 0:
         return _long(text, rows[1:], body, [joint, *xyz], low)
     return _wide(text, rows[1:], body, header)
+
+
+def _axes_below(fields: list[list[str]]) -> int:
+    """The line of axes in a header of several lines, as motion capture exports it, or 0."""
+    return next((at for at, row in enumerate(fields[:10])
+                 if at and sum(field.lower() in ("x", "y", "z") for field in row) >= 15), 0)
+
+
+def _joined(above: list[list[str]], axes: list[str]) -> list[str]:
+    """One header of several lines: of those above the axes the one that names most, and kinds."""
+    lines = [max(above, key=lambda line: len({*line})),
+             next((line for line in above if "Position" in line), [])]
+    return [" ".join([*(line[k] for line in lines if k < len(line)), axis])
+            for k, axis in enumerate(axes)]
 
 
 def _number(field: str) -> float | None:
