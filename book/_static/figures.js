@@ -224,6 +224,9 @@
     const tall = standing(clip);
     if (!(tall >= 0.3 && tall <= 3))
       fail(`${name}: the person would be ${tall.toPrecision(3)} m tall, so the unit is not metres.`);
+    const above = clip.data[10] - (clip.data[43] + clip.data[55]) / 2;  // head over ankles
+    if (kind === "bvh" && above < 0.3 * tall)
+      fail(`${name}: the first frame has nobody upright; sjepa.read_motion finds which axis is up.`);
     faceCamera(clip);
     return clip;
   }
@@ -979,7 +982,8 @@
     const input = h("input", { type: "file", accept: ".bvh,.csv,.json", id: `sj-${++count}`,
       onchange: () => input.files[0] && open(input.files[0]) });
     const drop = h("label", { class: "sj-drop", for: input.id },
-      "Drop a file here or choose one: BVH, Kinect CSV, MediaPipe JSON ", input);
+      "Drop a file here or choose one: BVH with the names of "
+      + `${data.maps.conventions.map((c) => c.name).join(", ")}, Kinect CSV, MediaPipe JSON `, input);
     drop.addEventListener("dragover", (e) => { e.preventDefault(); drop.classList.add("over"); });
     drop.addEventListener("dragleave", () => drop.classList.remove("over"));
     drop.addEventListener("drop", (e) => {

@@ -142,11 +142,11 @@ def test_neighbours_and_votes_are_those_of_the_package(tmp_path):
     assert found["guess"] == knn(known, labels, query, (5,), 4)[5].item()
 
 
-def bvh(folder: Path, throw) -> Path:
+def bvh(folder: Path, throw, up: str = "y") -> Path:
     """Mixamo's names with a prefix; joints have an offset and turn about all three axes."""
     joints = [joint for joint in KINDS["mixamo"][0] if "_End" not in joint[0]]
     path = folder / "walk.bvh"
-    path.write_text(wild_bvh(throw[:, 0].astype(float), joints, unit=0.01)[0])
+    path.write_text(wild_bvh(throw[:, 0].astype(float), joints, unit=0.01, up=up)[0])
     return path
 
 
@@ -205,6 +205,14 @@ def test_a_bad_file_gets_a_sentence(tmp_path, throw, name, change, said):
                      "catch (error) { return error.message; }", tmp_path,
                      name=name, text=text, maps=file_maps())
     assert said in heard
+
+
+@needs_node
+def test_a_person_who_does_not_stand_gets_a_sentence(tmp_path, throw):
+    heard = computed("try { f.readMotion('a.bvh', g.text, g.maps); }"
+                     "catch (error) { return error.message; }", tmp_path,
+                     text=bvh(tmp_path, throw, "z").read_text(), maps=file_maps())
+    assert "the first frame has nobody upright" in heard
 
 
 def test_a_figure_holds_its_data_and_a_still_and_nothing_from_elsewhere(throw, monkeypatch):
