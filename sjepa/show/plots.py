@@ -110,17 +110,17 @@ def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float 
     ax.set_xlim(-reach, reach)
 
 
-def gain_chart(ax, gains: list[tuple[str, str, dict, dict]]) -> None:
+def gain_chart(ax, gains: list[tuple[str, dict, dict]]) -> None:
     """Accuracies of S-JEPA (filled) and of its baseline (hollow), a line each, with intervals.
 
-    A gain is the protocol, what it is judged on, S-JEPA's reading, the baseline's.
+    A gain is its name, S-JEPA's reading, the baseline's.
     """
-    for at, (_, _, *pair) in enumerate(gains):
+    for at, (_, *pair) in enumerate(gains):
         for reading, colour, fill, shift in zip(pair, (BLUE, GREY), (BLUE, "white"),
                                                 (-0.12, 0.12), strict=True):
             ax.plot([reading["low"], reading["high"]], [at + shift] * 2, color=colour, lw=1.5)
             ax.plot(reading["value"], at + shift, "o", mec=colour, mfc=fill)
-    ax.set_yticks(range(len(gains)), [f"{protocol}, {name}" for protocol, name, *_ in gains])
+    ax.set_yticks(range(len(gains)), [name for name, *_ in gains])
     ax.set(xlabel="%, on test clips", xlim=(0, 100), ylim=(len(gains) - 0.5, -0.5))
 
 
