@@ -120,6 +120,10 @@ def draw(clips, frame: int) -> Image.Image:
     for ax, name in zip(axs[len(clips):], BOTH, strict=False):
         _absent(ax, BOTH[name], spec(name).origin.licence.split(",")[0])
     _key(axs[-1])
+    return _image(fig)
+
+
+def _image(fig) -> Image.Image:
     raw = io.BytesIO()
     fig.savefig(raw, format="png", bbox_inches=None)
     plt.close(fig)
@@ -132,10 +136,7 @@ def strip(name: str, clip: str) -> Image.Image:
     fig, ax = plt.subplots(figsize=(7, 1.7), dpi=DOTS)
     fig.subplots_adjust(left=0, right=1, top=1, bottom=0)
     filmstrip(face_camera(store.clip(store.names.tolist().index(clip)))[:, :1], 8, yaw=0.4, ax=ax)
-    raw = io.BytesIO()
-    fig.savefig(raw, format="png")
-    plt.close(fig)
-    return Image.open(raw).convert("RGB").quantize(COLOURS)
+    return _image(fig).quantize(COLOURS)
 
 
 def main() -> None:
