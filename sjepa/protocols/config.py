@@ -43,8 +43,9 @@ class EvaluateConfig:
 
     @property
     def label(self) -> str:
-        """The protocol's name, in the folder of a result."""
-        return next(name for name, cls in CONFIGS.items() if cls is type(self))
+        """The protocol's name, in the folder of a result; with the share of labels, if not all."""
+        few = f"-{percent(self.share)}" if getattr(self, "share", 1) < 1 else ""
+        return next(name for name, cls in CONFIGS.items() if cls is type(self)) + few
 
     @property
     def folder(self) -> Path:
@@ -67,11 +68,6 @@ class LinearConfig(EvaluateConfig):
     share: float = setting(1.0, "ours", "of each class, the clips that keep a label", "(0, 1]")
     subsets: int = setting(5, "ours", "labelled subsets, of seeds seed, seed + 1, …, where share "
                            "is below 1", "[1, inf)")
-
-    @property
-    def label(self) -> str:
-        """The protocol's name, with the share of labels if not all are used."""
-        return super().label + (f"-{percent(self.share)}" if self.share < 1 else "")
 
 
 @dataclass(frozen=True)
@@ -131,11 +127,6 @@ class SemiConfig(FinetuneConfig):
 
     share: float = setting(0.01, "readers", "labels a class; the paper: 1 % and 10 %", "(0, 1]")
     subsets: int = setting(5, "lineage", "labelled subsets, of seeds seed, seed + 1, …", "[1, inf)")
-
-    @property
-    def label(self) -> str:
-        """The protocol's name with the share."""
-        return f"{super().label}-{percent(self.share)}"
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,9 @@ def renew(row: Experiment) -> None:
     (folder / "code").write_text(code_behind()[0])
 
 
-def runs_of(rows: dict[str, Experiment]) -> list[Experiment]:
-    """The experiments that leave a run."""
-    return [row for row in rows.values() if row.run]
+def quick_runs() -> list[Experiment]:
+    """The experiments of the quick reproduction that leave a run."""
+    return [row for row in experiments("quick").values() if row.run]
 
 
 def quick(retrain: bool = False) -> Path:
@@ -76,7 +76,7 @@ def quick(retrain: bool = False) -> Path:
     """
     if retrain:
         return reproduce()
-    here = all(current(row) for row in runs_of(experiments("quick")))
+    here = all(current(row) for row in quick_runs())
     return (RUNS if here else SHIPPED) / "quick"
 
 
@@ -90,7 +90,7 @@ def reproduce() -> Path:
         SjepaError: something has to run, and the folder of runs cannot be written.
     """
     rows = experiments("quick")
-    runs = runs_of(rows)
+    runs = quick_runs()
     if all(current(row) for row in runs):
         return RUNS / "quick"
     try:
@@ -113,7 +113,7 @@ def reproduce() -> Path:
 
 def ship() -> None:
     """Put what chapters read of the quick runs into the package: results, encoder, history."""
-    for row in runs_of(experiments("quick")):
+    for row in quick_runs():
         folder = SHIPPED / row.run
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("result.json", *(KEPT if row.run == "quick" else ())):
@@ -131,7 +131,7 @@ def beside_shipped() -> str:
     """
     mine, theirs = (load_file(home / "quick" / "target.safetensors") for home in (RUNS, SHIPPED))
     far = []
-    for row in runs_of(experiments("quick")):
+    for row in quick_runs():
         made, kept = (
             {(r["split"], r["metric"]): r for r in read_result(home / row.run)["readings"]}
             for home in (RUNS, SHIPPED))

@@ -7,6 +7,7 @@ import yaml
 from sjepa.checkpoint import save_atomically
 from sjepa.datasets.specs import titles
 from sjepa.datasets.splits import SPLITS
+from sjepa.protocols.config import percent as share_label
 from sjepa.show.tables import NOT_RUN, Table, percent
 from sjepa.study.experiments import Experiment, ReportConfig, experiments, other_settings
 from sjepa.study.results import result, runs, settings_of
@@ -35,7 +36,7 @@ def pretraining(row: Experiment) -> Experiment:
 
 def main_metric(row: Experiment) -> str:
     """The metric that an evaluation's line in a table shows."""
-    few = f"top1-{100 * row.params.get('share', 0):g}pct"
+    few = f"top1-{share_label(row.params.get('share', 0))}"
     return {"knn": "top1-k1", "retrieval": "recall-at-1", "semi": few}.get(row.step, "top1")
 
 

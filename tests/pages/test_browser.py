@@ -4,7 +4,7 @@ One crawl with Debian's Chromium visits all pages and notes what is wrong; each 
 """
 
 import asyncio
-import importlib.util
+import importlib
 import statistics
 from collections import defaultdict
 from pathlib import Path
@@ -16,9 +16,7 @@ from playwright.sync_api import sync_playwright
 
 from sjepa.config import ROOT
 
-SPEC = importlib.util.spec_from_file_location("printed", ROOT / "book" / "print.py")
-printed = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(printed)
+printed = importlib.import_module("print")  # book/print.py
 HTML = ROOT / "_build" / "html"
 #: All pages but those that show source code, which look alike: of these one.
 PAGES = sorted(page for path in HTML.rglob("*.html")

@@ -1,12 +1,12 @@
 """A change in the module or a result never leaves an old number or picture in the book."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import hero
 import pytest
 from bookfix import inputs_hash
 
@@ -68,9 +68,6 @@ def test_a_new_result_renews_the_page_and_no_change_runs_nothing(tmp_path):
 
 
 def test_the_picture_of_the_front_page_is_what_its_script_draws(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("hero", ROOT / "book" / "hero.py")
-    hero = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hero)
     drawn = []
     monkeypatch.setattr(Animation, "save", lambda self, path: drawn.append((self.svg, path)))
     hero.main()

@@ -1,9 +1,9 @@
 """The language of pages: marks and numbers in one form, no house words, questions with answers."""
 
-import importlib.util
 import json
 import re
 
+import bookfix
 import pytest
 from docutils import nodes
 
@@ -72,9 +72,6 @@ def test_the_rules_see_what_they_forbid():
 
 
 def test_built_pages_write_numbers_in_one_form():
-    found = importlib.util.spec_from_file_location("bookfix", ROOT / "book/_ext/bookfix.py")
-    bookfix = importlib.util.module_from_spec(found)
-    found.loader.exec_module(bookfix)
     line = nodes.paragraph("", "", nodes.inline("", "41"), nodes.Text(" % or 5% [-0.5, 2-3] e-3"),
                            nodes.literal("", "-1 5%"))
     bookfix.write_numbers(None, line, "page")

@@ -1,7 +1,6 @@
 """Pictures: sides as in a photograph, animations with every frame, hidden what is masked."""
 
 import base64
-import importlib.util
 import io
 import json
 import re
@@ -10,6 +9,7 @@ import xml.dom.minidom
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import sets
 from PIL import Image
 
 from sjepa import synthetic
@@ -93,9 +93,6 @@ def test_another_skeleton_moves_and_is_masked():
 
 
 def test_the_picture_of_all_sets_moves_is_small_and_shows_no_child():
-    spec = importlib.util.spec_from_file_location("sets", ROOT / "book" / "sets.py")
-    sets = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sets)
     assert sets.SHOWN["kindergator"][1] not in CHILDREN
     chapter = json.loads((ROOT / "notebooks" / "a1_raw_files.ipynb").read_text())
     code = "".join("".join(cell["source"]) for cell in chapter["cells"])

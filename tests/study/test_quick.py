@@ -17,7 +17,7 @@ from sjepa.study import quick as study
 from sjepa.study.experiments import config_of, experiments, other_settings
 from sjepa.study.quick import code_behind
 
-RUNS = [row.run for row in experiments("quick").values() if row.step not in ("prepare", "report")]
+RUNS = [row.run for row in study.quick_runs()]
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_code_is_the_method_and_no_reader_or_page(tmp_path):
 
 
 def test_the_package_s_runs_are_those_of_the_plan():
-    rows = study.runs_of(experiments("quick"))
+    rows = study.quick_runs()
     assert [row.run for row in rows] == RUNS
     assert not any(other_settings(row, read_result(study.SHIPPED / row.run)) for row in rows)
     encoder, result = load_encoder(study.SHIPPED / "quick")
