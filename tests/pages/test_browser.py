@@ -48,6 +48,22 @@ WIDE = """() => [...document.querySelectorAll(
                         getComputedStyle(e).backgroundImage.includes('gradient')
                         || getComputedStyle(e.closest('.math') || e).backgroundImage
                            .includes('gradient')])"""
+# Words and numbers of tables that stand on two lines.
+BROKEN = r"""() => [...document.querySelectorAll('article :is(td, th)')]
+  .filter(cell => cell.checkVisibility()).flatMap(cell => {
+    const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), range = new Range(), bad = [];
+    while (walk.nextNode()) {
+      const text = walk.currentNode;
+      for (const m of text.parentElement.closest('code') ? []
+           : text.data.matchAll(/[\p{L}\p{N}][\p{L}\p{N}.,]*/gu)) {
+        range.setStart(text, m.index);
+        range.setEnd(text, m.index + m[0].length);
+        const lines = [...range.getClientRects()].map(box => Math.round(box.top));
+        if (new Set(lines).size > 1) bad.push(m[0]);
+      }
+    }
+    return bad;
+  })"""
 FACTS = """() => ({
   links: [...document.querySelectorAll('a[href]')].map(a => a.href),
   ids: [...document.querySelectorAll('[id]')].map(e => e.id),
@@ -175,6 +191,7 @@ async def visit(page, address: str, name: str, axe: str) -> dict:
     await page.evaluate(STILL)
     found["width"] = await page.evaluate("document.documentElement.scrollWidth")
     found["scrolls"] = await page.evaluate(WIDE)
+    found["broken"] = await page.evaluate(BROKEN) if found["reader"] else []
     return found
 
 
@@ -216,6 +233,7 @@ def faults(seen, what, keep=bool):
     "alts",    # pictures that do not say what they show
     "cut",     # on a desktop
     "astray",  # moving figures that do not react or pause
+    "broken",  # on a phone, words and numbers of tables that are cut in two
 ])
 def test_no_page_has_a_fault_of_a_kind(seen, what):
     assert not faults(seen, what)
