@@ -51,7 +51,8 @@ WIDE = """() => [...document.querySelectorAll(
 # Words and numbers of tables that stand on two lines.
 BROKEN = r"""() => [...document.querySelectorAll('article :is(td, th)')]
   .filter(cell => cell.checkVisibility()).flatMap(cell => {
-    const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), range = new Range(), bad = [];
+    const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    const range = new Range(), bad = [];
     while (walk.nextNode()) {
       const text = walk.currentNode;
       for (const m of text.parentElement.closest('code') ? []
