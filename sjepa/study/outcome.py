@@ -34,15 +34,21 @@ def encoders_chart() -> None:
 
 
 def claims_chart(found: list[Finding]) -> None:
-    """The claims that were tested by a difference, a line each, coloured by their verdict."""
-    lines = [(each.claim, each.gap, COLOURS[each.verdict]) for each in found if each.gap]
+    """The claims that were tested by a difference, a line each, coloured by their verdict alone.
+
+    The dot is filled if the verdict survives the correction for their number.
+    """
+    lines = [each for each in found if each.gap]
     fig, ax = plt.subplots(figsize=(8, 0.34 * max(len(lines), 1) + 0.9))
-    forest_chart(ax, lines)
+    forest_chart(ax, [(each.claim, each.gap, COLOURS[each.alone]) for each in lines])
+    for at, each in enumerate(lines):
+        if each.verdict != each.alone:
+            ax.plot(each.gap.mean, at, "o", color=COLOURS[each.alone], mfc="white")
     for ruling, colour in COLOURS.items():
         ax.plot([], [], "o-", color=colour, label=ruling)
     fig.legend(ncols=3, loc="outside lower center")
     caption("The claims as differences in points with 95 % intervals: right of zero the side that "
-            "is claimed to be better is ahead.")
+            "is claimed to be better is ahead. A hollow dot: by itself, not among so many.")
 
 
 def sentences(found: list[Finding]) -> list[str]:
