@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
 
 from sjepa.config import ROOT, data_dir
 
-fuzz = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 def swap(old: str, new: str):
     """A change of a text: the first `old` becomes `new`."""
@@ -21,29 +20,47 @@ def swap(old: str, new: str):
     return change
 
 
-TOKENS = [b"", b"nan", b"1e999", b"9" * 30, b"{", b"}", b"-1", b"1.5", b"end", b"\x00", b"\xff"]
+WORDS = [b"", b"nan", b"inf", b"1e999", b"-1", b"0", b"9" * 30, b"9" * 5000, b"1.5", b"{", b"}",
+         b"[", b"end", b"\x00", b"\xff", b"\xef\xbb\xbf", b"[" * 3000, b"1_0", b"0x10",
+         "é٣".encode()]
+SIZES = [0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF]
 
 
-@st.composite
-def damaged(draw, raw: bytes) -> bytes:
-    """One to four of: a byte changed, a token replaced, a line gone or moved, a cut."""
-    for _ in range(draw(st.integers(1, 4))):
-        rows = raw.split(b"\n")
-        line, at = draw(st.integers(0, len(rows) - 1)), draw(st.integers(0, len(raw)))
-        kind = draw(st.sampled_from(["byte", "token", "delete", "move", "cut"]))
-        if kind in ("byte", "cut"):
-            rest = bytes([draw(st.integers(0, 255))]) + raw[at + 1 :]
-            raw = raw[:at] + rest * (kind == "byte")
-            continue
-        row = rows.pop(line)
-        if kind == "token":
-            words = row.split(b" ")
-            words[draw(st.integers(0, len(words) - 1))] = draw(st.sampled_from(TOKENS))
-            row = b" ".join(words)
-        if kind != "delete":
-            rows.insert(draw(st.integers(0, len(rows))) if kind == "move" else line, row)
-        raw = b"\n".join(rows)
-    return raw
+def changed(data: bytes, rng: random.Random) -> bytes:
+    """One to four changes of bytes, numbers, words, lines or blocks."""
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        at, kind = rng.randrange(len(data) + 1), rng.randrange(8)
+        if kind == 0:
+            data = data[:at] + bytes([rng.randrange(256)]) + data[at + 1 :]
+        elif kind == 1:
+            data = data[:at]
+        elif kind == 2:
+            data = data[:at] + struct.pack("<I", rng.choice(SIZES)) + data[at + 4 :]
+        elif kind == 3:  # a block again, or gone
+            end = min(len(data), at + rng.choice((1, 16, 1000)))
+            data = data[:at] + data[at:end] * rng.choice((0, 2, 3)) + data[end:]
+        elif kind == 4:
+            data = data[:at] + rng.choice(WORDS) + data[at:]
+        else:
+            data = _in_a_line(data, rng)
+    return data
+
+
+def _in_a_line(data: bytes, rng: random.Random) -> bytes:
+    """A word of a line replaced, or a line gone, doubled or moved."""
+    rows = data.split(b"\n")
+    line = rng.randrange(len(rows))
+    row, kind = rows.pop(line), rng.randrange(5)
+    if kind < 3:
+        between = b"," if b"," in row else b" "
+        words = row.split(between)
+        words[rng.randrange(len(words))] = rng.choice(WORDS)
+        rows.insert(line, between.join(words))
+    elif kind == 3:
+        rows[line:line] = [row] * rng.choice((0, 2))
+    else:
+        rows.insert(rng.randrange(len(rows) + 1), row)
+    return b"\n".join(rows)
 
 
 def open_folder(what: str) -> Path:

@@ -27,12 +27,11 @@ from timing import timed, write_record
 from tqdm import tqdm
 
 from sjepa.config import RESULTS
-from sjepa.datasets import prepare_store, spec
+from sjepa.datasets import prepare_store
 from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
-from sjepa.datasets.formats.ntu_clips import published_names
 from sjepa.datasets.ntu import read_skeleton, write_skeleton
-from sjepa.datasets.store import open_store, write_store
-from sjepa.errors import SjepaError, main_with_errors
+from sjepa.datasets.store import open_store
+from sjepa.errors import main_with_errors
 
 FRAMES = 80  # mean length of NTU's clips; the shortest have about 30 frames, the longest 300
 ORIENTATION = "0.1825742 0.3651484 0.5477226 0.7302967"  # as many digits as the owners write
@@ -82,14 +81,6 @@ def prepare(path: Path) -> np.ndarray:
 READERS = {"plain": read_plainly, "read": read_skeleton}
 
 
-def _check(paths: list[Path]) -> None:
-    """The readers must agree, or their times mean nothing."""
-    for path in paths:
-        ours = np.stack([track.joints for track in read_skeleton(path).bodies.values()], axis=1)
-        if not np.array_equal(ours, READERS["plain"](path)):
-            raise SjepaError(f"{path.name}: the plain reader and ours differ, so do not time them")
-
-
 def _seconds(work: Callable) -> float:
     return timed(work, 1, torch.device("cpu"))
 
@@ -99,15 +90,6 @@ def _seconds_alone(read: Callable, paths: list[Path]) -> float:
     gc.freeze()  # the libraries' objects are no burden on a reader that makes many of its own
     read(paths[0])
     return _seconds(lambda: deque(map(read, paths), maxlen=0))  # nothing is kept
-
-
-def _seconds_to_open(clips: int) -> float:
-    """A store with as many clips as NTU120 has, each of one frame: the index is what counts."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "ntu120"
-        write_store(path, [np.ones((1, 25, 3), np.float32)] * clips, [0] * clips,
-                    names=published_names("ntu120")[:clips])
-        return _seconds(lambda: open_store(path).clip(clips - 1))
 
 
 def measure(paths: list[Path], workers: int, rounds: int) -> dict[str, float]:
@@ -137,7 +119,6 @@ def report(seconds: dict[str, float], size: float, args: argparse.Namespace) -> 
         "ratio": ratio["pool"], "ratio_store": ratio["store"], "ratio_one_core": ratio["read"],
         "projected_minutes": {name: round(files * seconds["store"] / 60, 2)
                               for name, files in FILES.items()},
-        "open_seconds": round(_seconds_to_open(spec("ntu120").clips), 3),
         "clips": args.clips, "mean_clip_bytes": round(size), "workers": args.workers,
         "rounds": args.rounds, "cores": os.cpu_count(),
         "note": "generated files, in the system's file cache for every reader; the projection "
@@ -155,7 +136,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         paths = make_files(Path(folder), args.clips)
-        _check(paths[:5])
+        for path in paths[:5]:  # the readers must agree, or their times mean nothing
+            ours = [track.joints for track in read_skeleton(path).bodies.values()]
+            np.testing.assert_array_equal(np.stack(ours, axis=1), read_plainly(path))
         seconds = measure(paths, args.workers, args.rounds)
         size = statistics.mean(path.stat().st_size for path in paths)
     record = report(seconds, size, args)

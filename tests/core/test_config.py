@@ -48,6 +48,8 @@ def test_presets_name_known_settings_and_keep_the_method(name):
     ({"lr": "fast"}, "lr = 'fast': expected float"),
     ({"preset": "papr"}, "expected one of paper, quick, small"),
     ({"target": "pixels"}, "target = 'pixels': expected one of latent, motion, coordinates"),
+    ({"mask": "joints"}, "mask = 'joints': expected one of motion-aware"),
+    ({"encoder": "gcn"}, "encoder = 'gcn': expected one of vit"),
     ({"empty_bodies": "no"}, "expected one of all, weighted, drop"),
     ({"epochs": 0}, "epochs = 0: expected a number, at least 1"),
     ({"warmup_epochs": 1201}, "warmup_epochs = 1201: the run has epochs = 1200"),

@@ -37,12 +37,22 @@ def torchrun(processes, config, store, folder):
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
 
 
-def test_two_processes_continue_the_run_of_one(store, tiny, tmp_path):
-    """One process takes an epoch, two the next three, in two parts each; one alone takes all four.
+def assert_same_run(alone, state):
+    """Losses to 1e-6, weights to 1e-5 and a ten-thousandth, after twelve steps.
 
-    Bounds: losses 1e-6, weights 1e-5 and a ten-thousandth, after twelve steps. Biases of keys are
-    left out: their gradient is rounding alone, which AdamW brings to full size.
+    Biases of keys are left out: their gradient is rounding alone, which AdamW brings to full size.
     """
+    for mine, theirs in zip(alone.history, state["history"], strict=True):
+        assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-6)
+        assert {"entropy", "rank"} <= theirs.keys()
+    for name, value in alone.model.state_dict().items():
+        if not name.endswith("qkv.bias"):
+            torch.testing.assert_close(state["model"][name], value, atol=1e-5, rtol=1e-4,
+                                       msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_two_processes_continue_the_run_of_one(store, tiny, tmp_path):
+    """One process takes an epoch, two the next three, in two parts each; one alone all four."""
     config = dataclasses.replace(tiny, batch_size=12, out=str(tmp_path / "run"))
     alone, first = Pretraining(config, store), Pretraining(config, store)
     assert alone.steps_per_epoch >= 3
@@ -56,17 +66,11 @@ def test_two_processes_continue_the_run_of_one(store, tiny, tmp_path):
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     assert state["step"] == alone.step and torch.equal(state["generator"],
                                                        alone.generator.get_state())
-    for mine, theirs in zip(alone.history, state["history"], strict=True):
-        assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-6)
-        assert {"entropy", "rank"} <= theirs.keys()
-    for name, value in alone.model.state_dict().items():
-        if not name.endswith("qkv.bias"):
-            torch.testing.assert_close(state["model"][name], value, atol=1e-5, rtol=1e-4,
-                                       msg=lambda m, n=name: f"{n}: {m}")
+    assert_same_run(alone, state)
 
 
 def test_a_notebook_launches_two_processes(store, tiny, tmp_path, monkeypatch):
-    """As book/batch.md has it; one epoch, bounds as above."""
+    """As book/batch.md has it; one epoch."""
     shutil.copytree(store.path, tmp_path / "nwucla")  # a name that is not made anew from code
     monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -76,11 +80,7 @@ def test_a_notebook_launches_two_processes(store, tiny, tmp_path, monkeypatch):
     two = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, rdzv_backend="c10d",
                        rdzv_endpoint="localhost:0")
     elastic_launch(two, pretrain)(config)
-    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
-    assert state["history"][0]["loss"] == pytest.approx(alone.history[0]["loss"], rel=1e-6)
-    for name, value in alone.model.state_dict().items():
-        if not name.endswith("qkv.bias"):
-            torch.testing.assert_close(state["model"][name], value, atol=1e-5, rtol=1e-4)
+    assert_same_run(alone, torch.load(tmp_path / "run" / "last.pt", weights_only=True))
 
 
 def test_alone_nothing_is_shared(store, tiny):

@@ -45,11 +45,9 @@ def test_paper_preset_is_the_paper():
 
 def test_learning_rate_schedule():
     c = PretrainConfig()
-    assert learning_rate(0, c) == 0
-    assert learning_rate(10, c) == pytest.approx(5e-4)
-    assert learning_rate(20, c) == pytest.approx(1e-3)
-    assert learning_rate(315, c) == pytest.approx(5e-4 + 5e-4 * (1 + 0.5**0.5) / 2)
-    assert learning_rate(1200, c) == pytest.approx(5e-4)
+    quarter = 5e-4 + 5e-4 * (1 + 0.5**0.5) / 2
+    for epoch, rate in ((0, 0), (10, 5e-4), (20, 1e-3), (315, quarter), (1200, 5e-4)):
+        assert learning_rate(epoch, c) == pytest.approx(rate)
 
 
 def test_no_decay_on_biases_and_norms(tiny):
@@ -96,18 +94,6 @@ def test_one_step_by_hand(store, tiny):
     for (name, a), b in zip(run.model.state_dict().items(), mine.model.state_dict().values(),
                             strict=True):
         torch.testing.assert_close(a, b, atol=2e-6, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
-
-
-def test_target_and_centre_move_every_step(store, tiny):
-    run = Pretraining(dataclasses.replace(tiny, ema_start=0.5), store)
-    run.step = 3
-    seen = []
-    for _ in range(3):
-        run.training_step(run.train[:6])
-        target = run.model.target
-        seen.append((target.center.clone(), target.encoder.embed.weight.clone()))
-    for (c0, w0), (c1, w1) in zip(seen[:-1], seen[1:], strict=True):
-        assert not torch.equal(c0, c1) and not torch.equal(w0, w1)
 
 
 def test_each_epoch_has_an_order_of_its_own(store, tiny):
@@ -242,14 +228,6 @@ def test_a_neighbour_is_looked_up_among_other_training_subjects(store, tiny, her
     readings = [row.get("knn") for row in b["history"]]
     assert readings[0] is readings[2] is None and 0 <= readings[1] <= 100
     assert ["knn" in row for row in read_history(watched)] == [False, True, False, True]
-
-
-def test_a_loss_that_is_not_finite_stops_the_run(store, tiny):
-    run = Pretraining(tiny, store)
-    with torch.no_grad():
-        run.model.predictor.exit.bias.fill_(math.nan)
-    with pytest.raises(SjepaError, match="the loss is nan in epoch 1"):
-        run.run_epoch()
 
 
 def test_a_failed_save_leaves_the_old_checkpoint(store, tiny, tmp_path, monkeypatch):

@@ -11,7 +11,6 @@ import re
 import resource
 import shutil
 import signal
-import struct
 import sys
 import zipfile
 from collections import Counter
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from formats import changed
 from pku_files import people, skeleton_text
 from test_acclaim import ARM as ASF_ARM
 from test_acclaim import FRAME, amc_text, asf_text
@@ -53,52 +53,11 @@ from sjepa.protocols.fusion import load_predictions
 
 SECONDS, MEMORY = 10, 3 << 30  # more is a hang, or a blow-up
 LONGEST = 2_000  # letters of a sentence, which may list what was found
-WORDS = [b"", b"nan", b"inf", b"1e999", b"-1", b"0", b"9" * 30, b"9" * 5000, b"1.5", b"{", b"}",
-         b"[", b"end", b"\x00", b"\xff", b"\xef\xbb\xbf", b"[" * 3000, b"1_0", b"0x10",
-         "é٣".encode()]
 VALUES = [None, True, -1, 0, 2**70, 1e308, float("nan"), "", "x", "9" * 400, [], [[]], {}, {"a": 1},
           [None], [1, [2]], [[0.0] * 3] * 33]
-SIZES = [0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF]
 
 
 # --- mutations ----------------------------------------------------------------------------------
-
-
-def raw(data: bytes, rng: random.Random) -> bytes:
-    """One to four changes of bytes, numbers, words, lines or blocks."""
-    for _ in range(rng.choice((1, 1, 2, 4))):
-        at, kind = rng.randrange(len(data) + 1), rng.randrange(8)
-        if kind == 0:
-            data = data[:at] + bytes([rng.randrange(256)]) + data[at + 1 :]
-        elif kind == 1:
-            data = data[:at]
-        elif kind == 2:
-            data = data[:at] + struct.pack("<I", rng.choice(SIZES)) + data[at + 4 :]
-        elif kind == 3:  # a block again, or gone
-            end = min(len(data), at + rng.choice((1, 16, 1000)))
-            data = data[:at] + data[at:end] * rng.choice((0, 2, 3)) + data[end:]
-        elif kind == 4:
-            data = data[:at] + rng.choice(WORDS) + data[at:]
-        else:
-            data = _in_a_line(data, rng)
-    return data
-
-
-def _in_a_line(data: bytes, rng: random.Random) -> bytes:
-    """A word of a line replaced, or a line gone, doubled or moved."""
-    rows = data.split(b"\n")
-    line = rng.randrange(len(rows))
-    row, kind = rows.pop(line), rng.randrange(5)
-    if kind < 3:
-        between = b"," if b"," in row else b" "
-        words = row.split(between)
-        words[rng.randrange(len(words))] = rng.choice(WORDS)
-        rows.insert(line, between.join(words))
-    elif kind == 3:
-        rows[line:line] = [row] * rng.choice((0, 2))
-    else:
-        rows.insert(rng.randrange(len(rows) + 1), row)
-    return b"\n".join(rows)
 
 
 def _replaced(value, rng: random.Random):
@@ -117,7 +76,7 @@ def _replaced(value, rng: random.Random):
 def plain(load: Callable, dump: Callable) -> Callable:
     """Half of the time the bytes are changed, and else one of the values that they stand for."""
     def mutate(data: bytes, rng: random.Random) -> bytes:
-        return raw(data, rng) if rng.random() < 0.5 else dump(_replaced(load(data), rng))
+        return changed(data, rng) if rng.random() < 0.5 else dump(_replaced(load(data), rng))
 
     return mutate
 
@@ -130,12 +89,12 @@ as_pickle = plain(pickle.loads, pickle.dumps)
 def in_zip(data: bytes, rng: random.Random) -> bytes:
     """A member of an archive is changed, whose checksum is right again; or the archive itself."""
     if rng.random() < 0.3:
-        return raw(data, rng)
+        return changed(data, rng)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {each.filename: archive.read(each) for each in archive.infolist()}
     name = rng.choice(list(members))
     head = members[name][: 160 if rng.random() < 0.7 else None]  # mostly what says the shape
-    members[name] = raw(head, rng) + members[name][len(head) :]
+    members[name] = changed(head, rng) + members[name][len(head) :]
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", rng.choice((0, 0, zipfile.ZIP_DEFLATED))) as archive:
         for each, content in members.items():
@@ -146,7 +105,7 @@ def in_zip(data: bytes, rng: random.Random) -> bytes:
 def as_safetensors(data: bytes, rng: random.Random) -> bytes:
     """The header's values, with its length put right; or the bytes."""
     if rng.random() < 0.3:
-        return raw(data, rng)
+        return changed(data, rng)
     size = int.from_bytes(data[:8], "little")
     header = as_json(data[8 : 8 + size], rng)
     return len(header).to_bytes(8, "little") + header + data[8 + size :]
@@ -161,7 +120,7 @@ class Reader:
 
     path: Path
     read: Callable[[Path], object]
-    mutate: Callable[[bytes, random.Random], bytes] = raw
+    mutate: Callable[[bytes, random.Random], bytes] = changed
     weight: int = 1  # how many mutants of it there are, against others
     exact: bool = False  # what is read in spite of a change has to be what was written
     counts: Counter = field(default_factory=Counter)
@@ -209,7 +168,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     for name, write in WRITERS.items():
         write(folder / name, as_mediapipe(throw[10:13, 0].astype(np.float64)))
         add(name, f"landmarks {name}", folder / name, read_motion,
-            as_json if name.endswith(".json") and "lines" not in name else raw)
+            as_json if name.endswith(".json") and "lines" not in name else changed)
     hierarchy, motion = EXAMPLE.read_text().split("MOTION")
     count, *rows = motion.strip().splitlines()
     add("throw.bvh", "BVH of a person", "\n".join(
@@ -228,7 +187,8 @@ def readers(folder: Path) -> dict[str, Reader]:
     for own in map(spec, KINDS):
         reading = islkinect.FILES.read if own.name == "islkinect" else own.read
         add(own.name, f"{own.title} file", written(folder / own.name, own.name),
-            partial(reading, options=options), as_json if own.name == "nwucla" else raw, weight=3)
+            partial(reading, options=options), as_json if own.name == "nwucla" else changed,
+            weight=3)
     recording(folder, "Kinect", "Angles", joints(2, 22))
     add("prmd", "UI-PRMD Kinect gz", recording(folder, "Kinect", "Positions", joints(2, 22)),
         partial(uiprmd.read, options=options))
@@ -283,7 +243,7 @@ def _add_own(folder: Path, add: Callable) -> None:
     for name in ("frames.npy", "index.npz", "store.json"):
         store = write_store(folder / f"store-{name}", clips, [0, 1, 1])
         add(f"store-{name}/{name}", f"store: {name}", store / name, _whole_store,
-            as_json if "json" in name else raw, exact=True)
+            as_json if "json" in name else changed, exact=True)
 
 
 # --- the campaign -------------------------------------------------------------------------------
