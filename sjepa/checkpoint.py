@@ -250,7 +250,6 @@ def save(run, out: Path) -> None:
         save_atomically(lambda p: p.write_bytes(packed), out / "target.safetensors")
         write_result(out, "pretrain", weights=hashlib.sha256(packed).hexdigest(), **run.result())
     keep(run.state(), out)
-    run.saved = f"epoch {run.epoch}"
 
 
 def save_history(history: list[dict[str, float]], out: Path) -> None:
@@ -279,7 +278,6 @@ def resume(run, out: Path) -> None:
         # Its precision is compared as it was resolved, below.
         same_settings(state["config"], run.config, out, ("precision",))
         run.load_state(state)
-        run.saved = f"epoch {run.epoch}"
 
 
 def same_settings(old: dict, config, out: Path, ignore: tuple[str, ...] = ()) -> None:

@@ -204,16 +204,6 @@ def team(device: str = "auto"):
             distributed.destroy_process_group()
 
 
-@contextlib.contextmanager
-def first_alone():
-    """Process 0 goes through the block before the others do: what it makes, they find."""
-    if rank() > 0:
-        distributed.barrier()
-    yield
-    if rank() == 0 and world() > 1:
-        distributed.barrier()
-
-
 def shared(model: torch.nn.Module) -> torch.nn.Module:
     """The model, or its wrapper that averages the gradients over the processes."""
     if world() == 1:

@@ -92,7 +92,6 @@ class Pretraining:
         self.after: dict[str, float] = {}  # readings of the last step's end
         self.epoch, self.step, self.seconds, self.history = 0, 0, 0.0, []
         self.readings: dict[str, list[torch.Tensor]] = {}  # of the steps of this epoch
-        self.saved = ""  # where the last checkpoint stands, in words
 
     def micro_batches(self, index: torch.Tensor) -> list[tuple]:
         """Draw the batch of the clips `index` and take this process's part of it.
@@ -197,9 +196,8 @@ class Pretraining:
         names = self.store.names[batches[step].numpy()]
         raise SjepaError(
             f"the loss is {losses[step].item()} in epoch {self.epoch + 1}, step "
-            f"{step + 1} of {self.steps_per_epoch}, clips {', '.join(names[:3])}"
-            f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {LOWER}; "
-            + (f"the last checkpoint is of {self.saved}" if self.saved else "no checkpoint yet"))
+            f"{step + 1} of {self.steps_per_epoch}, clips {', '.join(names[:3])} …: {LOWER}; "
+            "the last checkpoint is of before")
 
     def _order(self) -> torch.Tensor:
         count = len(self.train)
@@ -286,9 +284,7 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
     """
     out = Path(out) if out else run_folder(config)
     with devices.team(config.device), devices.computing(devices.pick_device(config.device)):
-        with devices.first_alone():
-            store = load_store(config.dataset)
-        run = Pretraining(config, store)
+        run = Pretraining(config, load_store(config.dataset))
         if devices.rank() == 0:
             make_ready(out, run.model)
         with alone(out / "last.pt", wait=False) if devices.rank() == 0 else nullcontext():
