@@ -34,11 +34,10 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         SjepaError: a GPU was asked for and there is none.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
         raise SjepaError("device = cuda, but PyTorch sees no GPU here: set device to auto or cpu")
-    return torch.device(name)
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -152,10 +152,8 @@ class Encoder(nn.Module):
             SjepaError: the clip has other frames or joints than the encoder.
         """
         if x.shape[1:] != (self.frames, self.joints, 3):
-            raise SjepaError(
-                f"the encoder takes clips [B, {self.frames}, {self.joints}, 3], "
-                f"found {list(x.shape)}: resize with sjepa.views or map the joint layout"
-            )
+            raise SjepaError(f"the encoder takes clips [B, {self.frames}, {self.joints}, 3], found "
+                             f"{list(x.shape)}: resize them, or map their joints")
         # Always in float32: in bf16 a joint 1 to 2 m away would move in steps of 8 mm.
         with in_float32(x.device):
             tokens = self.embed(patchify(x, self.segment).flatten(1, 2)) + self.positions()

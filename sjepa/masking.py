@@ -32,9 +32,8 @@ def motion_logits(tokens: torch.Tensor, tau: float = 0.8) -> torch.Tensor:
     return intensity / (tau * intensity.amax(-1, keepdim=True) + 1e-10)
 
 
-def motion_aware_mask(
-    tokens: torch.Tensor, ratio: float = 0.9, tau: float = 0.8, generator=None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def motion_aware_mask(tokens: torch.Tensor, ratio: float = 0.9, tau: float = 0.8,
+                      generator=None) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw which tokens the view encoder sees and which it has to predict.
 
     Sampling without replacement from softmax(logits) by Gumbel top-k: the K smallest of

@@ -103,24 +103,17 @@ NTU25 = Skeleton("ntu25", NTU_JOINTS, NTU_PARENTS, NTU_BONES, NTU_FLIP_PAIRS,
                  (SPINE_BASE, SPINE_SHOULDER), SPINE_MID)
 
 
-def _kinect20() -> Skeleton:
-    """Kinect v1. Its order is NTU's first 20 with the shoulder centre in the place of the neck."""
-    joints = tuple("spine shoulder" if k == 2 else NTU_JOINTS[k] for k in range(20))
-    parents = (-1, 0, 1, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
-    # Bones hang on the shoulder centre as NTU's do on the spine shoulder.
-    bones = tuple((k, parent) for k, parent in
-                  ((0, 1), (1, 2), (3, 2), *((k, parents[k]) for k in range(4, 20))))
-    return Skeleton("kinect20", joints, parents, bones, NTU_FLIP_PAIRS[:8], (0, 2), 1)
+# Kinect v1: NTU's first 20 joints with the shoulder centre, on which bones hang, for the neck.
+_PARENTS20 = (-1, 0, 1, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
+KINECT20 = Skeleton(
+    "kinect20", (*NTU_JOINTS[:2], "spine shoulder", *NTU_JOINTS[3:20]), _PARENTS20,
+    ((0, 1), (1, 2), (3, 2), *zip(range(4, 20), _PARENTS20[4:], strict=True)),
+    NTU_FLIP_PAIRS[:8], (0, 2), 1)
 
-
-def _coco17() -> Skeleton:
-    """COCO's 17 keypoints: x and y in the image, turned y up, and a confidence."""
-    parts = "eye ear shoulder elbow wrist hip knee ankle".split()
-    joints = ("nose", *(f"{side} {part}" for part in parts for side in ("left", "right")))
-    parents = (-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
-    bones = tuple((k, parent) for k, parent in enumerate(parents) if parent >= 0)
-    pairs = tuple((k, k + 1) for k in range(1, 17, 2))
-    return Skeleton("coco17", joints, parents, bones, pairs, (11, 5), 0, planar=True)
-
-
-KINECT20, COCO17 = _kinect20(), _coco17()  # a store may carry any other
+# COCO's 17 keypoints: x and y in the image, turned y up, and a confidence.
+_PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+_PARENTS17 = (-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
+COCO17 = Skeleton(
+    "coco17", ("nose", *(f"{side} {part}" for part in _PARTS for side in ("left", "right"))),
+    _PARENTS17, tuple(enumerate(_PARENTS17))[1:], tuple((k, k + 1) for k in range(1, 17, 2)),
+    (11, 5), 0, planar=True)

@@ -20,9 +20,7 @@ from sjepa.encoder import Encoder
 class TargetEncoder(nn.Module):
     """A slowly moving copy of the view encoder that sees whole clips, and the targets' centre.
 
-    Only these weights are used downstream.
-
-    `beta` is the momentum of the centre.
+    Only these weights are used downstream. `beta` is the momentum of the centre.
     """
 
     def __init__(self, encoder: Encoder, beta: float = 0.9):
@@ -72,14 +70,9 @@ def sharpen(target: torch.Tensor, center: torch.Tensor, tau_t: float = 0.06) -> 
     return ((target.float() - center.float()) / tau_t).softmax(-1)
 
 
-def latent_cross_entropy(
-    predicted: torch.Tensor,
-    target: torch.Tensor,
-    center: torch.Tensor,
-    tau_p: float = 0.1,
-    tau_t: float = 0.06,
-    weight: torch.Tensor | None = None,
-) -> torch.Tensor:
+def latent_cross_entropy(predicted: torch.Tensor, target: torch.Tensor, center: torch.Tensor,
+                         tau_p: float = 0.1, tau_t: float = 0.06,
+                         weight: torch.Tensor | None = None) -> torch.Tensor:
     """Cross-entropy between target and prediction, both read as distributions over the channels.
 
     Centring and sharpening act on the target alone; the target carries no gradient.

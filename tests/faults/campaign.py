@@ -37,14 +37,13 @@ SEED = 20
 def dependencies() -> dict[str, dict[str, str]]:
     """Version and licence of each package that pyproject.toml names, and what needs it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {"": project["dependencies"]} | project["optional-dependencies"]
-    found: dict[str, dict[str, str]] = {}
-    for extra, lines in wanted.items():
-        for name in (re.match(r"[\w-]+", line)[0] for line in lines):
-            row = found.setdefault(name, {"needed for": extra or "everything"} | licence(name))
-            if extra and extra not in row["needed for"] and row["needed for"] != "everything":
-                row["needed for"] += f", {extra}"
-    return found
+    users: dict[str, list[str]] = {}
+    for user, lines in ({"everything": project["dependencies"]}
+                        | project["optional-dependencies"]).items():
+        for line in lines:
+            users.setdefault(re.match(r"[\w-]+", line)[0], []).append(user)
+    return {name: licence(name) | {"needed for": "everything" if "everything" in own
+                                   else ", ".join(own)} for name, own in users.items()}
 
 
 def licence(name: str) -> dict[str, str]:

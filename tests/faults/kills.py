@@ -250,28 +250,21 @@ def faults(home: Path) -> dict[str, str]:
     said["memory is short"] = _said(limited(resource.RLIMIT_AS, 400 << 20, train(
         dim=512, batch_size=60, frames=64, segment=4, depth=4, heads=8)), log)
     shutil.rmtree(other)
-    said["nobody reads the output"] = _nobody_reads(train(epochs=2), log)
+
+    def unread() -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        os.dup2(writing, 1)
+        train(epochs=2)()
+
+    said["nobody reads the output"] = _said(unread, log, -signal.SIGPIPE)
     assert kept(other)["epoch"] == 1
-    said["another process is at work"] = _locked(other, train(epochs=2), log)
+    with alone(other / "last.pt"):
+        said["another process is at work"] = _said(train(epochs=2), log)
     said["a run of other settings is there"] = _said(train(epochs=2, lr=0.5), log)
     said["a clock that jumps"] = _clock(jobs, other, log)
     said["stopped by Ctrl-C"] = _stopped(train(epochs=200, seed=1, out=str(home / "long")), log)
     return {name: text.replace(str(home), "…") for name, text in said.items()}
-
-
-def _nobody_reads(work: Callable[[], object], log: Path) -> str:
-    def run() -> None:
-        reading, writing = os.pipe()
-        os.close(reading)
-        os.dup2(writing, 1)
-        work()
-
-    return _said(run, log, -signal.SIGPIPE)
-
-
-def _locked(folder: Path, work: Callable[[], object], log: Path) -> str:
-    with alone(folder / "last.pt"):
-        return _said(work, log)
 
 
 def _stopped(work: Callable[[], object], log: Path) -> str:
