@@ -11,7 +11,6 @@ import re
 import resource
 import shutil
 import signal
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -312,10 +311,3 @@ def campaign(folder: Path, count: int, seed: int) -> dict[str, Reader]:
                 shutil.copy(reader.path, folder / "faults" / f"{before}-{reader.path.name}")
         reader.path.write_bytes(whole)
     return kinds
-
-
-if __name__ == "__main__":
-    for name, each in campaign(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])).items():
-        print(f"{name:24} {dict(each.counts)} faults {len(each.faults)}", file=sys.stdout)
-        for fault, times in Counter(each.faults).most_common(6):
-            print(f"      {times} x {fault}")
