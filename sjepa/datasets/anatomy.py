@@ -6,8 +6,6 @@ thigh and shin, or upper arm and forearm, whatever lies before and behind them: 
 buttocks, fingers. Names say which side a limb is of; where they do not, the toes tell.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

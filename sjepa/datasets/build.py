@@ -1,16 +1,14 @@
 """Making stores, of the owners' files or other projects', and finding those that are there."""
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 import os
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -265,12 +263,9 @@ def _workshop() -> Path:
     Not `$SJEPA_DATA` first, because the folder that holds the owners' files may be shared.
     """
     for folder in (ROOT / "data", data_dir()):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-        except OSError:
-            continue
+        with suppress(SjepaError):
+            make_writable(folder)
+            return folder
     raise SjepaError(f"neither {ROOT / 'data'} nor {data_dir()} can be written to: set SJEPA_DATA "
                      "to a folder for stores that can")
 

@@ -1,7 +1,5 @@
 """Sets of one file a clip, whose name says what the clip shows: most of the open ones."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

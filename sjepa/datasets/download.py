@@ -5,8 +5,6 @@ checksum of the first download is noted in `DIR/NAME/SHA256SUMS`, and every late
 with it: nobody publishes checksums of these archives.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Joint layouts of the sources, and the way from each onto the 25 joints of NTU RGB+D."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Your own motion: from a file to a clip in the NTU-25 layout, and what was understood of it."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Mapping
@@ -146,14 +144,7 @@ def _settled(parts: dict[str, np.ndarray], source: dict[str, str], kind: str, wh
     facts = [kind, *body.facts, f"derived: {', '.join(derived) or 'nothing'}"]
     if "left foot" in derived:
         body.guesses.append("the toes are not in the file: derived from the shins")
-    return Motion(_centred(body.x, NTU25, where), NTU25, source, facts, body.guesses)
-
-
-def _centred(x: np.ndarray, skeleton: Skeleton, where: Path) -> np.ndarray:
-    try:
-        return center_on_spine(x, skeleton)
-    except SjepaError as error:
-        raise SjepaError(f"{where}: {error}") from error
+    return Motion(center_on_spine(body.x, NTU25, where), NTU25, source, facts, body.guesses)
 
 
 def _bvh(path: Path, mapping: Mapping[str, str] | None, unit: float | None,
@@ -240,15 +231,15 @@ def _people(points: Points, where: Path) -> Points:
         if lost:
             notes.append(f"{lost} {what} were left out")
     x, there, holes = x[frames][:, people], there[frames][:, people], 0
-    for m, joint in np.ndindex(x.shape[1:3]):
-        body = x[there[:, m], m, joint]  # a copy
+    for m in range(x.shape[1]):
+        body = x[there[:, m], m]  # a copy [T, J, 3]
         good = np.isfinite(body).all(-1, keepdims=True)
         if points.planar:
             body = np.where(good, body, 0)
-        elif good.any():
-            holes += int((~good).sum())
+        else:
+            holes += int((~good[:, good.any((0, 2))]).sum())
             body = bridge(body, good)
-        x[there[:, m], m, joint] = body
+        x[there[:, m], m] = body
     x[~there] = 0
     if holes:
         notes.append(f"{holes} positions that are missing were filled in time")
@@ -260,7 +251,7 @@ def _picture(x: np.ndarray, where: Path) -> Motion:
     """COCO's joints in a picture, `[T, M, 17, 3]` of x, y and score."""
     bodies = np.moveaxis(x, 1, 0).astype(np.float32)
     flat = pyskl.upright(bodies[..., :2], bodies[..., 2], float(max(bodies[..., 1].max(), 1)))
-    return _flat(_centred(np.moveaxis(flat, 0, 1), COCO17, where))
+    return _flat(center_on_spine(np.moveaxis(flat, 0, 1), COCO17, where))
 
 
 def _flat(clip: np.ndarray) -> Motion:
@@ -331,7 +322,7 @@ def _one_of_many(path: Path, clip: int | str | None, *said) -> Motion:
                          "[N, 300, 150], or one array of joints")
     side, k = names[_chosen(path, names, clip)].split("_")
     x = npz.unpad(arrays[f"x_{side}"][int(k)])
-    return _whole(_centred(x, NTU25, path), "a clip of the N x 300 x 150 layout")
+    return _whole(center_on_spine(x, NTU25, path), "a clip of the N x 300 x 150 layout")
 
 
 def _chosen(path: Path, names: list[str], clip: int | str | None) -> int:

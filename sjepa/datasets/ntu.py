@@ -12,8 +12,6 @@ The frame of counts is walked line by line; the joint lines between are then par
 again one by one if something in them is off, to name the first fault.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass
@@ -36,7 +34,8 @@ _ID_DIGITS = 20  # 64 bits
 _TEXT = bytes(range(32, 127)) + b"\t"
 _NUMBERS = b"0123456789+-.eEnaNinfINFty"  # NaN and infinity too
 _STATES = (b"0", b"1", b"2")
-_NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})(?:\.skeleton)?")
+#: An NTU clip name, perhaps with its suffix.
+NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})(?:\.skeleton)?")
 
 
 class SkeletonFormatError(TextFormatError):
@@ -60,7 +59,7 @@ class ClipName:
 
 def parse_name(path: str | os.PathLike) -> ClipName:
     """Reads `SsssCcccPpppRrrrAaaa[.skeleton]`; a name off that scheme is a `SjepaError`."""
-    found = _NAME.fullmatch(Path(path).name)
+    found = NAME.fullmatch(Path(path).name)
     numbers = [int(part) for part in found.groups()] if found else [0]
     if 0 in numbers:
         raise SjepaError(f"{Path(path).name!r} is not an NTU clip name: expected one like "

@@ -4,8 +4,6 @@ All of it is read off the body: which axis is up from where the head is above th
 from the length of its bones, left and right from where the toes point.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise

@@ -6,8 +6,6 @@ npz of the N x 300 x 150 layout (`NTU60_XSub.npz` for instance) or a pyskl pickl
 your own that makes a data set of your own.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from argparse import SUPPRESS

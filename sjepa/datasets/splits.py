@@ -1,7 +1,5 @@
 """Every protocol's training and test clips, and which test clips are copies of training clips."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping

@@ -11,8 +11,6 @@ no data, because the names of all clips are published. `lists/labelled` holds th
 checksums of those of 10 %.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from functools import cache

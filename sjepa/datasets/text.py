@@ -1,7 +1,5 @@
 """What the readers of the owners' text files share: finding them, reading them, naming a fault."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import re

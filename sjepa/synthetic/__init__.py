@@ -14,8 +14,6 @@ A clip depends on (action, subject, view, rep, seed) alone; the three views of o
 its motion. Splits follow NTU: `TRAIN_SUBJECTS` against the rest, `TRAIN_VIEWS` against view 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache

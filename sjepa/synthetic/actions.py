@@ -6,8 +6,6 @@ What the channels mean is told in `mannequin.py`. Everybody here is right-handed
 subject plays the mirror image (`mirror`).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from sjepa.synthetic.mannequin import CHANNELS, ELBOW, HANG, PALM, REST, Style

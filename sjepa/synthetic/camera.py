@@ -1,7 +1,5 @@
 """The virtual depth cameras: where they stand, and what their noise does to a clip."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from sjepa.skeleton import NTU_PARENTS

@@ -16,8 +16,6 @@ where *out* is away from the middle of the body, so that one number serves both 
 Trunk, hands and feet follow by forward kinematics, arms and legs by two-bone inverse kinematics.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 _WIDTHS = dict(

@@ -1,7 +1,5 @@
 """ASF/AMC files: the general reader, and HDM05. Every file here is generated."""
 
-from __future__ import annotations
-
 import itertools
 from functools import partial
 

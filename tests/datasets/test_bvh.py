@@ -1,10 +1,7 @@
 """BVH files: the general reader, and Bandai-Namco's set. Every file here is generated."""
 
-from __future__ import annotations
-
 import pickle
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -137,89 +134,68 @@ def test_faults_are_named_with_their_line(tmp_path, fault):
     assert str(pickle.loads(pickle.dumps(error))) == message  # workers send it to their parent
 
 
-# --- Bandai-Namco --------------------------------------------------------------------------------
-
-read = partial(bandai.SPEC.read, options=None)
-NAME = "dataset-2_wave-left-hand_active_011.bvh"
+# --- sets in such files --------------------------------------------------------------------------
 
 
-def actor(frames: int = 4) -> tuple[list[tuple], np.ndarray]:
-    """The set's skeleton with its extra root, every joint with six channels, in centimetres."""
-    rng, layout = np.random.default_rng(0), LAYOUTS["bandai21"]
-    joints = [("joint_Root", -1, (0, 0, 0), ALL)]
-    joints += [(name, above + 1, (9, 9, 9), ALL)
-               for name, above in zip(layout.joints, layout.parents, strict=True)]
-    values = np.concatenate([rng.normal(0, 20, (frames, 22, 3)),
-                             rng.uniform(-180, 180, (frames, 22, 3))], axis=2)
-    return joints, values.reshape(frames, -1)
+def random_person(layout: str, frames: int, before: list, channels):
+    """A layout's joints behind those of `before`, with `channels(name)` each, and their values."""
+    rng, tree = np.random.default_rng(0), LAYOUTS[layout]
+    joints = [*before] + [(name, above + len(before), rng.normal(0, 20, 3), channels(name))
+                          for name, above in zip(tree.joints, tree.parents, strict=True)]
+    return joints, rng.uniform(-180, 180, (frames, sum(len(each[3]) for each in joints)))
 
 
-def test_bandai_clip_equals_the_literal_way(tmp_path):
-    joints, values = actor()
-    (item,) = read(write(tmp_path / NAME, bvh_text(joints, values)))
-    metres = literal(joints, values)[:, 1:] / 100
-    wanted = center_on_spine(LAYOUTS["bandai21"].map(metres)[:, None])
-    assert item.positions.dtype == np.float32 and item.positions.shape == (4, 1, 25, 3)
-    np.testing.assert_allclose(item.positions, wanted, atol=2e-6)
-    assert (item.name, item.subject, item.view, item.rep) == (NAME[:-4], -1, 2, 11)
-    assert bandai.CLASSES[item.label] == "wave-left-hand" and bandai.STYLES[item.setup] == "active"
-    (left,) = read(tmp_path / "dataset-1_dance-long_normal_001.bvh")
-    assert isinstance(left, LeftOut) and "dance-long" in left.why
+def of_bandai() -> tuple[str, np.ndarray]:
+    """The set's file, with its extra root, and the positions that it should give in metres."""
+    joints, values = random_person("bandai21", 4, [("joint_Root", -1, (0, 0, 0), ALL)],
+                                   lambda name: ALL)
+    return bvh_text(joints, values), literal(joints, values)[:, 1:] / 100
 
 
-@pytest.mark.parametrize("change, said", [
-    (swap("joint_Root", "Root"), "expected the root joint_Root and 30 frames a second, found Root"),
-    (swap("JOINT Chest", "JOINT Breast"), "another skeleton .* Breast on Spine, Chest on Spine"),
-    (swap(repr(1 / 30), "0.0083333"), "found joint_Root and 120"),
-    (lambda text: text[:5000], "bvh, line"),
-])
-def test_bandai_refuses_another_skeleton_or_rate(tmp_path, change, said):
-    path = write(tmp_path / NAME, change(bvh_text(*actor())))
-    with pytest.raises(SjepaError, match=said) as caught:
-        read(path)
-    assert str(path) in str(caught.value)
-
-
-# --- CMU -----------------------------------------------------------------------------------------
-
-
-def dancer(frames: int = 17) -> tuple[list[tuple], np.ndarray]:
-    """The skeleton for Daz, with a tail that is not read; toes, its End Sites, are joints here."""
-    rng, layout = np.random.default_rng(0), LAYOUTS["cmu_daz31"]
-    tree = [*zip(layout.joints, layout.parents, strict=True), ("tail", 0)]
-    joints = [(name, above, rng.normal(0, 20, 3), [] if name.endswith("Toe") else ALL[3:])
-              for name, above in tree]
-    joints[0] = (*joints[0][:3], ALL)
-    return joints, rng.uniform(-180, 180, (frames, sum(len(joint[3]) for joint in joints)))
-
-
-def daz_text(joints: list[tuple], values) -> str:
-    """Their file, which has the toes as End Sites."""
-    text = bvh_text(joints, values, 0.00833333)
+def of_cmu() -> tuple[str, np.ndarray]:
+    """A file for Daz with a tail that is not read, and its toes as End Sites; every 4th frame."""
+    joints, values = random_person("cmu_daz31", 17, [], lambda name: (
+        [] if name.endswith("Toe") else ALL if name == "hip" else ALL[3:]))
+    joints.append(("tail", 0, (0, 0, 0), []))
     toe = r"JOINT [lr]Toe\n{\n(.*\n)CHANNELS 0 \nEnd Site\n{\n.*\n}\n}"
-    return re.sub(toe, r"End Site\n{\n\1}", text)
+    text = re.sub(toe, r"End Site\n{\n\1}", bvh_text(joints, values, 0.00833333))
+    return text, literal(joints, values)[8::4, :31] * (-0.01, 0.01, -0.01)
 
 
-def test_cmu_clip_equals_the_literal_way(tmp_path):
-    joints, values = dancer()
-    path = write(tmp_path / "13_40.bvh", daz_text(joints, values))
-    (item,) = cmu14.SPEC.read(path, None)
-    metres = literal(joints, values)[8::4, :31] * (-0.01, 0.01, -0.01)
-    wanted = center_on_spine(LAYOUTS["cmu_daz31"].map(metres)[:, None])
-    assert item.positions.shape == (3, 1, 25, 3)
-    np.testing.assert_allclose(item.positions, wanted, atol=5e-6)
-    assert (item.name, item.label, item.subject, item.rep) == ("13_40", 0, 13, 40)
-    (left,) = cmu14.SPEC.read(tmp_path / "13_02.bvh", None)
-    assert isinstance(left, LeftOut) and left.name == "13_02"
+OWN = {  # reader, a file with and one without a clip, its text, layout; label and numbers
+    "bandai": (bandai.SPEC, "dataset-2_wave-left-hand_active_011",
+               "dataset-1_dance-long_normal_001", of_bandai, "bandai21",
+               (bandai.CLASSES.index("wave-left-hand"), -1, 2, 11, bandai.STYLES.index("active"))),
+    "cmu14": (cmu14.SPEC, "13_40", "13_02", of_cmu, "cmu_daz31", (0, 13, 0, 40, 0)),
+}
 
 
-@pytest.mark.parametrize("change, said", [
-    (swap("JOINT lShin", "JOINT lCalf"), "joints lack lShin"),
-    (swap("0.00833333", "0.0333333"), "found 17, 30 a second"),
-    (lambda text: text[:3000], "bvh, line"),
+@pytest.mark.parametrize("name", OWN)
+def test_a_clip_equals_the_literal_way(tmp_path, name):
+    spec, file, other, make, layout, told = OWN[name]
+    text, metres = make()
+    (item,) = spec.read(write(tmp_path / f"{file}.bvh", text), None)
+    assert item.positions.dtype == np.float32 and item.positions.shape == (len(metres), 1, 25, 3)
+    np.testing.assert_allclose(
+        item.positions, center_on_spine(LAYOUTS[layout].map(metres)[:, None]), atol=5e-6)
+    assert (item.label, item.subject, item.view, item.rep, item.setup) == told
+    assert item.name == file
+    (left,) = spec.read(tmp_path / f"{other}.bvh", None)
+    assert isinstance(left, LeftOut) and left.name == other
+
+
+@pytest.mark.parametrize("name, change, said", [
+    ("bandai", swap("joint_Root", "Root"), "expected the root joint_Root and 30 .* found Root"),
+    ("bandai", swap("JOINT Chest", "JOINT Breast"), "skeleton .* Breast on Spine, Chest on Spine"),
+    ("bandai", swap(repr(1 / 30), "0.0083333"), "found joint_Root and 120"),
+    ("bandai", lambda text: text[:5000], "bvh, line"),
+    ("cmu14", swap("JOINT lShin", "JOINT lCalf"), "joints lack lShin"),
+    ("cmu14", swap("0.00833333", "0.0333333"), "found 17, 30 a second"),
+    ("cmu14", lambda text: text[:3000], "bvh, line"),
 ])
-def test_cmu_refuses_another_skeleton_or_rate(tmp_path, change, said):
-    path = write(tmp_path / "09_02.bvh", change(daz_text(*dancer())))
+def test_another_skeleton_or_rate_is_refused(tmp_path, name, change, said):
+    spec, file, _, make, *_ = OWN[name]
+    path = write(tmp_path / f"{file}.bvh", change(make()[0]))
     with pytest.raises(SjepaError, match=said) as caught:
-        cmu14.SPEC.read(path, None)
+        spec.read(path, None)
     assert str(path) in str(caught.value)

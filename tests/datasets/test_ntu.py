@@ -1,7 +1,5 @@
 """The NTU reader and writer, and the lineage's cleaning. Every file here is synthetic."""
 
-from __future__ import annotations
-
 import pickle
 import random
 

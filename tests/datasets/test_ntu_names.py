@@ -1,7 +1,5 @@
 """The published clips of NTU RGB+D 60 and 120, by name, and what a set lacks of them, in words."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from functools import cache

@@ -1,7 +1,5 @@
 """The open sets' readers: each by a generated file, and by the owners' samples where they are."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

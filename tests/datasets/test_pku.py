@@ -1,7 +1,5 @@
 """The PKU-MMD reader. Every file here is generated from the published grammar."""
 
-from __future__ import annotations
-
 import pickle
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The synthetic people: reproducible, anatomically sound, seen rightly, and not too easy."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -7,8 +7,6 @@ children a line). A motion lists the channels' values of each frame: its number,
 A bone is shown by the point at its END; the root is a point of its own.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A file is a tree of joints, then a line of numbers a frame: the channels' values
 order of the tree. What the joints are in a person is found by `sjepa.datasets.anatomy`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

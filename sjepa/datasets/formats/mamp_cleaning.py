@@ -13,8 +13,6 @@ Their quirks stay, because a “better” cleaning would give other clips and no
 The scripts hold a motion test and a normalisation of bone lengths too; they never call them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

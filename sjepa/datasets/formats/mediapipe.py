@@ -7,8 +7,6 @@ picture that was mirrored, as webcams show it, left and right are swapped.
 Source: developers.google.com/mediapipe, Pose Landmarker.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -11,8 +11,6 @@ there), `offsets` `[N + 1]`, `labels`, `subjects`, `views`, `reps`, `class_names
 called as in `clip_names`, where that is there.
 """
 
-from __future__ import annotations
-
 import re
 import zipfile
 from functools import partial

@@ -5,9 +5,6 @@ The owners list 302 and 535 clips with missing or incomplete skeletons and ask t
 the lineage's repositories; `lists/ntu_recordings.txt` holds them compactly.
 """
 
-from __future__ import annotations
-
-import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
@@ -17,14 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
-from sjepa.datasets.ntu import parse_name, read_skeleton
+from sjepa.datasets.ntu import NAME, parse_name, read_skeleton
 from sjepa.datasets.store import Clip, LeftOut
 from sjepa.datasets.text import find_files, read_list
 from sjepa.errors import SjepaError
 
 ACTIONS = {"ntu60": 60, "ntu120": 120}
 SETUPS = {"ntu60": 17, "ntu120": 32}
-_NAME = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}", re.ASCII)
 
 
 def classes(name: str) -> tuple[str, ...]:
@@ -44,7 +40,7 @@ def files(raw: Path, name: str) -> list[Path]:
     Raises:
         SjepaError: as `sjepa.datasets.text.find_files`.
     """
-    found = find_files(raw, "*.skeleton", _NAME, "S001C002P003R001A013.skeleton")
+    found = find_files(raw, "*.skeleton", NAME, "S001C002P003R001A013.skeleton")
     return [path for path in found if parse_name(path).action <= ACTIONS[name]
             and parse_name(path).setup <= SETUPS[name]]
 

@@ -16,8 +16,6 @@ are options: whether row `end` belongs to the instance, and whether Phase II, wh
 51 classes, keeps their ids.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Mapping

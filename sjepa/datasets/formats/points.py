@@ -1,10 +1,9 @@
 """Named points of people, as tables and JSON files have them, and the layout that they are of."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +11,8 @@ from sjepa.datasets.anatomy import NEEDED, side_of, words
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.errors import SjepaError
 from sjepa.skeleton import COCO17, NTU_JOINTS
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,26 @@ PLANAR = {17: range(17), 18: (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9,
           26: range(17), 133: range(17), 136: range(17)}
 _NUMBERED = {len(LAYOUTS[name].joints): name
              for name in ("kinect20", "ntu25", "azure32", "mediapipe33")}
+
+
+_UNIT = r"\s*[\[(]?(?:m|mm|cm|meters?)?[\])]?"
+_COLUMNS = [re.compile(form, re.I) for form in (
+    r"(?P<axis>[xyz])[\s_.-]?(?P<joint>\d+)",
+    rf"(?P<joint>.*[^\s_.:/-])[\s_.:/-]*[\[(]?(?P<axis>[xyz])[\])]?{_UNIT}",
+    r"(?P<axis>[xyz])[\s_.-](?P<joint>.+)")]
+
+
+def by_joint(columns: Iterable[tuple[str, T]]) -> dict[str, dict[str, T]]:
+    """What stands under the names of columns, by joint and axis; other columns are left out.
+
+    A column is called by both in either order: `x0`, `NOSE_x`, `Head Position X (m)`.
+    """
+    joints: dict[str, dict[str, T]] = {}
+    for name, value in columns:
+        match = next(filter(None, (form.fullmatch(name.strip()) for form in _COLUMNS)), None)
+        if match:
+            joints.setdefault(match["joint"], {}).setdefault(match["axis"].lower(), value)
+    return joints
 
 
 def key(name: str) -> str:

@@ -6,8 +6,6 @@ a dict of points by name; a point is a list of numbers or a dict of x, y, z. Ope
 a frame: then the folder is given.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sjepa.datasets.formats.points import Points, looks_planar
+from sjepa.datasets.formats.points import Points, by_joint, looks_planar
 from sjepa.datasets.text import MAX_BYTES, MAX_FRAMES
 from sjepa.errors import SjepaError
 
@@ -156,12 +154,8 @@ def _named(frame: dict) -> list:
     """A person as a dict of points by name, or of numbers called as a table's columns."""
     points = {name: value for name, value in frame.items() if _is_point(value)}
     if not points:
-        flat: dict[str, dict[str, float]] = {}
-        for name, value in frame.items():
-            match = (re.fullmatch(r"(?P<axis>[xyz])_?(?P<joint>\d+)", name, re.I)
-                     or re.fullmatch(r"(?P<joint>.+?)[_.]?(?P<axis>[xyz])", name, re.I))
-            if match and isinstance(value, int | float):
-                flat.setdefault(match["joint"], {})[match["axis"].lower()] = value
+        flat = by_joint((name, value) for name, value in frame.items()
+                        if isinstance(value, int | float))
         points = {name: point for name, point in flat.items() if len(point) == 3}
     if not points:
         inner = [value for value in frame.values() if isinstance(value, list | dict) and value]

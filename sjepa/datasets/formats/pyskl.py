@@ -11,8 +11,6 @@ middle of the hips, is half a metre long in the median over its frames; of one w
 seen the picture is two metres high. The first two bodies are taken, as pyskl's own feeder does.
 """
 
-from __future__ import annotations
-
 import pickle
 import re
 from functools import partial

@@ -6,22 +6,15 @@ one of the joint, and perhaps those of frame and person. All other columns are l
 Without a header, the number of columns has to tell.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.formats.points import Points
+from sjepa.datasets.formats.points import Points, by_joint
 from sjepa.datasets.text import MAX_FRAMES, MAX_NUMBER, TextFile, read_text
 from sjepa.errors import SjepaError
 
-_UNIT = r"\s*[\[(]?(?:m|mm|cm|meters?)?[\])]?"
-_COLUMNS = [re.compile(form, re.I) for form in (
-    r"(?P<axis>[xyz])[\s_.-]?(?P<joint>\d+)",
-    rf"(?P<joint>.*[^\s_.:/-])[\s_.:/-]*[\[(]?(?P<axis>[xyz])[\])]?{_UNIT}",
-    r"(?P<axis>[xyz])[\s_.-](?P<joint>.+)")]
 _OTHER = re.compile("rot|orient|quat|veloc|colou?r|depth|pixel|project|angle|norm|accel|screen|2d",
                     re.I)
 _JOINT = ("joint", "joint_name", "joint_id", "jointid", "jointtype", "joint_type", "joint_index",
@@ -108,11 +101,8 @@ def _values(text: TextFile, line: int, row: list[str], columns: list[int]) -> li
 
 def _wide(text: TextFile, rows, body: list[list[str]], header: list[str]) -> Points:
     """A line a frame."""
-    joints: dict[str, dict[str, int]] = {}
-    for column, name in enumerate(header):
-        match = next(filter(None, (form.fullmatch(name.strip()) for form in _COLUMNS)), None)
-        if match and not _OTHER.search(name):
-            joints.setdefault(match["joint"], {}).setdefault(match["axis"].lower(), column)
+    joints = by_joint((name, column) for column, name in enumerate(header)
+                      if not _OTHER.search(name))
     world = {joint for joint in joints if "world" in joint.lower()}
     planar = not any("z" in axes for axes in joints.values())
     whole = {joint: [axes[a] for a in "xyz"[: 3 - planar]] for joint, axes in joints.items()

@@ -2,7 +2,6 @@
 
 One file a clip, `dataset-N_CONTENT_STYLE_ID.bvh`, 30 Hz, centimetres. Every joint has position
 channels; above the hips stands a further root, which is dropped. Who performed is not told.
-Source: github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset (CC BY-NC 4.0).
 """
 
 from pathlib import Path

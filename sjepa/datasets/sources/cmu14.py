@@ -2,7 +2,6 @@
 
 One file a clip, `SS_TT.bvh` (subject, trial), 120 Hz, centimetres. The first frames are the
 converter's T pose. A text describes each trial; there are no classes, so all clips are of one.
-Source: mocap.cs.cmu.edu (free for all use); BVH conversion by B. Hahne.
 """
 
 from pathlib import Path

@@ -2,7 +2,6 @@
 
 One file a clip, `aAA_sS_idN.txt` (action, subject, number of the clip). A row a joint, fifteen rows
 a frame: x y z in millimetres.
-Source: Seidenari, Varano, Berretti, Del Bimbo, Pala, 2013.
 """
 
 from pathlib import Path

@@ -5,7 +5,6 @@ of NTU's 25 joints its number and x y z in metres, z up, walking along +y. Senso
 three stretches of a walk one after the other; 2, 4 and 6, beside them, are not read. Some frames,
 mostly last ones, hold no positions but what was in the memory: last ones are cut, others
 interpolated.
-Source: github.com/kooksung/pathological_gait_datasets (Jun et al., IEEE Access 2020).
 """
 
 from pathlib import Path

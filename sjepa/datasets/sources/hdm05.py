@@ -3,7 +3,6 @@
 One `HDM_ACTOR_CLASS_TAKE_120.amc` a clip, and one `HDM_ACTOR.asf` an actor in some folder near it.
 The public copy's folders `train` and `test` are not read: the actor tells (bd, bk and dg train;
 Ofli et al. 2014). Every fourth frame is taken, 30 Hz.
-Source: resources.mpi-inf.mpg.de/HDM05 (CC BY-SA 3.0).
 """
 
 from functools import cache

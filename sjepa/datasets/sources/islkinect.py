@@ -4,7 +4,6 @@ One file a clip, `SIGN_SIGNER_REP.txt` (two signs have a second underscore in pl
 frame: x y z of 20 joints in metres, camera space. Repetitions 1 to 3 face the camera; for 4 to 6
 and 7 to 9 the signer stands turned, by about 47 and 63 degrees: these three angles are the views.
 Signers are called by the place of their name among those in the folder.
-Source: github.com/prasunroy/sign-language (Roy et al., arXiv:2010.12669).
 """
 
 from dataclasses import replace

@@ -2,7 +2,6 @@
 
 One file a clip, `aAA_sSS_eEE_realworld.txt` (action, subject, repetition). A row a joint, fifteen
 rows a frame: x y z in millimetres, the x of a camera that looks at a mirror.
-Source: Mendeley Data k28dtm7tr6 (Gaglio, Lo Re, Morana, 2014).
 """
 
 from pathlib import Path

@@ -4,7 +4,6 @@ One file a trial, `POSE-pSUBJECT_ORDER-CLASS-STAMP.csv` (a second hyphen may pre
 header, then a row a frame: time stamp in ms, x y z of 20 joints in metres, camera space, then the
 subject and the class once more. Time stamps are not read: a few repeat or go back, and the public
 conversion keeps the rows as they are.
-Source: github.com/hayeesha/Kinder-Gator (Aloba et al., Eurographics 2018).
 """
 
 from pathlib import Path

@@ -3,7 +3,6 @@
 One file a clip, `aAA_sSS_eEE_skeleton_proj.txt` (activity, subject, repetition: standing, sitting).
 A row a joint, twenty rows a frame: frame and joint, both from 1, then x y z in metres. Joints that
 were not seen are `nan` or zero.
-Source: wangjiangb.github.io/my_data.html (Wang, Liu, Wu, Yuan, CVPR 2012).
 """
 
 from pathlib import Path

@@ -5,8 +5,6 @@ may be judged on its members. Of ISL-Kinect no clip of the third body angle is i
 protocol of its own tests on. Members keep their subjects, views and repetitions.
 """
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 

@@ -3,10 +3,7 @@
 One folder a clip, `sAAsBB/CC/RRR/skeleton_pos.txt` (who acts, on whom, action, repetition). A row a
 frame: its number, then x y z of fifteen OpenNI joints of the one and of the other, as shares of the
 picture and of 10 m, separated by commas.
-Source: Yun, Honorio, Chattopadhyay, Berg, Samaras, CVPR Workshops 2012.
 """
-
-from __future__ import annotations
 
 import re
 from pathlib import Path

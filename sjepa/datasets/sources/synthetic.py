@@ -1,7 +1,5 @@
 """The built-in set: people from equations (`sjepa.synthetic`), as three depth cameras see them."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -4,7 +4,6 @@ Each repetition is there as a Kinect v2 (view 1, 30 Hz) and as a Vicon with mark
 saw it. One file each, `mMM_sSS_eEE_positions.txt.gz`, `…_positions_inc.txt.gz` if done wrong, in
 folders `Kinect/Positions` and `Vicon/Positions`; Kinect's angles are in `Kinect/Angles`. A row a
 frame, separated by commas. The two were cut separately: their frames do not correspond.
-Source: webpages.uidaho.edu/ui-prmd (Vakanski et al., Data 2018; ODC PDDL).
 """
 
 import re

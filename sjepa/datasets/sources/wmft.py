@@ -3,7 +3,6 @@
 One file a clip, `SSUBJECT_CONDITION_taskTASK.bin`: little-endian float32 `[T, 25, 3]`, metres,
 camera space, joints in NTU's order. Two of the three conditions are impairments, acted as it
 seems. The table hides the legs, which the sensor guesses.
-Source: github.com/alexandrebarachant/WMFT_JBHI (BSD-3-Clause).
 """
 
 from pathlib import Path
