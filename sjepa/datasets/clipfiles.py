@@ -49,12 +49,13 @@ class ClipFiles:
     def read(self, path: Path, options: PrepareConfig | None) -> list[Clip | LeftOut]:
         """The file's clip."""
         said, numbers = self.said(path), {"label": 0}
-        for group in said.keys() & {"label", "subject", "view", "rep", "setup"}:
-            word, words = said[group], self.words.get(group)
+        for group, word in said.items():
+            words = self.words.get(group)
             if words and word not in words:
                 return [LeftOut(path.stem, f"{word} is no {group} that is used")]
-            numbers[group] = words.index(word) if words else int(word) - (group == "label")
+            if group in ("label", "subject", "view", "rep", "setup"):
+                numbers[group] = words.index(word) if words else int(word) - (group == "label")
         name = self.name.format(**{group: int(word) if word.isdecimal() else word
-                                   for group, word in said.items() if word is not None})
+                                   for group, word in said.items()})
         clip = map_clip(path, self.layout, self.positions(path))
         return [Clip(clip, name=name or path.stem, **numbers)]

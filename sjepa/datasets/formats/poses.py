@@ -122,17 +122,11 @@ def _people(frame: Any) -> list[tuple[list[str] | None, np.ndarray, str]]:
     if not frame:
         return []
     if isinstance(frame, dict):
-        called = _first(frame, _WORLD) or _first(frame, _PEOPLE)
-        if not called and {*_WORLD} & {*frame}:
-            return []  # nobody was found in this frame
-        if called:
-            people = frame[called]
-            people = people.get("landmark", people) if isinstance(people, dict) else people
-            return [(names, x, called + called_in) for names, x, called_in in _people(people)]
-        if called := _first(frame, _POINTS) or _first(frame, _IMAGE):
+        world = bool({*_WORLD} & {*frame})  # where they are empty, nobody was found
+        if called := _first(frame, _WORLD + _PEOPLE + (() if world else _POINTS + _IMAGE)):
             return [(names, x, called + called_in) for names, x, called_in in _people(
                 _scored(frame[called], frame))]
-        return _named(frame)
+        return [] if world else _named(frame)
     if not isinstance(frame, list):
         raise SjepaError(f"a frame is {_told(frame)}")
     if all(isinstance(each, int | float) for each in frame):
