@@ -7,7 +7,7 @@ buttocks, fingers. Names say which side a limb is of; where they do not, the toe
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -48,10 +48,11 @@ def side_of(name: str) -> str:
     return next((side for side in SIDES if _SIDE_WORDS[side] & {*found}), "")
 
 
-def _bare(name: str) -> str:
-    """A name without what tells the side."""
-    found = [w for w in words(name).split() if not any(w in each for each in _SIDE_WORDS.values())]
-    return re.sub("^(left|right|l|r)|(left|right)$", "", "".join(found))
+def bare(name: str, noise: Collection[str] = ()) -> str:
+    """A name without what tells the side, and without the words `noise`."""
+    sides = {*noise}.union(*_SIDE_WORDS.values())
+    found = "".join(word for word in words(name).split() if word not in sides)
+    return re.sub("^(left|right|l|r)|(left|right)$", "", found) if side_of(name) else found
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class _Tree:
         long = [k for k, reach in enumerate(self.reach) if reach > 0.15 * self.reach[0]]
         for a, b in combinations([k for k in long if k and self.limb(k)], 2):
             sides = {self.side[a], self.side[b]}
-            named = sides == {*SIDES} and _bare(self.joints[a]) == _bare(self.joints[b])
+            named = sides == {*SIDES} and bare(self.joints[a]) == bare(self.joints[b])
             if named or sides in ({*SIDES}, {""}) and self.alike(a, b):
                 found.append((named, min(self.reach[a], self.reach[b]), a, b))
         pairs, taken = [], set()

@@ -134,8 +134,8 @@ class Layout:
     measured: np.ndarray
 
     def map(self, x: np.ndarray) -> np.ndarray:
-        """Positions `[T, J, 3]` of this layout → `[T, 25, 3]` float32."""
-        return np.einsum("kj,tjc->tkc", self.to_ntu25, x.astype(np.float32))
+        """Positions `[…, J, 3]` of this layout → `[…, 25, 3]` float32."""
+        return np.einsum("kj,...jc->...kc", self.to_ntu25, x.astype(np.float32))
 
     def order(self, joints: Sequence[str], parents: Sequence[int], where: str) -> list[int]:
         """Where the layout's joints stand in a file that may list the same skeleton otherwise.
@@ -348,9 +348,10 @@ def bridge(x: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarray:
-    """One person `[T, J, 3]` in metres → `[T, 1, 25, 3]` float32, as `center_on_spine` has it.
+    """People `[T, (M,) J, 3]` in metres → `[T, M, 25, 3]` float32, as `center_on_spine` has it.
 
     Raises:
         SjepaError: all positions are zero; `where` says whose.
     """
-    return center_on_spine(LAYOUTS[layout].map(positions)[:, None], where=where)
+    clip = LAYOUTS[layout].map(positions)
+    return center_on_spine(clip[:, None] if clip.ndim == 3 else clip, where=where)

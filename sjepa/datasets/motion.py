@@ -180,8 +180,7 @@ def _of_points(points: Points, path: Path, mapping: Mapping[str, str] | None,
         motion = _whole(mediapipe_clip(x, path), "MediaPipe's world landmarks", layout[0])
     elif layout:
         name, order = layout
-        x = points.x[:, :, order]
-        x25 = LAYOUTS[name].map(x.reshape(-1, *x.shape[2:])).reshape(*x.shape[:2], 25, 3)
+        x25 = LAYOUTS[name].map(points.x[:, :, order])
         motion = _settled({joint: x25[:, :, k] for k, joint in enumerate(NTU_JOINTS)},
                           _sources(name), f"joints as in {name}", path, unit=unit, up=up,
                           mirror=False)

@@ -48,8 +48,8 @@ def settle(parts: Parts, sided: bool = True, unit: float | None = None, up: str 
     out = Settled(np.empty(0))
     up = up or _up(parts, there, rest, out)
     turn = np.array(UPRIGHT[up], float).T
-    parts = _sides({name: part @ turn for name, part in parts.items()}, there, sided, mirror, out)
-    x = np.stack([complete(parts)[name] for name in NTU_JOINTS], axis=-2) * there[..., None, None]
+    parts = {name: part @ turn for name, part in parts.items()}
+    x = complete(_sides(parts, there, sided, mirror, out)) * there[..., None, None]
     height = standing_height(x.reshape(-1, *x.shape[-2:]))
     metres = _unit(height, out) if unit is None else unit
     out.facts.append(f"{height * metres:.2f} m from the ankles to the middle of the head")
@@ -161,14 +161,14 @@ def unlike_person(x: np.ndarray) -> str:
     return "" if 0.15 < trunk < 0.6 else f"its spine has {trunk:.2f} of its height"
 
 
-def complete(parts: Parts) -> Parts:
-    """All joints of NTU-25, of parts that are upright and right-handed: what lacks is derived."""
+def complete(parts: Parts) -> np.ndarray:
+    """All joints of NTU-25 `[…, 25, 3]`, of upright and right-handed parts: the rest is derived."""
     p = dict(parts)
     derive(p)
     for side in SIDES:
         if f"{side} foot" not in p:
             p[f"{side} foot"] = _toe(p, side)
-    return p
+    return np.stack([p[name] for name in NTU_JOINTS], axis=-2)
 
 
 def _toe(p: Parts, side: str) -> np.ndarray:
@@ -204,6 +204,6 @@ def fill_joints(clip: np.ndarray, where: str) -> np.ndarray:
             raise SjepaError(f"{where}: {', '.join(lost)} are in no frame, and the other joints do "
                              "not tell where they are")
         x = bridge(x, known[..., None])
-        whole = complete({name: x[:, k] for k, name in enumerate(NTU_JOINTS) if not never[k]})
-        body[there] = np.stack([whole[name] for name in NTU_JOINTS], 1)
+        body[there] = complete(
+            {name: x[:, k] for k, name in enumerate(NTU_JOINTS) if not never[k]})
     return clip

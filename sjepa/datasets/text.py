@@ -4,11 +4,11 @@ import gzip
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -40,19 +40,20 @@ def walk_files(raw: Path, glob: str) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names if fnmatchcase(name.lower(), glob))
 
 
-def find_files(raw: Path, glob: str, scheme: re.Pattern, like: str) -> list[Path]:
-    """As `walk_files`, sorted by name.
+def find_files(raw: Path, glob: str, scheme: re.Pattern, like: str,
+               key: Callable[[Path], Any] = lambda path: path.stem) -> list[Path]:
+    """As `walk_files`, sorted by name, or by another `key`.
 
     Raises:
         SjepaError: a folder that cannot be read, a name that stands twice, or as `parse_name`.
     """
-    found: dict[str, Path] = {}
+    found: dict[Any, Path] = {}
     for path in sorted(walk_files(raw, glob)):
         parse_name(path, scheme, like)
-        if first := found.get(path.stem):
+        if first := found.get(key(path)):
             raise SjepaError(f"{first} and {path} have the same name: remove one")
-        found[path.stem] = path
-    return [found[name] for name in sorted(found)]
+        found[key(path)] = path
+    return [found[each] for each in sorted(found)]
 
 
 def parse_name(path: Path, scheme: re.Pattern, like: str) -> re.Match:

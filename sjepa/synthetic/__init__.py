@@ -215,6 +215,5 @@ def as_kinect20(clip: np.ndarray) -> np.ndarray:
 
     The built-in set `synthetic20` is made so, for transfer between layouts without other data.
     """
-    seen = clip[:, :, [0, 1, 20, *range(3, 20)]]  # the shoulder centre has the place of the neck
-    bodies = [LAYOUTS["kinect20"].map(seen[:, body]) for body in range(clip.shape[1])]
-    return np.stack(bodies, 1)
+    # The shoulder centre has the place of the neck.
+    return LAYOUTS["kinect20"].map(clip[:, :, [0, 1, 20, *range(3, 20)]])

@@ -159,8 +159,7 @@ def read(folder: Path, name: str):
 
 def standing(x: np.ndarray, layout: str) -> np.ndarray:
     """What a clip holds of people `[T, (M,) J, 3]`."""
-    bodies = np.moveaxis(x if x.ndim == 4 else x[:, None], 1, 0)
-    return center_on_spine(np.stack([LAYOUTS[layout].map(body) for body in bodies], 1))
+    return center_on_spine(LAYOUTS[layout].map(x if x.ndim == 4 else x[:, None]))
 
 
 def told(name: str, clip) -> tuple:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from sjepa.datasets.anatomy import NEEDED, side_of, words
+from sjepa.datasets.anatomy import NEEDED, bare, side_of, words
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.errors import SjepaError
 from sjepa.skeleton import COCO17, NTU_JOINTS
@@ -90,12 +90,7 @@ def by_joint(columns: Iterable[tuple[str, T]]) -> dict[str, dict[str, T]]:
 
 def key(name: str) -> str:
     """A joint's name without order, case and noise: `ShoulderLeft` and `L_Shoulder` are one."""
-    said = [word for word in words(name).split() if word not in _NOISE]
-    whole, side = "".join(said), side_of(name)
-    if side and side not in whole:  # l, R, lt
-        rest = [word for word in said if word not in ("l", "r", "lt", "rt", "lft", "rgt")]
-        whole = side + ("".join(rest) if rest != said else whole[1:])
-    return "".join(sorted(whole))
+    return "".join(sorted(side_of(name) + bare(name, _NOISE)))
 
 
 def numbers(joints: Sequence[str]) -> list[int] | None:

@@ -15,6 +15,7 @@ from sjepa.datasets.formats.points import Points, by_joint
 from sjepa.datasets.text import MAX_FRAMES, MAX_NUMBER, TextFile, read_text
 from sjepa.errors import SjepaError
 
+_WIDEST = 20_000  # fields a line, far more than the joints of two people take
 _OTHER = re.compile("rot|orient|quat|veloc|colou?r|depth|pixel|project|angle|norm|accel|screen|2d",
                     re.I)
 _JOINT = ("joint", "joint_name", "joint_id", "jointid", "jointtype", "joint_type", "joint_index",
@@ -45,6 +46,8 @@ def read_table(path: Path) -> Points:
         rows = [(line, first), *rows[1:]] if whole else rows[1:]
     first = rows[0][1]
     mark = max("\t;,", key=first.count)
+    if first.count(mark) > _WIDEST:
+        text.fail(rows[0][0], f"at most {_WIDEST} fields a line", f"{first.count(mark) + 1}")
     fields = [[field.strip(' "\'') for field in line.split(mark if mark in first else None)]
               for _, line in rows]
     if at := _axes_below(fields):

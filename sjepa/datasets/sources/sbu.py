@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import LAYOUTS, center_on_spine
+from sjepa.datasets.layouts import map_clip
 from sjepa.datasets.sources.florence import ORDER
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
 from sjepa.datasets.store import Clip
@@ -52,8 +52,7 @@ def read(path: Path, options: PrepareConfig) -> list[Clip]:
         raise SjepaError(f"{path} is off the owners' naming scheme: expected a path like "
                          "s01s02/08/001/skeleton_pos.txt")
     pair, action, rep = match.groups()
-    bodies = [LAYOUTS["openni15"].map(body) for body in np.moveaxis(read_clip(path), 1, 0)]
-    return [Clip(center_on_spine(np.stack(bodies, 1), where=path), int(action) - 1,
+    return [Clip(map_clip(path, "openni15", read_clip(path)), int(action) - 1,
                  f"{pair}_a{action}_e{rep}", PAIRS.index(pair), rep=int(rep))]
 
 

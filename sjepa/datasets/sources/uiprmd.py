@@ -7,6 +7,7 @@ frame, separated by commas. The two were cut separately: their frames do not cor
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from sjepa.datasets.specs import (
     github_commit,
 )
 from sjepa.datasets.store import Clip, LeftOut, Store
-from sjepa.datasets.text import parse_name, read_text, walk_files
+from sjepa.datasets.text import find_files, parse_name, read_text
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU_JOINTS
 
@@ -45,16 +46,9 @@ LOST = (
 )
 _LIKE = "m01_s03_e04_positions.txt.gz"
 _NAME = re.compile(r"m(0[1-9]|10)_s(0[1-9]|10)_e(0[1-9]|10)_positions(_inc)?\.txt")
-
-
-def files(raw: Path) -> list[Path]:
-    """Both systems' positions below `raw`, Kinect's first."""
-    paths = sorted(walk_files(raw, "m[0-9]*_positions*.txt.gz"),
-                   key=lambda path: (path.parent.parent.name.lower(), path.name))
-    for path, after in zip(paths, paths[1:], strict=False):
-        if path.name == after.name and path.parent.parent.name == after.parent.parent.name:
-            raise SjepaError(f"{path} and {after} have the same name: remove one")
-    return paths
+files = partial(  # both systems', Kinect's first
+    find_files, glob="m[0-9]*_positions*.txt.gz", scheme=_NAME, like=_LIKE,
+    key=lambda path: (path.parent.parent.name.lower(), path.name))
 
 
 # --- Kinect: offsets and angles along a tree ----------------------------------------------------
