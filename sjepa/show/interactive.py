@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
-from sjepa.protocols.encoders import DEFAULT, load_pretrained
+from sjepa.protocols.encoders import load_pretrained
 from sjepa.protocols.features import embed
 from sjepa.show.animation import animate, page_script
 from sjepa.show.plots import BLUE, ORANGE, PART_BOUNDS, PART_ORDER, joint_colour
@@ -128,20 +128,18 @@ def mask_it(clips: Sequence[tuple[str, np.ndarray]], segment: int, label: str, c
     return Figure("mask", label, caption, data, animate(clips[0][1], yaw=yaw, height=260).still)
 
 
-def race_it(moved: np.ndarray, joints: Sequence[int], label: str, caption: str = "",
-            ratio: float = 0.8) -> Figure:
+def race_it(moved: np.ndarray, joints: Sequence[int], label: str, caption: str = "") -> Figure:
     """The race behind the mask: `moved` is the motion of one token of each of `joints`."""
-    data = {"moved": [float(value) for value in moved], "joints": list(joints), "ratio": ratio}
+    data = {"moved": [float(value) for value in moved], "joints": list(joints), "ratio": 0.8}
     return Figure("race", label, caption, data, _NO_SCRIPT)
 
 
-def sharpen_it(runs: Sequence[dict], label: str, caption: str = "", tau_t: float = 0.06,
-               tau_p: float = 0.1) -> Figure:
+def sharpen_it(runs: Sequence[dict], label: str, caption: str = "") -> Figure:
     """Centre and sharpen: `runs` hold name, target `[K, D]`, predicted, center `[D]`, tau_t.
 
     `centred` says whether the run took the centre off.
     """
-    data = {"tau_t": tau_t, "tau_p": tau_p, "runs": [
+    data = {"tau_t": 0.06, "tau_p": 0.1, "runs": [
         run | {"target": packed(run["target"]), "predicted": packed(run["predicted"]),
                "center": [round(float(value), 4) for value in run["center"]]} for run in runs]}
     return Figure("loss", label, caption, data, _NO_SCRIPT)
@@ -186,9 +184,8 @@ def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
 
 
 def own_motion(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[str],
-               examples: Mapping[str, str], label: str, caption: str = "",
-               encoder: str = DEFAULT) -> Figure:
-    """Your own motion: a shipped encoder in the reader's browser, and clips to compare with.
+               examples: Mapping[str, str], label: str, caption: str = "") -> Figure:
+    """Your own motion: the shipped encoder in the reader's browser, and clips to compare with.
 
     The weights go in as whole numbers of 8 bits, a scale for each row, all others of 16.
 
@@ -197,9 +194,8 @@ def own_motion(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
         labels, classes: `[N]` numbers of classes, and their names.
         examples: text of files to try, by file name.
         label, caption: see `Figure`.
-        encoder: one of `sjepa.protocols.encoders.shipped()`.
     """
-    model, card = load_pretrained(encoder)
+    model, card = load_pretrained()
     faced = [face_camera(center_on_spine(clip)) for clip in clips]
     data = {
         "shape": model.shape, "weights": packed_weights(model), "maps": file_maps(),

@@ -109,11 +109,11 @@ def class_table(made: Predictions) -> Table:
         for k in accuracy.argsort(kind="stable")])
 
 
-def pairs_table(made: Predictions, k: int = 10) -> Table:
-    """The k pairs of classes that are mistaken for each other most often."""
-    matrix = _confusion(made)
+def pairs_table(made: Predictions) -> Table:
+    """The ten pairs of classes that are mistaken for each other most often."""
     return Table(["one", "other", "> mistakes"], [
-        [made.classes[a], made.classes[b], count] for a, b, count in confused_pairs(matrix, k)])
+        [made.classes[a], made.classes[b], count]
+        for a, b, count in confused_pairs(_confusion(made))])
 
 
 def readings_table(result: dict) -> Table:

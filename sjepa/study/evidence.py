@@ -95,9 +95,9 @@ def values(found: dict[int, dict]) -> np.ndarray:
     return np.array([reading["value"] for reading in found.values()])
 
 
-def shown(found: dict[int, dict], planned: int = 1, of: str = "seeds") -> str | None:
+def shown(found: dict[int, dict], planned: int = 1) -> str | None:
     """A cell as text: mean ± deviation, or one reading; fewer than `planned` are said."""
-    few = "" if len(found) >= planned else f", {len(found)} of {planned} {of}"
+    few = "" if len(found) >= planned else f", {len(found)} of {planned} seeds"
     if len(found) < 2:
         return percent(*found.values(), after=few) if found else None
     seen = values(found)

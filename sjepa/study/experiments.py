@@ -56,11 +56,10 @@ class Experiment:
         return (f"# {self.step}, of the group {self.group} in notebooks/full/experiments.yaml.\n"
                 + yaml.safe_dump(self.params, sort_keys=False))
 
-    def command(self, params: Path | str = "") -> str:
+    def command(self, params: Path | str) -> str:
         """The line that runs it without Jupyter; `params` is its parameter file."""
         module = {"prepare": "prepare", "pretrain": "pretrain", "report": "study report"}.get(
             self.step, f"evaluate {self.step}")
-        params = params or f"notebooks/full/params/{self.name}.yaml"
         return f"python -m sjepa.{module} --params {params}"
 
 
