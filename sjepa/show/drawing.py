@@ -16,7 +16,7 @@ def words(x: float, y: float, text: str, size: float = 12, fill: str = "currentC
 
 
 def box(x: float, y: float, ink: str, *lines: str, height: float = 44, width: float = 164) -> str:
-    """A box, its middle at `x` and its top at `y`, in an `INK`, with its title and smaller lines."""
+    """A box in an `INK`, its middle at `x`, its top at `y`, with a title and smaller lines."""
     fill, line = INK[ink]
     title, *more = lines
     text = words(x, y + 19, title, 13, "#1f2937", weight=600) + "".join(
