@@ -964,7 +964,7 @@
       root.dataset.space = space;
       root.dataset.clip = at + 1;
       words.textContent = `${space}: for ${hits} of ${total} clips the nearest other clip shows the same `
-        + `action (filled dots). Chosen: ${data.classes[data.labels[at]]}, ringed with its kin.`;
+        + `action (filled dots). Chosen: ${data.classes[data.labels[at]]}; rings mark the clips of that action.`;
     }
     root.prepend(choice("Features", names, space, (name) => { space = name; choose(at); }),
       h("div", { class: "sj-pair" }, picture, board.node), words,
