@@ -680,15 +680,14 @@
       if (!tokens) return;
       const name = token.joint === null ? "" : data.skeleton.joints[token.joint];
       if (weights) {
-        const to = attended(), top = Math.max(...to);
-        tokens.shade((c, j) => to[c * joints + j] / top);
-        const at = token.segment * joints + token.joint, own = to[at];
-        const others = to.map((v, k) => (k === at ? -1 : v)), best = others.indexOf(Math.max(...others));
+        const to = attended(), at = token.segment * joints + token.joint, own = to[at];
+        const others = to.map((v, k) => (k === at ? -1 : v)), top = Math.max(...others), best = others.indexOf(top);
+        tokens.shade((c, j) => Math.min(to[c * joints + j] / top, 1));
         const of = (v) => `${(v * data.links.scale).toFixed(1)}${data.links.unit}`;
         words.textContent = `${data.links.names[block]}: ${name}, segment ${token.segment + 1}, `
           + `${data.links.verb} ${data.skeleton.joints[best % joints]}, segment `
-          + `${Math.floor(best / joints) + 1} (${of(to[best])}); itself: ${of(own)}, mean of all: `
-          + `${of(sum(Array.from(to)) / to.length)}.`;
+          + `${Math.floor(best / joints) + 1} (${of(to[best])}); itself: ${of(own)}, mean of the others: `
+          + `${of((sum(Array.from(to)) - own) / (to.length - 1))}.`;
       } else {
         tokens.shade((c, j) => moved[c * joints + j] / most);
         words.textContent = token.joint === null ? `${segments} segments × ${joints} joints = `
@@ -700,9 +699,10 @@
     }
     function redraw(share = clock.share) {
       const now = segments ? segmentOf(share) : 0;
-      const to = weights && attended(), top = weights && Math.max(...to);
+      const to = weights && attended(), own = token.segment * joints + token.joint;
+      const top = weights && Math.max(...to.map((v, k) => (k === own ? 0 : v)));
       board.draw(share, (n, joint) => ({ lit: joint === lit,
-        size: weights ? 0.5 + 1.6 * (to[now * joints + joint] / top) : 1 }));
+        size: weights ? 0.5 + 1.6 * Math.min(to[now * joints + joint] / top, 1) : 1 }));
       if (tokens) tokens.mark(now, lit ?? token.joint);
     }
     const clock = player(root, { seconds: data.seconds, frames, draw: redraw });
