@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 import platform
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -129,6 +130,20 @@ def check_weights(model: torch.nn.Module, folder: Path) -> None:
         if not value.isfinite().all():
             raise SjepaError(f"{name} is not finite any more: {LOWER}; the checkpoints in {folder} "
                              "are of before")
+
+
+def check_losses(losses: torch.Tensor, batches: Sequence[torch.Tensor], names: np.ndarray,
+                 epoch: int) -> None:
+    """Refuse to go on from losses `[S]` of an epoch's steps that are not finite.
+
+    Raises:
+        SjepaError: it names the first such step, and of the clips in its batch three by `names`.
+    """
+    for step, (loss, batch) in enumerate(zip(losses.tolist(), batches, strict=False), 1):
+        if not math.isfinite(loss):
+            raise SjepaError(f"the loss is {loss} in epoch {epoch}, step {step} of {len(batches)}, "
+                             f"clips {', '.join(names[batch.numpy()[:3]])} …: {LOWER}; the last "
+                             "checkpoint is of before")
 
 
 def make_ready(folder: Path, model: torch.nn.Module) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from sjepa import device as devices
-from sjepa.checkpoint import LOWER, make_ready, resume, save, save_history, signals_held
+from sjepa.checkpoint import check_losses, make_ready, resume, save, save_history, signals_held
 from sjepa.config import RUNS, PretrainConfig, command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import draw_weights, split
@@ -175,7 +175,8 @@ class Pretraining:
                 break
             for name, value in self.training_step(batch).items():
                 self.readings.setdefault(name, []).append(value)
-        self._check_losses(batches)
+        if losses:
+            check_losses(torch.stack(losses), batches, self.store.names, self.epoch + 1)
         self.seconds += (seconds := time.perf_counter() - begun)
         if len(losses) < len(batches):
             return None
@@ -186,18 +187,6 @@ class Pretraining:
                "clips_per_s": (self.step - before) * self.batch / seconds}
         self.history.append(row)
         return row
-
-    def _check_losses(self, batches: Sequence[torch.Tensor]) -> None:
-        """Name the first step of this epoch whose loss is not finite, and its clips."""
-        losses = torch.stack(self.readings["loss"] or [torch.zeros(())]).cpu()
-        if losses.isfinite().all():
-            return
-        step = losses.isfinite().tolist().index(False)
-        names = self.store.names[batches[step].numpy()]
-        raise SjepaError(
-            f"the loss is {losses[step].item()} in epoch {self.epoch + 1}, step "
-            f"{step + 1} of {self.steps_per_epoch}, clips {', '.join(names[:3])} …: {LOWER}; "
-            "the last checkpoint is of before")
 
     def _order(self) -> torch.Tensor:
         count = len(self.train)

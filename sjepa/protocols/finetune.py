@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from sjepa.checkpoint import (
+    check_losses,
     check_weights,
     keep,
     kept,
@@ -211,13 +212,8 @@ class FineTuning:
                 self.losses.append(self.training_step(
                     batches[step], self.epoch + step / len(batches), generator))
         losses, self.losses = torch.stack(self.losses).cpu(), []
-        if not losses.isfinite().all():
-            step = int((~losses.isfinite()).nonzero()[0])
-            names = self.context.store.names[batches[step].numpy()]
-            raise SjepaError(f"the loss is {losses[step].item()} in epoch {self.epoch + 1}, step "
-                             f"{step + 1} of {len(batches)}, clips {', '.join(names[:3])} …: lower "
-                             "lr, or use precision fp32; the last checkpoint is of before")
         self.epoch += 1
+        check_losses(losses, batches, self.context.store.names, self.epoch)
         row = {"epoch": self.epoch, "loss": losses.mean().item()}
         if self.epoch % self.config.test_every == 0 or self.epoch == self.config.epochs:
             row["accuracy"] = self.read_test()
