@@ -156,6 +156,10 @@ class PretrainConfig:
         if self.accumulate > self.batch_size:
             raise SjepaError(f"parameter accumulate = {self.accumulate}: a step of batch_size = "
                              f"{self.batch_size} clips has not as many parts")
+        tokens = self.frames // self.segment * 25  # of other skeletons the mask tells
+        if not 0 < round(tokens * (1 - self.mask_ratio)) < max(tokens, 1):
+            raise SjepaError(f"parameter mask_ratio = {self.mask_ratio}: of {tokens} tokens it "
+                             "leaves none to see, or none to predict")
 
 
 #: `quick` learns the built-in data in minutes on two CPU cores; `small` is for the open sets on a

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import torch
@@ -70,15 +70,49 @@ def computing(device: torch.device):
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not (isinstance(error, torch.OutOfMemoryError | MemoryError)
-                or "can't allocate memory" in str(error)):
+        if not out_of_memory(error):
             raise
         raise SjepaError(f"the memory of {describe(device)} does not suffice "
-                         f"({str(error).splitlines()[0][:120]}): end what runs there besides, set "
-                         "accumulate higher (of a pretraining: the same step in smaller parts) or "
-                         "batch_size lower") from error
+                         f"({str(error).splitlines()[0][:120]}): end what else runs there, or take "
+                         "another device or smaller settings") from error
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory was not to be had, on a GPU or on the host."""
+    return (isinstance(error, torch.OutOfMemoryError | MemoryError)
+            or "can't allocate memory" in str(error))
+
+
+def or_what_fits(work: Callable, clips: int, rows: int, attempt: Callable[[int], object],
+                 helps: Callable[[int], str], device: torch.device):
+    """`work()`; where a step of `clips` is too large for the memory, what would fit is tried out.
+
+    Args:
+        rows: clips that the step computes at once.
+        attempt: a step with fewer of them.
+        helps: which settings lead to so many.
+
+    Raises:
+        SjepaError: the step does not fit, and what does.
+    """
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    while rows := rows // 2:  # only here, when the error is gone, is its step's memory free again
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        try:
+            attempt(rows)
+            break
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+    raise SjepaError(f"a step of {clips} clips does not fit the memory of {describe(device)}: "
+                     + (helps(rows) if rows else "not even one clip at once fits"))
 
 
 def many_shapes(compiled: bool):

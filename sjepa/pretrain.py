@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -289,7 +289,7 @@ def _loop(run: Pretraining, out: Path) -> None:
                disable=not first)
     with bar, signals_held() as caught:
         while run.epoch < config.epochs:
-            row = run.run_epoch(lambda: devices.any_of(bool(caught)))
+            row = _advance(run, lambda: devices.any_of(bool(caught)))
             if row is None:
                 if first:
                     save(run, out)
@@ -309,6 +309,25 @@ def _loop(run: Pretraining, out: Path) -> None:
             bar.update()
             if due and first:
                 _say(run, row)
+
+
+def _advance(run: Pretraining, stopped: Callable[[], bool]) -> dict[str, float] | None:
+    """`run_epoch`; where memory is short, say what would fit."""
+    config, world = run.config, devices.world()
+
+    def attempt(rows: int) -> None:
+        run.config = replace(config, accumulate=-(-run.batch // (rows * world)))
+        run.parts = world * run.config.accumulate
+        run.optimizer.zero_grad(set_to_none=True)
+        inputs, weight, _ = run.micro_batches(run.train[: run.batch])[0]
+        with devices.autocast(run.device, run.dtype):
+            loss = run.model(*inputs, weight).loss
+        loss.backward()
+
+    return devices.or_what_fits(
+        lambda: run.run_epoch(stopped), run.batch, run.batch // run.parts, attempt,
+        lambda rows: f"with accumulate = {config.accumulate}; accumulate = "
+        f"{run.config.accumulate} fits, {rows} clips at once in the same step", run.device)
 
 
 def _say(run: Pretraining, row: dict[str, float]) -> None:

@@ -38,6 +38,7 @@ from sjepa.device import (
     autocast,
     compile_modules,
     many_shapes,
+    or_what_fits,
     peak_bytes,
     pick_precision,
 )
@@ -292,7 +293,12 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
         with tqdm(initial=run.epoch, total=run.config.epochs, desc="fine-tune", unit="epoch",
                   mininterval=5) as bar:
             while run.epoch < run.config.epochs:
-                row = run.run_epoch(lambda: caught)
+                row = or_what_fits(
+                    lambda: run.run_epoch(lambda: caught), run.batch, run.batch,
+                    lambda rows: run.training_step(run.train[: max(rows, 2)], run.epoch,
+                                                   torch.Generator(run.device)),
+                    lambda rows: f"batch_size = {max(rows, 2)} fits, which needs a lower lr too",
+                    run.device)
                 if (row is None or run.epoch % run.config.checkpoint_every == 0
                         or run.epoch == run.config.epochs):
                     check_weights(run.model, out)

@@ -147,10 +147,19 @@ def test_weights_that_are_not_finite_are_not_kept(store, tiny, tmp_path):
 @pytest.mark.parametrize("error", [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError("no room"),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")])
-def test_short_memory_is_said_with_what_helps(tiny, tmp_path, monkeypatch, error):
-    monkeypatch.setattr(SJEPA, "forward", Mock(side_effect=error))
-    with pytest.raises(SjepaError, match="the memory of CPU.* does not suffice .*accumulate"):
-        pretrain(tiny, tmp_path)
+def test_short_memory_says_what_fits(tiny, tmp_path, monkeypatch, error):
+    forward = SJEPA.forward
+
+    def short(model, x, *rest):
+        if len(x) > 3:
+            raise error
+        return forward(model, x, *rest)
+
+    monkeypatch.setattr(SJEPA, "forward", short)
+    config = dataclasses.replace(tiny, batch_size=8, empty_bodies="drop")
+    with pytest.raises(SjepaError, match=r"of 8 clips does not fit .* accumulate = 1; accumulate = "
+                                         r"[48] fits, [12] clips? at once"):
+        pretrain(config, tmp_path)
     monkeypatch.setattr(SJEPA, "forward", Mock(side_effect=RuntimeError("another fault")))
     with pytest.raises(RuntimeError, match="another fault"):
-        pretrain(tiny, tmp_path)
+        pretrain(config, tmp_path)

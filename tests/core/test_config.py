@@ -54,6 +54,7 @@ def test_presets_name_known_settings_and_keep_the_method(name):
     ({"epochs": 0}, "epochs = 0: expected a number, at least 1"),
     ({"warmup_epochs": 1201}, "warmup_epochs = 1201: the run has epochs = 1200"),
     ({"lr": 1e-4}, "lr_end = 0.0005: above the peak lr = 0.0001"),
+    ({"mask_ratio": 0.9999}, "mask_ratio = 0.9999: of 750 tokens it leaves none to see"),
     ({"accumulate": 257}, "accumulate = 257: a step of batch_size = 256 clips has not"),
     ({"split": "hdm05/xsub"}, "split = 'hdm05/xsub': expected one of dataset = 'synthetic'"),
     ({"split": "xsub"}, "split = 'xsub': expected one of"),
