@@ -102,7 +102,7 @@ faults: $(STAMP)
 
 audit: $(STAMP)
 	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip --strict
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/prepare.py --clips 2000 --rounds 3
