@@ -28,7 +28,7 @@ from sjepa.errors import SjepaError
 from sjepa.files import make_writable, read_json, save_atomically
 
 #: What helps where numbers grow out of bounds.
-LOWER = "lower lr, set clip_grad to 3.0, or use precision fp32"
+LOWER = "lower lr, use precision fp32, or set clip_grad to 3.0 in pretraining"
 #: Settings that say where and at what pace a run computes, not what.
 FREE = {"out", "run", "device", "checkpoint_every", "monitor_every", "compile", "accumulate",
         "workers"}

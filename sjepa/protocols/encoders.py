@@ -24,6 +24,7 @@ from sjepa.errors import SjepaError
 #: Folder of the encoders that come with the package, a file each, and the one taken by default.
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 DEFAULT = "public"
+BOUND = "bound by the terms of the data that the encoder was trained on"
 _CARD = {"name", "data", "licence", "recipe"}
 
 
@@ -50,7 +51,7 @@ def load_pretrained(name: str | Path = DEFAULT) -> tuple[torch.nn.Module, dict]:
         encoder, run = load_encoder(path)
         return encoder, {
             "name": path.resolve().name, "data": [{"set": run["settings"]["dataset"]}],
-            "licence": "bound by the terms of the data that the encoder was trained on",
+            "licence": BOUND,
             "recipe": what_counts(run["settings"])}
     if not path.is_file():
         raise SjepaError(f"there is no pretrained encoder {str(name)!r}: this copy comes with "

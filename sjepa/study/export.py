@@ -11,7 +11,7 @@ from sjepa.datasets.specs import known, names, spec
 from sjepa.datasets.splits import split
 from sjepa.encoder import encoder_metadata
 from sjepa.errors import SjepaError
-from sjepa.protocols.encoders import load_encoder
+from sjepa.protocols.encoders import BOUND, load_encoder
 
 
 def make_card(settings: dict, name: str, sets: list[str] | None = None, licence: str = "") -> dict:
@@ -21,8 +21,7 @@ def make_card(settings: dict, name: str, sets: list[str] | None = None, licence:
     does. An empty `licence` says that the terms of the data bind the weights.
     """
     sets = sets or _seen(settings["split"])
-    licence = licence or "bound by the terms of the data that the encoder was trained on"
-    return {"name": name, "data": [_terms(each) for each in sets], "licence": licence,
+    return {"name": name, "data": [_terms(each) for each in sets], "licence": licence or BOUND,
             "recipe": what_counts(settings)}
 
 
