@@ -2,15 +2,11 @@
 
 import numpy as np
 import pytest
-from formats import raw_samples
 
 from sjepa import synthetic
 from sjepa.datasets.layouts import LAYOUTS, face_camera
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU_JOINTS
-
-FILES = {"hdm31": "hdm05_11", "bandai21": "bandai_int16", "kinect20": "kindergator_int16",
-         "openni15": "kard_int16", "cmu_daz31": "cmu14_int16"}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -25,17 +21,6 @@ def test_a_moved_body_stays_a_moved_body(layout):
     assert single[layout.measured].all() and len(layout.joints) == int(layout.name[-2:])
     names = [joint for joint, real in zip(NTU_JOINTS, layout.measured, strict=True) if real]
     assert layout.name != "kinect20" or set(names) == set(layout.joints)
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_layouts_equal_those_of_the_converted_sets(name):
-    layout = LAYOUTS[name]
-    with np.load(raw_samples("bandai")[0] / f"{FILES[name]}.npz") as data:
-        np.testing.assert_array_equal(layout.to_ntu25, data["to_ntu25"])
-        np.testing.assert_array_equal(layout.measured, data["ntu25_measured"])
-        np.testing.assert_array_equal(layout.parents, data["parents"])
-        if name != "kinect20":  # ours are called as NTU's, the file's as Kinect's
-            assert list(layout.joints) == data["joint_names"].tolist()
 
 
 BY_HAND = {  # where source joints lie along the axes, and where NTU's then must lie

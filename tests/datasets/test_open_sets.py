@@ -15,6 +15,7 @@ from test_splits import Stand
 
 from sjepa.datasets import spec
 from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.npz import read_conversion
 from sjepa.datasets.layouts import LAYOUTS, center_on_spine
 from sjepa.datasets.sources import (
@@ -263,9 +264,13 @@ def test_faults_are_named(tmp_path, name, change, line, said):
 FILES = {name: spec(name).files for name in OPEN if name not in ("uiprmd", "sbu")}
 
 
+def files_of(name: str) -> ClipFiles:
+    return getattr(FILES[name], "__self__", islkinect.FILES)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_files_are_found_by_their_names(tmp_path, name):
-    like = getattr(FILES[name], "__self__", islkinect.FILES).like
+    like = files_of(name).like
     for folder, other in (("b", like), ("a", "notes.md"), ("a", "store.json")):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / other).touch()
@@ -296,6 +301,14 @@ def test_lists_and_samples_equal_the_conversion(name):
         for words, mine in (("style_names", bandai.STYLES), ("subject_names", hdm05.ACTORS),
                             ("pair_names", sbu.PAIRS)):
             assert words not in data or data[words].tolist() == mine
+        if name in FILES:
+            layout = LAYOUTS[files_of(name).layout]
+            np.testing.assert_array_equal(layout.to_ntu25, data["to_ntu25"])
+            np.testing.assert_array_equal(layout.measured, data["ntu25_measured"])
+            if layout.name != "ntu25":  # whose tips of the hands hang elsewhere there
+                np.testing.assert_array_equal(layout.parents, data["parents"])
+            if layout.name not in ("kinect20", "ntu25"):  # ours are NTU's names, those Kinect's
+                assert list(layout.joints) == data["joint_names"].tolist()
         if name == "cmu14":
             trials = [f"{who:02d}_{k:02d}" for who, those in cmu14.TRIALS.items() for k in those]
             assert data["clip_names"].tolist() == trials
