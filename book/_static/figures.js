@@ -1020,7 +1020,7 @@
       root.dataset.guess = data.classes[found.guess];
       words.textContent = `${clip.shape[0]} frames. Nearest clips: `
         + `${found.near.map((k, n) => `${called(k)} (${found.cosine[n].toFixed(3)})`).join(", ")}. `
-        + `They vote for: ${data.classes[found.guess]}. Computed here in ${took.toFixed(1)} s.`;
+        + `They vote for: ${data.classes[found.guess]}. Computed here in ${took.toFixed(1)} s. ${data.words}`;
       bar.hidden = false;
       clock.begin();
       root.dataset.result = "done";
@@ -1028,10 +1028,8 @@
     root.prepend(drop, controls(...data.examples.map((e) =>
       button(`Example: ${e.name}`, () => read(e.name, e.text)))), words, board.node,
     controls(...clock.nodes, board.turn.node));
-    words.textContent = data.words;
     const bar = clock.nodes[0].parentNode;
-    bar.hidden = true;  // until there is something to play
-    root.dataset.state = "waiting";
+    read(data.examples[0].name, data.examples[0].text);
   }
 
   /** A loop that SVG itself plays: it gets a button, and rests while it is off the screen. */

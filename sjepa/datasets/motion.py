@@ -96,7 +96,7 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path
     if show:
         from sjepa.show.motion import show_motion  # here: matplotlib is not needed to read
 
-        show_motion(motion, str(path))
+        show_motion(motion, Path(path).name)
     return motion.clip
 
 

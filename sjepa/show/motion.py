@@ -24,15 +24,15 @@ def show_motion(motion: Motion, title: str = ""):
     clip = face_camera(motion.clip) if motion.skeleton == NTU25 else motion.clip
     seen = np.flatnonzero(clip[:, 0].any((1, 2)))
     pose, hollow = clip[seen[len(seen) // 2], 0], ~motion.measured
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 5.5), width_ratios=(1.4, 1))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 5), width_ratios=(2, 1))
     yaw = 0.0 if motion.skeleton.planar else 0.3
     draw_skeleton(left, pose, hollow, yaw=yaw, skeleton=motion.skeleton)
     _name_joints(left, motion, project(pose, yaw))
-    left.set_title(title, loc="left", fontsize=8)
+    left.set_title(title, loc="left", fontsize=9)
     bare(left)
-    filmstrip(clip, 4, yaw=yaw, ax=right, skeleton=motion.skeleton)
+    filmstrip(clip, 3, yaw=yaw, ax=right, skeleton=motion.skeleton)
     told = [*motion.facts, *(f"guessed: {each}" for each in motion.guesses)]
-    words = "\n".join(textwrap.fill(each, 60, subsequent_indent="   ") for each in told)
+    words = "\n".join(textwrap.fill(each, 38, subsequent_indent="   ") for each in told)
     right.text(0, -0.05, words, transform=right.transAxes, va="top", fontsize=7)
     return figure
 
@@ -48,6 +48,6 @@ def _name_joints(ax, motion: Motion, flat: np.ndarray) -> None:
             source = motion.source.get(name)
             text = f"{name} (derived)" if source is None else name if source == name else (
                 f"{name} ← {source}")
-            ax.annotate(text, flat[k], (middle + sign * reach, at), fontsize=6, va="center",
+            ax.annotate(text, flat[k], (middle + sign * reach, at), fontsize=7, va="center",
                         ha="left" if sign > 0 else "right", color=joint_colour(k, motion.skeleton),
                         arrowprops={"arrowstyle": "-", "lw": 0.3, "color": "0.7"})
