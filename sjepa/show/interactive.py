@@ -187,7 +187,7 @@ def own_motion(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
                examples: Mapping[str, str], label: str, caption: str = "") -> Figure:
     """Your own motion: the shipped encoder in the reader's browser, and clips to compare with.
 
-    The weights go in as whole numbers of 8 bits, a scale for each row, all others of 16.
+    Weights and clips go in as whole numbers of 8 bits, a scale a row or clip, others of 16.
 
     Args:
         clips: `[T, 1, 25, 3]` each, of one person; they are turned to face the camera.
@@ -199,7 +199,7 @@ def own_motion(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
     faced = [face_camera(center_on_spine(clip)) for clip in clips]
     data = {
         "shape": model.shape, "weights": packed_weights(model), "maps": file_maps(),
-        "frames": packed(np.stack([resized(clip, 20) for clip in faced])),
+        "frames": packed(np.stack([resized(clip, 20) for clip in faced]), 8, rows=True),
         "features": packed(embed(faced, model)), "labels": [int(k) for k in labels],
         "classes": list(classes), "yaw": 0.4, "seconds": 3,
         "words": f"The encoder is {card['name']} ({card['licence']}).",

@@ -169,7 +169,7 @@ def _cells() -> list[Finding]:
         more = f" and {len(mine) - 1} more" if len(mine) > 1 else ""
         ruling = (HOLDS if all(near) else NOT_HERE) if near else NEEDS_NTU
         found.append(Finding(
-            f"{protocol}: {says:.1f} on {label}{more}", "tables and page; see Results",
+            f"{protocol}: {says:.1f} on {label}{more}", "the paper's tables and the authors' page",
             f"the same cells, within {BAND:g}",
             f"{sum(near)} of {len(near)}" if near else NOT_RUN, ruling, ruling))
     return found
