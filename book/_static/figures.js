@@ -860,7 +860,11 @@
       } });
     const clock = player(root, { seconds: 4, frames: 101, draw: redraw });
     root.prepend(picture, controls(...clock.nodes, tau.node, button("New race", begin),
-      button("Run 1,000 races", () => { for (let k = 0; k < 1000; k++) { run(); finish(); } redraw(); })), words);
+      button("Run 1,000 races", () => {
+        for (let k = 0; k < 1000; k++) { run(); finish(); }
+        clock.go(false);
+        clock.jump(1);
+      })), words);
     begin();
   }
 

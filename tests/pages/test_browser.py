@@ -280,6 +280,19 @@ def test_pages_stay_light(seen):
     assert statistics.median(weights.values()) <= 3, weights
 
 
+def test_a_race_counts_when_its_last_place_is_taken(page, address):
+    page.emulate_media(reduced_motion="reduce")  # it waits in the middle of its first race
+    page.goto(address + "notebooks/04_masking.html")
+    race = page.locator("[data-figure=race]")
+    told = [race.get_attribute("data-races")]
+    for seconds in ("80", "100", "30"):
+        race.get_by_label("Time").fill(seconds)
+        told.append(race.get_attribute("data-races"))
+    race.get_by_role("button", name="Run 1,000 races").click()
+    assert [*told, race.get_attribute("data-races")] == ["0", "0", "1", "1", "1001"]
+    assert race.locator(".sj-joint.hollow").count() == 8  # how the last of them ended
+
+
 def test_figures_rest_where_motion_is_not_wanted(page, address):
     page.emulate_media(reduced_motion="reduce")
     page.goto(address + "notebooks/01_idea.html")
