@@ -280,12 +280,3 @@ def curves(ax, history: list[dict], *names: str, label: str = "", **look) -> Non
         rows = [(row["epoch"], row[name]) for row in history if name in row]
         ax.plot(*zip(*rows, strict=True), label=label or name.replace("_", " "), **look)
     ax.set_xlabel("epoch")
-
-
-def confusion_map(ax, matrix: np.ndarray, classes) -> None:
-    """Counts `[classes, classes]`, row = true class, as shares of that; an empty row is blank."""
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    sns.heatmap(shares, cmap="mako_r", vmin=0, vmax=1, square=True, ax=ax, xticklabels=classes,
-                yticklabels=classes, cbar_kws={"label": "share of the true class", "shrink": 0.7})
-    ax.tick_params(labelsize=7, length=0)
-    ax.set(xlabel="predicted", ylabel="true")

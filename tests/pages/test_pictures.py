@@ -119,17 +119,6 @@ def test_a_flow_says_its_stops_in_order():
     plt.close(fig)
 
 
-def test_confusion_map_shows_shares_of_the_true_class():
-    fig, ax = plt.subplots()
-    counts = np.array([[3, 1, 0], [0, 90, 10], [0, 0, 0]])
-    plots.confusion_map(ax, counts, ["sit", "bow", "never"])
-    shown = np.asarray(ax.collections[0].get_array()).reshape(3, 3)
-    np.testing.assert_allclose(shown, [[0.75, 0.25, 0], [0, 0.9, 0.1], [0, 0, 0]])
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["sit", "bow", "never"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
-    plt.close(fig)
-
-
 def test_a_caption_is_what_a_screen_reader_hears(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda made: shown.append(made.data))
