@@ -910,7 +910,7 @@
       charts.forEach((chart, k) => chart.setAttribute("aria-label", titles[k]));
       Object.assign(root.dataset, { entropy: read.entropy.toFixed(4), top: read.wins[0].toFixed(4) });
     }
-    const pickRun = choice("Trained with", runs.map((r) => r.name), run.name, (name) => {
+    const pickRun = choice("Case", runs.map((r) => r.name), run.name, (name) => {
       run = runs.find((r) => r.name === name);
       tauT.value = Math.log(run.tau_t);
       share.value = run.centred ? 1 : 0;
