@@ -58,8 +58,9 @@ def sentences(found: list[Finding]) -> list[str]:
     if any(means[what] is None for what in (LATENT, "untrained", "classical")):
         return [f"The comparison on ten open sets: {NOT_RUN}."]
     rivals = {"pool-motion": "motion, MAMP's target", "pool-coordinates": "coordinates"}
-    against = [phrase(gaps[what], "read better than", "read worse than", "cannot be told from")
-               + f" {title} ({gaps[what]} points)" for what, title in rivals.items() if gaps[what]]
+    against = [phrase(gaps[what], f"latents beat {title}", f"latents lose to {title}",
+                      f"no difference from {title} can be seen")
+               + f" ({gaps[what]} points)" for what, title in rivals.items() if gaps[what]]
     paper = cells()
     ran = sum(reading is not None for *_, reading in paper)
     return [
@@ -69,10 +70,10 @@ def sentences(found: list[Finding]) -> list[str]:
         f"**By hand.** Hand-made features with a logistic regression reach "
         f"{means['classical']:.1f} %: "
         + phrase(gaps["classical"], "S-JEPA is ahead of them", "the classical baseline wins",
-                 "they cannot be told from S-JEPA") + f" ({gaps['classical']} points).",
+                 "no difference from S-JEPA can be seen") + f" ({gaps['classical']} points).",
         "**What to predict.** S-JEPA predicts the features of a hidden joint, *latents*; others "
-        "predict how it moves or where it is. Latents "
-        + (" and ".join(against) or f"against other targets: {NOT_RUN}") + ".",
+        "predict how it moves or where it is. The outcome: "
+        + ("; ".join(against) or NOT_RUN) + ".",
         _claims_in_words(found),
         f"**The paper's own table.** Of its {len(paper)} figures {ran or 'none'} "
         f"{'were' if ran > 1 else 'was'} run here: its recordings are given only to those who "
