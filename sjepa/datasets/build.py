@@ -132,8 +132,8 @@ def _read_in_order(source: Source, workers: int) -> Iterator[list[Clip | LeftOut
 
 def _check_room(writer: StoreWriter, found: list[Clip | LeftOut], units: int) -> None:
     """Refuse a disk without room for half of what `units` like the first one will take."""
-    clips = [each.positions for each in found if isinstance(each, Clip)]
-    bodies = sum(x.any((0, 2, 3)).sum() * x[:, 0].size for x in map(np.asarray, clips))
+    clips = [np.asarray(each.positions) for each in found if isinstance(each, Clip)]
+    bodies = sum(x.any((0, 2, 3)).sum() * x[:, 0].size for x in clips if x.ndim == 4)
     room = int(bodies) * writer.dtype.itemsize * max(1, units // 2)
     make_writable(writer.folder.parent, room, "the store")
 
