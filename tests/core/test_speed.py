@@ -9,19 +9,11 @@ import math
 
 import pytest
 import torch
-from torch.fx.experimental import _config as fx_config
 
 from sjepa import device
-from sjepa.config import make_config
-from sjepa.datasets.store import Store
 from sjepa.inputs import body_rows, make_batch
 from sjepa.model import SJEPA
 from sjepa.pretrain import Pretraining
-from sjepa.protocols import context
-from sjepa.protocols.config import FinetuneConfig
-from sjepa.protocols.context import set_up
-from sjepa.protocols.features import clip_features, network_input
-from sjepa.protocols.finetune import FineTuning
 from sjepa.target import latent_cross_entropy
 
 
@@ -246,44 +238,3 @@ def test_auto_compiles_on_a_gpu_and_in_long_runs_alone(monkeypatch):
 
 
 # ------------------------------------------------------------------ devices
-
-
-@pytest.fixture
-def nowhere(monkeypatch):
-    """PyTorch's device without values in the place of a GPU.
-
-    It refuses tensors of the host, and whatever the host would have to wait for.
-    """
-    generator, here = torch.Generator, Store.to
-
-    def there(store, where):
-        data = here(store, "cpu")  # while a store is loaded the host may wait
-        for name in ("frames", "offsets", "lengths", "labels"):
-            setattr(data, name, getattr(data, name).to(where))
-        return data
-
-    monkeypatch.setattr(Store, "to", there)
-    monkeypatch.setattr(torch, "Generator", type("Generator", (generator,), {
-        "__new__": lambda cls, at="cpu": generator.__new__(generator, "cpu")}))
-    for module in (device, context):
-        monkeypatch.setattr(module, "pick_device", lambda name: torch.device("meta"))
-
-
-@pytest.mark.parametrize("change", [{}, {"accumulate": 2, "clip_grad": 1.0}, {"target": "motion"},
-                                    {"loss": "mse", "stream": "bone", "empty_bodies": "drop"}])
-def test_a_step_stays_on_its_device_and_never_waits_for_it(store, tiny, nowhere, change):
-    run = Pretraining(dataclasses.replace(tiny, **change), store)
-    readings = run.training_step(run.train[:8])  # with its monitors
-    assert {"loss", "rank"} <= set(readings) and all(r.is_meta for r in readings.values())
-
-
-def test_protocols_stay_on_their_device(pretrained, nowhere, monkeypatch):
-    """Where the host may wait: it asks which bodies are there, and all of them are."""
-    monkeypatch.setattr(fx_config, "meta_nonzero_assume_all_nonzero", True)
-    monkeypatch.setattr("sjepa.protocols.finetune.weights_hash", lambda encoder: "none")
-    config = make_config(FinetuneConfig, dict(run=str(pretrained), batch_size=12, hidden=8))
-    bench = set_up(config)
-    run = FineTuning(bench, config, bench.encoder, bench.train)
-    assert run.training_step(run.train[:12], 0.5, torch.Generator()).is_meta
-    clips = network_input(bench.data, run.train[:4].to("meta"), bench.encoder.frames)
-    assert clip_features(bench.encoder, clips).is_meta

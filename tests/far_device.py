@@ -1,0 +1,292 @@
+"""A second device that is not there: finds operations on tensors of two devices without a GPU.
+
+    python tests/far_device.py notebooks/03_views.ipynb …    # a chapter's code, on “cuda”
+
+Inside `far()` PyTorch claims to have a GPU. Tensors that are sent there, or made there, are `Far`:
+they compute on the CPU, in another order of sums, and refuse what a GPU's tensors refuse: an
+operation with a tensor of the host, `numpy()`, a generator of the host. Random draws there are
+others than the CPU's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from unittest import mock
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+CUDA = torch.device("cuda", 0)
+T = torch.Tensor
+NO_HOOKS = torch._C.DisableTorchFunctionSubclass
+#: Operations in which a tensor of the host may meet one of the device.
+MIXED = {T.copy_, T.__setitem__, T.__getitem__, T.to, T.backward, torch.Tensor.module_load,
+         T.data.__set__, T.grad.__set__, T.index_put, T.index_put_, torch.index_put, T.type_as}
+#: Functions for whose value the host waits until the device has come so far.
+WAITING = {T.cpu, T.item, T.tolist, T.__bool__, T.__float__, T.__int__, T.__index__, T.nonzero,
+           T.__format__}
+#: Functions that read a tensor of the host alone.
+HOST_ONLY = {T.numpy, T.__array__}
+
+
+class Far(torch.Tensor):
+    """A tensor that claims to lie on the second device."""
+
+
+class FarGenerator(torch._C.Generator):
+    """A generator of the device: its draws are not those of the CPU's from the same seed."""
+
+    device = CUDA
+
+    def __new__(cls, *_):
+        return super().__new__(cls, "cpu")
+
+    def manual_seed(self, seed: int) -> FarGenerator:
+        return super().manual_seed((seed * 2_654_435_761 + 12_345) % 2**63)
+
+
+def is_far(device) -> bool:
+    return device is not None and torch.device(device).type == "cuda"
+
+
+def plain(value):
+    """A far tensor as the CPU's that it is."""
+    if isinstance(value, Far):
+        with NO_HOOKS():
+            made = value.as_subclass(T)
+        return made
+    return value
+
+
+def sent(value):
+    if type(value) is T:
+        value.__class__ = Far
+    return value
+
+
+class FarMode(TorchFunctionMode):
+    """Gives each call of PyTorch the rules of two devices."""
+
+    def __init__(self):
+        super().__init__()
+        self.default = FarGenerator().manual_seed(0)
+        self.waits = 0  # how often the host asked the device for a value
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        flat = pytree.tree_leaves((args, kwargs))
+        tensors = [t for t in flat if isinstance(t, T)]
+        some = [t for t in tensors if isinstance(t, Far)]
+        self.waits += bool(some) and func in WAITING
+        if func == T.device.__get__ and some:
+            return CUDA
+        if func == T.is_cuda.__get__:
+            return bool(some)
+        if func == T.is_cpu.__get__:
+            return not some
+        if func in HOST_ONLY and some:
+            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu()")
+        if func is T.__format__ and some:
+            return format(plain(args[0]), args[1])
+        if func is torch._has_compatible_shallow_copy_type:
+            return len(some) != 1
+        if func in (T.to, T.cuda, T.cpu):
+            return self.move(func, args, kwargs)
+        if func is T.__deepcopy__ and some:
+            return self.copied(args[0])
+        if getattr(func, "__name__", "") == "__get__" or func in (T.size, T.dim, T.__len__):
+            return self.call(func, args, kwargs, bool(some))
+        self.check(func, args, tensors, some)
+        return self.draw(func, args, kwargs, some)
+
+    def check(self, func, args, tensors, some):
+        """Refuse a host's tensor beside a far one; single numbers may be on the host."""
+        near = [t for t in tensors if not isinstance(t, Far) and t.ndim > 0]
+        if func in (T.__getitem__, T.__setitem__) and not isinstance(args[0], Far):
+            far_index = [t for t in pytree.tree_leaves(args[1]) if isinstance(t, Far)]
+            if far_index:
+                raise RuntimeError("indices should be either on cpu or on the same device as the "
+                                   "indexed tensor (cpu)")
+            return
+        if some and near and func not in MIXED:
+            name = getattr(func, "__name__", func)
+            raise RuntimeError("Expected all tensors to be on the same device, but found at least "
+                               f"two devices, cuda:0 and cpu! ({name})")
+
+    def draw(self, func, args, kwargs, some):
+        """Where the result lies, and whose random numbers it takes."""
+        at = kwargs.pop("device", None)
+        far = bool(some) if at is None else is_far(at)
+        if at is not None and not far:
+            kwargs["device"] = at
+        generator = kwargs.get("generator")
+        if generator is not None:
+            there = isinstance(generator, FarGenerator)
+            if there != far:
+                raise RuntimeError(f"Expected a '{'cuda' if far else 'cpu'}' device type for "
+                                   f"generator but found '{'cuda' if there else 'cpu'}'")
+        elif far:
+            with other_draws(self.default):
+                return self.call(func, args, kwargs, far)
+        return self.call(func, args, kwargs, far)
+
+    def call(self, func, args, kwargs, far):
+        with NO_HOOKS():
+            made = REORDERED.get(func, func)(*args, **kwargs) if far else func(*args, **kwargs)
+            return pytree.tree_map(sent, made) if far else made
+
+    def move(self, func, args, kwargs):
+        value, *rest = args
+        far = isinstance(value, Far)
+        if func is T.cuda:
+            far, rest, kwargs = True, [], {}
+        elif func is T.cpu:
+            far, rest, kwargs = False, [], {}
+        else:
+            if rest and isinstance(rest[0], T):
+                far, rest[0] = isinstance(rest[0], Far), plain(rest[0])
+            for where in [r for r in rest if isinstance(r, (str, torch.device))]:
+                far = is_far(where)
+                rest[rest.index(where)] = "cpu"
+            if kwargs.get("device") is not None:
+                far, kwargs["device"] = is_far(kwargs["device"]), "cpu"
+        if far == isinstance(value, Far) and not rest and not kwargs:
+            return value
+        with NO_HOOKS():
+            bare = plain(value)
+            made = bare.to(*rest, **kwargs) if rest or kwargs else bare
+            if far == isinstance(value, Far):
+                return value if made is bare else (sent(made) if far else made)
+            if made is bare:
+                made = bare.clone()
+        return sent(made) if far else made
+
+    def copied(self, value):
+        with NO_HOOKS():
+            made = sent(plain(value).detach().clone())
+            made.requires_grad_(value.requires_grad)
+            if getattr(value, "_is_param", False) or isinstance(value, torch.nn.Parameter):
+                made._is_param = True
+        return made
+
+
+def _linear(x, weight, bias=None):
+    """Sums in the other direction: a GPU rounds otherwise than a CPU."""
+    made = torch.nn.functional.linear(x.flip(-1), weight.flip(-1), bias)
+    return made
+
+
+REORDERED = {torch._C._nn.linear: _linear, torch.nn.functional.linear: _linear}
+
+
+@contextlib.contextmanager
+def other_draws(generator: FarGenerator):
+    """The device's own stream in place of the CPU's."""
+    mine = torch.default_generator
+    before = mine.get_state()
+    mine.set_state(generator.get_state())
+    try:
+        yield
+    finally:
+        generator.set_state(mine.get_state())
+        mine.set_state(before)
+
+
+@contextlib.contextmanager
+def far():
+    """PyTorch with a GPU that is not there."""
+    mode = FarMode()
+    seed, generator, save = torch.manual_seed, torch.Generator, torch.save
+
+    class Generator(generator):
+        def __new__(cls, device="cpu"):
+            return FarGenerator() if is_far(device) else generator.__new__(generator, device)
+
+    def manual_seed(value):
+        mode.default.manual_seed(value)
+        return seed(value)
+
+    def home(obj, *args, **kwargs):
+        with NO_HOOKS():
+            obj = pytree.tree_map(lambda v: plain(v).detach() if isinstance(v, Far) else v, obj)
+        return save(obj, *args, **kwargs)
+
+    autocast = torch.autocast
+    patches = [
+        mock.patch.object(torch.cuda, "is_available", lambda: True),
+        mock.patch.object(torch.cuda, "is_bf16_supported", lambda **_: True),
+        mock.patch.object(torch.cuda, "get_device_name", lambda *_: "a device that is not there"),
+        mock.patch.object(torch.cuda, "current_device", lambda: 0),
+        mock.patch.object(torch.cuda, "default_generators", (mode.default,)),
+        mock.patch.object(torch.cuda, "manual_seed", mode.default.manual_seed),
+        mock.patch.object(torch.cuda, "max_memory_allocated", lambda *_: 1 << 20),
+        mock.patch.object(torch.cuda, "reset_peak_memory_stats", lambda *_: None),
+        mock.patch.object(torch.random, "fork_rng", _fork(mode)),
+        mock.patch.object(torch, "Generator", Generator),
+        mock.patch.object(torch, "manual_seed", manual_seed),
+        mock.patch.object(torch.random, "manual_seed", manual_seed),
+        mock.patch.object(torch, "save", home),
+        mock.patch.object(torch, "autocast", lambda _, *args, **kwargs: autocast(
+            "cpu", *args, **kwargs)),
+    ]
+    with contextlib.ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
+        yield stack.enter_context(mode)
+
+
+def _fork(mode):
+    fork = torch.random.fork_rng
+
+    @contextlib.contextmanager
+    def forked(devices=(), **kwargs):
+        state = mode.default.get_state()
+        with fork(devices=[]):
+            yield
+        mode.default.set_state(state)
+    return forked
+
+
+def chapter(path: Path) -> list[str]:
+    """The errors of a chapter's code cells on the far device, run in its folder."""
+    cells = [(n, "".join(cell["source"])) for n, cell in enumerate(
+        json.loads(path.read_text())["cells"]) if cell["cell_type"] == "code"
+        and "nbval-skip" not in cell["metadata"].get("tags", [])]
+    names, errors = {"__name__": "__main__"}, []
+    with contextlib.chdir(path.parent), far():
+        for n, source in cells:
+            try:
+                with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+                    exec(compile(source, f"cell {n}", "exec"), names)
+            except Exception as error:  # noqa: BLE001  each is a finding
+                at = [x for x in traceback.extract_tb(error.__traceback__)]
+                lines = [x.lineno for x in at if x.filename.startswith("cell")]
+                where = at[-1] if "far_device" not in at[-1].filename else next(
+                    x for x in reversed(at) if "far_device" not in x.filename)
+                errors.append(f"{path.name} cell {n} line {lines[-1] if lines else '?'}: "
+                              f"{type(error).__name__}: {str(error)[:200]} "
+                              f"[{Path(where.filename).name}:{where.lineno}]")
+                if len(errors) > 5:
+                    break
+    return errors
+
+
+if __name__ == "__main__":
+    import matplotlib
+
+    matplotlib.use("agg")
+    bad = 0
+    for name in sys.argv[1:]:
+        begun = time.perf_counter()
+        found = chapter(Path(name).resolve())
+        print(*found, sep="\n", end="\n" if found else "")
+        print(f"{name}: {len(found)} errors, {time.perf_counter() - begun:.0f} s", flush=True)
+        bad += len(found)
+    sys.exit(bool(bad))
