@@ -617,7 +617,7 @@
       set(rowMark, { y: skeleton.order.indexOf(joint) * high - 1,
         visibility: joint === null ? "hidden" : "visible" });
       if (joint !== null) set(picture, { "aria-valuenow": segment * joints + joint,
-        "aria-valuetext": `${skeleton.joints[joint]}, segment ${segment + 1} of ${segments}` });
+        "aria-valuetext": `${skeleton.joints[joint]}, segment ${segment} of 0 to ${segments - 1}` });
     }
     const under = (e) => {
       const box = picture.getBoundingClientRect(), unit = picture.viewBox.baseVal.width / box.width;
@@ -684,16 +684,16 @@
         const others = to.map((v, k) => (k === at ? -1 : v)), top = Math.max(...others), best = others.indexOf(top);
         tokens.shade((c, j) => Math.min(to[c * joints + j] / top, 1));
         const of = (v) => `${(v * data.links.scale).toFixed(1)}${data.links.unit}`;
-        words.textContent = `${data.links.names[block]}: ${name}, segment ${token.segment + 1}, `
+        words.textContent = `${data.links.names[block]}: ${name}, segment ${token.segment}, `
           + `${data.links.verb} ${data.skeleton.joints[best % joints]}, segment `
-          + `${Math.floor(best / joints) + 1} (${of(to[best])}); itself: ${of(own)}, mean of the others: `
+          + `${Math.floor(best / joints)} (${of(to[best])}); itself: ${of(own)}, mean of the others: `
           + `${of((sum(Array.from(to)) - own) / (to.length - 1))}.`;
       } else {
         tokens.shade((c, j) => moved[c * joints + j] / most);
         words.textContent = token.joint === null ? `${segments} segments × ${joints} joints = `
           + `${segments * joints} tokens; strongly coloured cells move most.`
           : `Token ${token.segment * joints + token.joint}: ${name}, frames `
-          + `${token.segment * data.segment + 1} to ${(token.segment + 1) * data.segment}, moved `
+          + `${token.segment * data.segment} to ${(token.segment + 1) * data.segment - 1}, moved `
           + `${(100 * moved[token.segment * joints + token.joint]).toFixed(1)} cm a segment.`;
       }
     }
