@@ -115,7 +115,7 @@ def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segm
     data = _clips(clips) | {"segment": segment, "yaw": yaw, "seconds": seconds}
     if links:
         values = np.asarray(links["values"])
-        each = packed(values.reshape(-1, values.shape[-1]), 8, rows=True)
+        each = packed(values.reshape(-1, values.shape[-1]), rows=True)
         data["links"] = links | {"values": each | {"shape": values.shape}}
     still = animate(list(clips.values()), list(clips), yaw=yaw, height=260).still
     return Figure("turn", label, caption, data, still)
