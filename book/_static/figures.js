@@ -510,14 +510,14 @@
     /** Show clips [{clip: {shape [T, M, V, 3], data}, title}]. */
     function show(list) {
       const boxes = list.map(({ clip }) => extent(clip));
-      const tall = Math.max(...boxes.map((b) => b.tall));
-      views = list.map(({ clip, title }, n) => view(clip, title, boxes[n], tall));
+      const [tall, reach] = ["tall", "reach"].map((of) => Math.max(...boxes.map((b) => b[of])));
+      views = list.map(({ clip, title }, n) => view(clip, title, boxes[n], tall, reach));
       node.replaceChildren(...views.map((v) => v.node));
     }
 
-    function view(clip, title, box, tall) {
+    function view(clip, title, box, tall, reach) {  // one scale for all
       const [, bodies, joints] = clip.shape, pad = 12;
-      const wide = 200 * box.reach + 2 * pad, high = 100 * tall + 2 * pad;
+      const wide = 200 * reach + 2 * pad, high = 100 * tall + 2 * pad;
       const picture = s("svg", { viewBox: `${-wide / 2} ${-high + pad} ${wide} ${high}`, role: "img",
         "aria-label": title || "a moving skeleton" });
       const drawn = Array.from({ length: bodies }, () => {
