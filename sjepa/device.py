@@ -85,9 +85,9 @@ def out_of_memory(error: BaseException) -> bool:
             or "can't allocate memory" in str(error))
 
 
-def or_what_fits(work: Callable, clips: int, rows: int, attempt: Callable[[int], object],
+def or_what_fits(work: Callable, step: str, rows: int, attempt: Callable[[int], object],
                  helps: Callable[[int], str], device: torch.device):
-    """`work()`; where a step of `clips` is too large for the memory, what would fit is tried out.
+    """`work()`; where a `step` is too large for the memory, what would fit is tried out.
 
     Args:
         rows: clips that the step computes at once.
@@ -111,7 +111,7 @@ def or_what_fits(work: Callable, clips: int, rows: int, attempt: Callable[[int],
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-    raise SjepaError(f"a step of {clips} clips does not fit the memory of {describe(device)}: "
+    raise SjepaError(f"{step} does not fit the memory of {describe(device)}: "
                      + (helps(rows) if rows else "not even one clip at once fits"))
 
 

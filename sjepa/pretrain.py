@@ -325,9 +325,10 @@ def _advance(run: Pretraining, stopped: Callable[[], bool]) -> dict[str, float] 
         loss.backward()
 
     return devices.or_what_fits(
-        lambda: run.run_epoch(stopped), run.batch, run.batch // run.parts, attempt,
-        lambda rows: f"with accumulate = {config.accumulate}; accumulate = "
-        f"{run.config.accumulate} fits, {rows} clips at once in the same step", run.device)
+        lambda: run.run_epoch(stopped),
+        f"a step of {run.batch} clips with accumulate = {config.accumulate}",
+        run.batch // run.parts, attempt, lambda rows: f"accumulate = {run.config.accumulate} fits, "
+        f"{rows} clips at once in the same step", run.device)
 
 
 def _say(run: Pretraining, row: dict[str, float]) -> None:

@@ -157,8 +157,8 @@ def test_short_memory_says_what_fits(tiny, tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(SJEPA, "forward", short)
     config = dataclasses.replace(tiny, batch_size=8, empty_bodies="drop")
-    with pytest.raises(SjepaError, match=r"of 8 clips does not fit .* accumulate = 1; accumulate = "
-                                         r"[48] fits, [12] clips? at once"):
+    with pytest.raises(SjepaError, match=r"of 8 clips with accumulate = 1 does not fit .*: "
+                                         r"accumulate = [48] fits, [12] clips? at once"):
         pretrain(config, tmp_path)
     monkeypatch.setattr(SJEPA, "forward", Mock(side_effect=RuntimeError("another fault")))
     with pytest.raises(RuntimeError, match="another fault"):
