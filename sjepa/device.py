@@ -87,7 +87,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 def or_what_fits(work: Callable, step: str, rows: int, attempt: Callable[[int], object],
                  helps: Callable[[int], str], device: torch.device):
-    """`work()`; where a `step` is too large for the memory, what would fit is tried out.
+    """`work()`; where a step is too large for the memory, what would fit is tried out.
 
     Args:
         rows: clips that the step computes at once.

@@ -294,7 +294,8 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
                   mininterval=5) as bar:
             while run.epoch < run.config.epochs:
                 row = or_what_fits(
-                    lambda: run.run_epoch(lambda: caught), f"a step of {run.batch} clips", run.batch,
+                    lambda: run.run_epoch(lambda: caught),
+                    f"a step of {run.batch} clips", run.batch,
                     lambda rows: run.training_step(run.train[: max(rows, 2)], run.epoch,
                                                    torch.Generator(run.device)),
                     lambda rows: f"batch_size = {max(rows, 2)} fits, which needs a lower lr too",
