@@ -268,10 +268,12 @@ def faults(home: Path) -> dict[str, str]:
 
 
 def _stopped(work: Callable[[], object], log: Path) -> str:
+    log.write_text("")  # what another child said is no sign that this one has begun
     child = forked(work, log)
-    while "saving" not in log.read_text() and os.waitpid(child, os.WNOHANG) == (0, 0):
+    while "epoch" not in log.read_text():
         time.sleep(0.2)
-        os.kill(child, signal.SIGINT) if "epoch" in log.read_text() else None
+    time.sleep(0.2)  # the bar of progress stands a moment before signals are held
+    os.kill(child, signal.SIGINT)
     os.waitpid(child, 0)
     return next(line for line in log.read_text().splitlines() if line.startswith("stopped"))
 
