@@ -121,6 +121,7 @@ def forked(work: Callable[[], object], log: Path) -> int:
         os.dup2(handle, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background lacks it
         torch.set_num_threads(1)
         try:
             main_with_errors(work)
