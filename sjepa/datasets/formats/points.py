@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -11,8 +10,6 @@ from sjepa.datasets.anatomy import NEEDED, bare, side_of, words
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.errors import SjepaError
 from sjepa.skeleton import COCO17, NTU_JOINTS
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,12 +72,12 @@ _COLUMNS = [re.compile(form, re.I) for form in (
     r"(?P<axis>[xyz])[\s_.-](?P<joint>.+)")]
 
 
-def by_joint(columns: Iterable[tuple[str, T]]) -> dict[str, dict[str, T]]:
+def by_joint(columns: Iterable[tuple[str, object]]) -> dict[str, dict[str, object]]:
     """What stands under the names of columns, by joint and axis; other columns are left out.
 
     A column is called by both in either order: `x0`, `NOSE_x`, `Head Position X (m)`.
     """
-    joints: dict[str, dict[str, T]] = {}
+    joints: dict[str, dict] = {}
     for name, value in columns:
         match = next(filter(None, (form.fullmatch(name.strip()) for form in _COLUMNS)), None)
         if match:
