@@ -163,6 +163,8 @@ _WIDTHS = {(33, 3), (33, 4), (33, 5), (25, 3), (25, 4), (32, 3), (32, 4), (20, 3
 
 def _bare(text: TextFile, rows, fields: list[list[str]]) -> Points:
     """A table without a header, a line a frame; a frame's number or time may come first."""
+    if not fields:
+        text.fail(len(text.lines), "a line a frame below the numbers of the columns", "the end")
     width = len(fields[0])
     table = np.array([_values(text, line, row, list(range(width)))
                       for (line, _), row in zip(rows, fields, strict=True)])
