@@ -198,7 +198,8 @@ def lead(one: dict | None, other: dict | None) -> str:
         return NOT_RUN
     gap = compare({0: one}, {0: other})
     points = f"by {abs(gap.mean):.1f} points"
-    return phrase(gap, f"ahead {points}", f"behind {points}", f"not told apart ({gap} points)")
+    return phrase(gap, f"ahead {points}", f"behind {points}",
+                  f"not clearly different ({gap} points)")
 
 
 def holm(chances: list[float]) -> list[float]:

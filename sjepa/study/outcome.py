@@ -57,7 +57,7 @@ def sentences(found: list[Finding]) -> list[str]:
     gaps = {what: gain(LATENT, what) for what in ENCODERS}
     if any(means[what] is None for what in (LATENT, "untrained", "classical")):
         return [f"The comparison on ten open sets: {NOT_RUN}."]
-    rivals = {"pool-motion": "motion, MAMP's target", "pool-coordinates": "coordinates"}
+    rivals = {"pool-motion": "motion (MAMP's target)", "pool-coordinates": "coordinates"}
     against = [phrase(gaps[what], f"latents beat {title}", f"latents lose to {title}",
                       f"no difference from {title} can be seen")
                + f" ({gaps[what]} points)" for what, title in rivals.items() if gaps[what]]

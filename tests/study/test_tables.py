@@ -25,11 +25,11 @@ def line(table, start):
 TWINS = [
     ("linear", "nwucla/xview-clean", "top1", "random", 37.7, 65.6, "ahead by 27.9 points"),
     ("linear", "nwucla/xview", "top1", "random", 40.7, 61.6, "ahead by 20.9 points"),
-    ("linear", "nwucla/xview-leaked", "top1", "random", 52.6, 46.3, "not told apart"),
+    ("linear", "nwucla/xview-leaked", "top1", "random", 52.6, 46.3, "not clearly different"),
     ("knn", "nwucla/xview-clean", "top1-k1", "random", 30.6, 52.0, "ahead by 21.4 points"),
-    ("finetune", "nwucla/xview-clean", "top1", "scratch", 71.3, 70.7, "not told apart (-0.5"),
-    ("finetune", "kindergator/xsub", "top1", "scratch", 44.0, 42.2, "not told apart (-1.7"),
-    ("finetune", "hdm05/xsub", "top1", "scratch", 98.0, 98.0, "not told apart (+0.0"),
+    ("finetune", "nwucla/xview-clean", "top1", "scratch", 71.3, 70.7, "not clearly different (-0"),
+    ("finetune", "kindergator/xsub", "top1", "scratch", 44.0, 42.2, "not clearly different (-1.7"),
+    ("finetune", "hdm05/xsub", "top1", "scratch", 98.0, 98.0, "not clearly different (+0.0"),
     ("semi-10pct", "nwucla/xview-clean", "top1-10pct", "scratch", 37.9, 60.7,
      "ahead by 22.8 points"),
 ]
