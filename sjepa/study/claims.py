@@ -1,7 +1,7 @@
 """Chapter 15's targets, ablations, and the paper's claims with a verdict by one rule.
 
 A claim holds if the whole 95 % interval of its difference, in the mean over its judges, lies above
-its margin. It is reversed if all of it lies below zero. An interval that holds zero was not shown
+zero. It is reversed if all of it lies below zero. An interval that holds zero was not shown
 at this scale. The more claims one tests, the likelier one of them passes by chance: Holm's
 correction for their number has the last word.
 """
@@ -103,13 +103,13 @@ def _short(what: str) -> str:
 
 def read_claims() -> list[dict]:
     """The claims of `book/claims.yaml`, with what the file leaves out."""
-    plain = {"by": "linear", "on": MEAN, "margin": 0.0}
+    plain = {"by": "linear", "on": MEAN}
     return [plain | claim for claim in yaml.safe_load((ROOT / "book/claims.yaml").read_text())]
 
 
-def chances(gap: Difference, margin: float = 0.0) -> tuple[float, float]:
+def chances(gap: Difference) -> tuple[float, float]:
     """A claim's two chances: that of a lead, and of a deficit."""
-    return gap.chance(above=margin), (-gap).chance()
+    return gap.chance(), (-gap).chance()
 
 
 def verdicts(family: list[tuple[float, float]]) -> list[tuple[str, str]]:
@@ -133,7 +133,7 @@ def claims() -> list[Finding]:
             continue
         gap = gain(claim["better"], claim["worse"], claim["by"], claim["on"])
         if gap:
-            family[len(found)] = chances(gap, claim["margin"])
+            family[len(found)] = chances(gap)
         each = [gain(claim["better"], claim["worse"], claim["by"], judge)
                 for judge in MEANS[claim["on"]]]
         ahead = f"; ahead on {sum(one.mean > 0 for one in each if one)} of {len(each)}"

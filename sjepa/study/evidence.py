@@ -125,11 +125,11 @@ class Difference:
         """Upper end of it."""
         return 2 * self.mean - self.low
 
-    def chance(self, above: float = 0.0) -> float:
-        """Probability of so large a difference, or a larger one, if the true one is `above`."""
+    def chance(self) -> float:
+        """Probability of so large a difference, or a larger one, if the true one is zero."""
         if not self.error:
-            return 0.0 if self.mean > above else 1.0
-        return float(student.sf((self.mean - above) / self.error, self.degrees))
+            return 0.0 if self.mean > 0 else 1.0
+        return float(student.sf(self.mean / self.error, self.degrees))
 
     def __neg__(self) -> Difference:
         return Difference(-self.mean, self.error, self.degrees)
