@@ -178,12 +178,14 @@ async def visit(page, address: str, name: str, axe: str) -> dict:
     found["reader"] = name.startswith(("book/", "notebooks/")) and "/api" not in name
     if found["reader"] or name in ("search.html", "genindex.html", "book/api.html",
                                    "book/api/model.html"):
+        await page.evaluate(STILL)
         await page.evaluate(axe)
         found["axe"] = await page.evaluate(RUN_AXE, {"exclude": [["pre"]]})
         if name in AXE_DARK:
             await page.emulate_media(color_scheme="dark")
             await page.reload()
             await page.evaluate(READY)
+            await page.evaluate(STILL)  # the search button fades from one theme to the other
             await page.evaluate(axe)
             found["dark"] = await page.evaluate("document.documentElement.dataset.theme")
             found["axe"] += await page.evaluate(RUN_AXE, None)
