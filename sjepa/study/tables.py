@@ -132,18 +132,19 @@ def _gap(row: Experiment | None) -> str:
 
 def results_table(step: str, groups: str, link="`{}`".format) -> Table:
     """A protocol's rows: the paper's figure, ours, the twin's; `link` makes a cell of a name."""
-    published, lines = "paper" in groups, []
-    base = "from scratch" if step in ("finetune", "semi") else "untrained"
-    for row, twin in twins(step, groups):
+    published, lines, pairs = "paper" in groups, [], twins(step, groups)
+    base = ["> from scratch" if step in ("finetune", "semi") else "> untrained"]
+    base *= any(twin for _, twin in pairs)
+    for row, twin in pairs:
         named = row or twin
         own, other = ("–" if each is None else not_run(each) if not row_reading(each) else
                       percent(ran(each)) if ran(each) else "–" for each in (row, twin))
         says = f"{paper(row):.1f}" if row and paper(row) else "–"
         ours = [says, own, _gap(row)] if published else [own]
         judged = label(named, (row_reading(named) or named.params)["split"])
-        lines.append([judged, *ours, other, link(named.name)])
+        lines.append([judged, *ours, *[other] * len(base), link(named.name)])
     middle = ["> paper", "> reproduced", "> gap"] if published else ["> S-JEPA"]
-    return Table(["test clips", *middle, f"> {base}", "run"], lines)
+    return Table(["test clips", *middle, *base, "run"], lines)
 
 
 def cost_table(step: str, groups: str) -> Table | None:
