@@ -1,7 +1,5 @@
 """What a run leaves behind: checkpoints that only the same run continues, and its `result.json`."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json
@@ -79,7 +77,7 @@ def run_hash(step: str, settings: dict, pretraining: dict | None = None) -> str:
 
 
 def write_result(folder: Path, step: str, settings: dict, stages: dict[str, dict],
-                 readings: list[dict] | None = None, **facts) -> Path:
+                 readings: list[dict] | None = None, **facts) -> None:
     """Write `folder/result.json`, all that is ever published of a run.
 
     Args:
@@ -98,10 +96,8 @@ def write_result(folder: Path, step: str, settings: dict, stages: dict[str, dict
         "stages": stages, "commit": named, "dirty": changed, "versions": versions(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "result.json"
-    save_atomically(lambda partial: partial.write_text(json.dumps(result, indent=1) + "\n"), path)
-    return path
+    save_atomically(lambda path: path.write_text(json.dumps(result, indent=1) + "\n"),
+                    folder / "result.json")
 
 
 def read_result(folder: str | Path) -> dict:
@@ -119,9 +115,6 @@ def read_result(folder: str | Path) -> dict:
         return {name: result[name] for name in ("run", "step", "settings", "stages")} | result
     except (KeyError, TypeError) as error:
         raise SjepaError(f"{path} is damaged ({error}): run it again") from error
-
-
-# --- checkpoints --------------------------------------------------------------------------------
 
 
 def check_weights(model: torch.nn.Module, folder: Path) -> None:
@@ -182,23 +175,21 @@ def kept(folder: Path) -> dict | None:
     Raises:
         SjepaError: there is none that is whole.
     """
-    faults = []
-    for path in (folder / "last.pt", folder / "previous.pt"):
-        if not path.is_file():
-            continue
+    fault = None
+    for path in filter(Path.is_file, (folder / "last.pt", folder / "previous.pt")):
         try:
             state = _read_state(path)
         except SjepaError as error:
-            faults.append(error)
+            fault = fault or error
             continue
-        for fault in faults:
+        if fault:
             print(f"warning: {fault}; going on from {path}, epoch {state['epoch']}",
                   file=sys.stderr, flush=True)
             # Out of the way, or the next checkpoint would put it in the place of the whole one.
             (folder / "last.pt").replace(folder / "damaged.pt")
         return state
-    if faults:
-        raise SjepaError(f"{faults[0]}, and there is none before it: delete {folder} to start anew")
+    if fault:
+        raise SjepaError(f"{fault}, and there is none before it: delete {folder} to start anew")
     return None
 
 
@@ -255,13 +246,11 @@ def signals_held() -> Iterator[list[int]]:
 def save(run, out: Path) -> None:
     """Write the checkpoint `last.pt` of a `Pretraining`; at its end first weights and result."""
     check_weights(run.model, out)
-    out.mkdir(parents=True, exist_ok=True)
     if run.epoch == run.config.epochs:
         weights = run.model.target.encoder.state_dict()
         weights = {name: value.contiguous().cpu() for name, value in weights.items()}
-        stated = encoder_metadata(run.model.encoder)
         # As bytes: a file that safetensors itself makes can be read by its owner alone.
-        packed = to_bytes(weights, stated)
+        packed = to_bytes(weights, encoder_metadata(run.model.encoder))
         save_atomically(lambda p: p.write_bytes(packed), out / "target.safetensors")
         write_result(out, "pretrain", weights=hashlib.sha256(packed).hexdigest(), **run.result())
     keep(run.state(), out)
@@ -283,28 +272,13 @@ def read_history(folder: str | Path) -> list[dict[str, float]]:
                 for row in csv.DictReader(file)]
 
 
-def resume(run, out: Path) -> None:
-    """Continue `run` from the checkpoint in `out`, if there is one.
+def same_settings(old: dict, config, out: Path, ignore: tuple[str, ...]) -> None:
+    """Refuse to go on as `config` says in a folder whose checkpoint has the settings `old`.
+
+    One that `old` does not name had its default; those of place and pace and `ignore` may differ.
 
     Raises:
-        SjepaError: the folder holds a run with other settings or of other data.
-    """
-    if state := kept(out):
-        # Its precision is compared as it was resolved, below.
-        same_settings(state["config"], run.config, out, ("precision",))
-        run.load_state(state)
-
-
-def same_settings(old: dict, config, out: Path, ignore: tuple[str, ...] = ()) -> None:
-    """Refuse to go on in a folder whose checkpoint was made with other settings.
-
-    Args:
-        old: the checkpoint's settings; one that it does not name had its default.
-        config, out: the settings to go on with, and the folder.
-        ignore: names that may differ, besides those of place and pace.
-
-    Raises:
-        SjepaError: a setting differs.
+        SjepaError: another setting differs.
     """
     old = asdict(type(config)()) | old
     for name, value in asdict(config).items():

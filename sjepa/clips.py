@@ -4,8 +4,6 @@ A clip is `[T, M, V, 3]`: frames, bodies, joints, metres. A body that is absent 
 stays so. Crops are batched, stay on the store's device, and never make the host wait for it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +22,7 @@ class DeviceStore:
     skeleton: Skeleton = NTU25
 
     def __post_init__(self):
-        #: `[N, M]` bool on the host: which bodies are there, known without asking the device.
-        self.present = (self.offsets >= 0).cpu()
+        self.present = (self.offsets >= 0).cpu()  #: `[N, M]` bool on the host: the bodies there
 
 
 def uniform(shape, low: float, high: float, like: torch.Tensor, generator) -> torch.Tensor:

@@ -6,13 +6,11 @@ says; the Deviations page lists these), `ours` (this project's machinery). The p
 are in `sjepa.protocols.config`.
 """
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import os
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
@@ -36,21 +34,14 @@ def data_dir() -> Path:
 
 
 def setting(default, source: str, why: str, within: str = "",
-            choices: Sequence[str] | Callable[[], Sequence[str]] = ()):
+            choices: Collection[str] | Callable[[], Collection[str]] = ()):
     """A field that carries its provenance (see the module's docstring), its reason and its range.
 
-    Args:
-        default, source, why: its value, where that comes from, and its reason.
-        within: an interval, `(0, 1]` for instance; of a tuple, for each item.
-        choices: the values it may have, or a function that lists them.
+    `within` is an interval, `(0, 1]` for instance; of a tuple, for each item. `choices` are the
+    values it may have, or a function that gives them: others may add to a registry.
     """
     return field(default=default, metadata={"source": source, "why": why, "within": within,
                                             "choices": choices})
-
-
-def registered(module: str, table: str) -> Callable[[], list[str]]:
-    """The names in a registry, looked up when a value is checked: others may add to it."""
-    return lambda: list(getattr(import_module(f"sjepa.{module}"), table))
 
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -64,7 +55,7 @@ class PretrainConfig:
     """Pretraining, with the paper's values as defaults. `PRESETS` holds the smaller versions."""
 
     preset: str = setting("paper", "ours", "which set of defaults the rest starts from",
-                          choices=lambda: list(PRESETS))
+                          choices=lambda: PRESETS)
     dataset: str = setting("synthetic", "ours", "a store in $SJEPA_DATA")
     split: str = setting("synthetic/xsub", "ours", "only the training part of it is ever read")
     out: str = setting("", "ours", "folder of the run; empty: runs/PRESET-SPLIT-SEED")
@@ -79,7 +70,7 @@ class PretrainConfig:
         choices=COMPILE)
 
     encoder: str = setting("vit", "readers", "the backbone",
-                           choices=registered("encoder", "ENCODERS"))
+                           choices=lambda: import_module("sjepa.encoder").ENCODERS)
     dim: int = setting(256, "readers", "width of a token", "[1, inf)")
     depth: int = setting(8, "readers", "blocks of the encoder", "[1, inf)")
     heads: int = setting(8, "readers", "attention heads", "[1, inf)")
@@ -104,7 +95,7 @@ class PretrainConfig:
         "joint", "readers", "joint, or bone or motion as the literature compares; made after views",
         choices=STREAMS)
     mask: str = setting("motion-aware", "readers", "how the tokens to predict are drawn",
-                        choices=registered("masking", "MASKS"))
+                        choices=lambda: import_module("sjepa.masking").MASKS)
     mask_ratio: float = setting(0.9, "readers", "share of tokens to predict", "(0, 1)")
     mask_tau: float = setting(0.8, "lineage", "0.8 on NTU60 and PKU-MMD, 0.75 on NTU120",
                               "(0, inf)")
@@ -115,7 +106,7 @@ class PretrainConfig:
 
     target: str = setting(
         "latent", "readers", "latent; motion or coordinates are what the paper argues against",
-        choices=registered("model", "TARGETS"))
+        choices=lambda: import_module("sjepa.model").TARGETS)
     mask_at: str = setting(
         "output", "readers", "of the target encoder; input: it sees the masked tokens alone",
         choices=("output", "input"))
@@ -287,18 +278,11 @@ def load_params(path: str | Path) -> dict:
     return params
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain values only, each said where it stands: aliases of aliases fill any memory."""
-
-    def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias (*name): write the value itself")
-        return super().compose_node(parent, index)
-
-
 def _yaml(text: str, where):
     try:
-        return yaml.load(text, _Loader)
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise yaml.YAMLError("an alias (*name): write the value itself")  # it may fill memory
+        return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
         why = " ".join(str(error).split())[:200]
         raise SjepaError(f"{where} is not YAML of names and values: {why}") from error

@@ -5,8 +5,6 @@ the whole batch from the same generator and compute their own rows, so a run doe
 their number, except for rounding. Without `torchrun` this is one process and no communication.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import os
@@ -18,7 +16,6 @@ from datetime import timedelta
 
 import torch
 from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
 
 from sjepa.errors import SjepaError
 
@@ -68,49 +65,44 @@ def computing(device: torch.device):
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
+        with memory_errors():
+            yield
+    except MemoryError as error:
         raise SjepaError(f"the memory of {describe(device)} does not suffice "
-                         f"({str(error).splitlines()[0][:120]}): end what else runs there, or take "
-                         "another device or smaller settings") from error
+                         f"({str(error)[:120]}): end what else runs there, or take another device "
+                         "or smaller settings") from error
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory was not to be had, on a GPU or on the host."""
-    return (isinstance(error, torch.OutOfMemoryError | MemoryError)
-            or "can't allocate memory" in str(error))
+@contextlib.contextmanager
+def memory_errors():
+    """What PyTorch raises in the block where memory is short becomes a `MemoryError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+            raise
+        raise MemoryError(str(error).partition("\n")[0]) from error
 
 
 def or_what_fits(work: Callable, step: str, rows: int, attempt: Callable[[int], object],
                  helps: Callable[[int], str], device: torch.device):
     """`work()`; where a step is too large for the memory, what would fit is tried out.
 
-    Args:
-        rows: clips that the step computes at once.
-        attempt: a step with fewer of them.
-        helps: which settings lead to so many.
+    The step computes `rows` clips at once; `attempt` is one with fewer of them, and `helps` says
+    which settings lead to so many.
 
     Raises:
         SjepaError: the step does not fit, and what does.
     """
-    try:
+    with contextlib.suppress(MemoryError), memory_errors():
         return work()
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
     while rows := rows // 2:  # only here, when the error is gone, is its step's memory free again
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        try:
+        torch.cuda.empty_cache()  # nothing without a GPU
+        with contextlib.suppress(MemoryError), memory_errors():
             attempt(rows)
             break
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
     raise SjepaError(f"{step} does not fit the memory of {describe(device)}: "
                      + (helps(rows) if rows else "not even one clip at once fits"))
 
@@ -126,17 +118,8 @@ def many_shapes(compiled: bool):
 
 
 def autocast(device: torch.device, dtype: torch.dtype):
-    """Autocast to `dtype`, or nothing for float32."""
-    if dtype == torch.float32:
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype)
-
-
-def in_float32(device: torch.device):
-    """Suspend autocast, on devices that have it."""
-    if device.type == "meta":  # on which operations are counted
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, enabled=False)
+    """Autocast to `dtype`; none for float32."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def cannot_compile(device: torch.device) -> str:
@@ -166,8 +149,7 @@ def compile_modules(modules: Iterable[torch.nn.Module], mode: str, device: torch
     """
     if mode == "none" or (mode == "auto" and (device.type == "cpu" or steps < COMPILED_FROM)):
         return False
-    why = cannot_compile(device)
-    if why:
+    if why := cannot_compile(device):
         print(f"running without torch.compile: {why}", flush=True)
         return False
     for module in modules:
@@ -235,24 +217,6 @@ def team(device: str = "auto"):
     finally:
         with contextlib.suppress(RuntimeError):
             distributed.destroy_process_group()
-
-
-def shared(model: torch.nn.Module) -> torch.nn.Module:
-    """The model, or its wrapper that averages the gradients over the processes."""
-    if world() == 1:
-        return model
-    return DistributedDataParallel(model, gradient_as_bucket_view=True)
-
-
-def averaging(network: torch.nn.Module, now: bool):
-    """Context of a forward and backward pass: gradients are averaged `now`, or with a later one."""
-    held_back = isinstance(network, DistributedDataParallel) and not now
-    return network.no_sync() if held_back else contextlib.nullcontext()
-
-
-def any_of(flag: bool) -> bool:
-    """Whether `flag` is set in any process; in all of them the answer is the same."""
-    return bool(summed(torch.tensor(float(flag))))
 
 
 def summed(value: torch.Tensor) -> torch.Tensor:

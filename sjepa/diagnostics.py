@@ -5,8 +5,6 @@ Three ways to collapse: all channels equal (target entropy at ln D), one channel
 and nothing of the clip. The last looks healthy in the loss and is seen only across clips.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -20,18 +18,11 @@ def gram(features: torch.Tensor) -> torch.Tensor:
     return features.T @ features
 
 
-def effective_rank(features: torch.Tensor) -> torch.Tensor:
+def effective_rank(products: torch.Tensor) -> torch.Tensor:
     """RankMe (Garrido et al., 2023): exp of the entropy of the normalised singular values.
 
-    Of features `[N, D]`, one row a clip: between 1 and min(N, D); NaN if one is not finite.
-    """
-    return rank_of(gram(features))
-
-
-def rank_of(products: torch.Tensor) -> torch.Tensor:
-    """The effective rank of features whose `gram` is `products`, in float32 on its device.
-
-    Singular values are found on the host: a GPU takes longer for one small matrix, and waits.
+    Of features `[N, D]` whose `gram` is `products`: between 1 and min(N, D), in float32; NaN if one
+    is not finite. Found on the host: a GPU takes longer for one small matrix, and waits.
     """
     if not products.isfinite().all():
         return products.new_full((), torch.nan, dtype=torch.float32)
@@ -42,8 +33,8 @@ def rank_of(products: torch.Tensor) -> torch.Tensor:
 
 
 def mean_reading(values: list[torch.Tensor]) -> float:
-    """The mean of an epoch's readings: of scalars, or of the ranks of `gram` matrices."""
-    return torch.stack([rank_of(value) if value.ndim else value for value in values]).mean().item()
+    """The mean of readings: of scalars, or of the effective ranks of `gram` matrices."""
+    return torch.stack([effective_rank(v) if v.ndim else v for v in values]).mean().item()
 
 
 def position_share(latents: torch.Tensor) -> torch.Tensor:
@@ -58,8 +49,8 @@ def position_share(latents: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def monitors(made, center: torch.Tensor, tau_t: float = 0.06,
-             weight: torch.Tensor | None = None, rank=effective_rank) -> dict[str, torch.Tensor]:
-    """Readings of one forward pass, as scalars on its device.
+             weight: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    """Readings of one forward pass, on its device, which nothing here waits for.
 
     Args:
         made: the pass, a `sjepa.model.StepOutput`.
@@ -67,11 +58,9 @@ def monitors(made, center: torch.Tensor, tau_t: float = 0.06,
         tau_t: temperature of the target.
         weight: `[B]` how many equal rows each row stands for, as in the loss; entropy and kl
             follow it, the other readings describe the rows as they are.
-        rank: what is read of the clips' mean latents; `gram` leaves the rank to `mean_reading`,
-            and then the host waits for nothing here.
 
     Returns:
-        Scalars by name.
+        Scalars by name, and a matrix, of both of which `mean_reading` makes numbers.
 
         - ``entropy`` of the target distribution, nats; ln D is uniform, 0 is one-hot
         - ``kl``, loss minus entropy, what the predictor can still gain
@@ -79,7 +68,7 @@ def monitors(made, center: torch.Tensor, tau_t: float = 0.06,
         - ``std_tokens``, std of a channel over all tokens, mean over channels
         - ``std_clips``, std of a channel over clips at the same position, mean over both
         - ``position_share``, see that function
-        - ``rank``, RankMe of the clips' mean latents
+        - ``rank``, the `gram` of the clips' mean latents, for their effective rank
         - ``center_norm``, length of the centre
     """
     wanted = sharpen(made.target, center, tau_t)
@@ -93,18 +82,18 @@ def monitors(made, center: torch.Tensor, tau_t: float = 0.06,
         "kl": made.loss.detach() - entropy,
         "top_channel": votes.max() / votes.sum(),
         "center_norm": center.norm(),
-    } | latent_monitors(made.latents, rank)
+    } | latent_monitors(made.latents)
 
 
 @torch.no_grad()
-def latent_monitors(latents: torch.Tensor, rank=effective_rank) -> dict[str, torch.Tensor]:
+def latent_monitors(latents: torch.Tensor) -> dict[str, torch.Tensor]:
     """Those of the `monitors` that read the target encoder's latents `[B, N, D]` alone."""
     latents = latents.float()
     return {
         "std_tokens": latents.flatten(0, 1).std(0, correction=0).mean(),
         "std_clips": latents.std(0, correction=0).mean(),
         "position_share": position_share(latents),
-        "rank": rank(latents.mean(1)),
+        "rank": gram(latents.mean(1)),
     }
 
 

@@ -1,6 +1,5 @@
 """The command `python -m sjepa.download NAME --out DIR`; its work is `datasets.download`."""
 
-from sjepa.datasets.download import download as download
 from sjepa.datasets.download import main
 from sjepa.errors import main_with_errors
 

@@ -3,13 +3,10 @@
 Lineage: ViT (Dosovitskiy et al., 2021) with pre-normalisation, as MAMP's code has it.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sjepa.device import in_float32
 from sjepa.errors import SjepaError
 
 
@@ -126,16 +123,10 @@ class Encoder(nn.Module):
         names = ("dim", "depth", "heads", "joints", "frames", "segment")
         return {name: getattr(self, name) for name in names}
 
-    @property
-    def tokens(self) -> int:
-        """N, the tokens of a clip."""
-        return self.frames // self.segment * self.joints
-
     def parameter_layers(self) -> list[list[nn.Parameter]]:
         """Parameters by depth, for layer-wise learning rates: tokens, each block, last norm."""
-        first = [*self.embed.parameters(), *self.positions.parameters()]
-        return [first, *(list(block.parameters()) for block in self.blocks),
-                list(self.norm.parameters())]
+        layers = [nn.ModuleList((self.embed, self.positions)), *self.blocks, self.norm]
+        return [list(layer.parameters()) for layer in layers]
 
     def set_drop_path(self, rate: float) -> None:
         """Stochastic depth in training: 0 in the first block, growing linearly to `rate`."""
@@ -155,7 +146,7 @@ class Encoder(nn.Module):
             raise SjepaError(f"the encoder takes clips [B, {self.frames}, {self.joints}, 3], found "
                              f"{list(x.shape)}: resize them, or map their joints")
         # Always in float32: in bf16 a joint 1 to 2 m away would move in steps of 8 mm.
-        with in_float32(x.device):
+        with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             tokens = self.embed(patchify(x, self.segment).flatten(1, 2)) + self.positions()
         if keep is not None:
             tokens = take(tokens, keep)
@@ -167,12 +158,6 @@ class Encoder(nn.Module):
 #: Backbones by name: a class with the arguments of `Encoder`, which must have `dim`, `joints`,
 #: `frames`, `segment`, `shape`, `forward(x, keep)`, `parameter_layers()` and `set_drop_path(rate)`.
 ENCODERS: dict[str, type[nn.Module]] = {"vit": Encoder}
-
-
-def make_encoder(config, skeleton) -> nn.Module:
-    """The encoder that a configuration names, for the joints of a skeleton."""
-    return ENCODERS[config.encoder](config.dim, config.depth, config.heads, len(skeleton),
-                                    config.frames, config.segment)
 
 
 def encoder_metadata(encoder: nn.Module) -> dict[str, str]:

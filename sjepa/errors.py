@@ -1,7 +1,5 @@
 """The one error that users are meant to read, and how command lines end with it."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import re

@@ -1,7 +1,6 @@
 """The command `python -m sjepa.evaluate PROTOCOL --params FILE`; its work is `protocols.run`."""
 
 from sjepa.errors import main_with_errors
-from sjepa.protocols.run import evaluate as evaluate
 from sjepa.protocols.run import main
 
 if __name__ == "__main__":

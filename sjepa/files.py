@@ -1,7 +1,5 @@
 """Files that are whole or not there: atomic writes, locks, and JSON that cannot be trusted."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -16,13 +14,14 @@ from sjepa.errors import SjepaError
 
 
 def save_atomically(write: Callable[[Path], Any], path: Path) -> None:
-    """`write(temporary path)`, then put the whole file in the place of `path`.
+    """`write(temporary path)`, then put the whole file in the place of `path`; folders are made.
 
     Raises:
         SjepaError: it cannot be written, for want of room perhaps; what was at `path` stays.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
         with partial.open("rb") as file:
             os.fsync(file.fileno())  # else a power cut may leave the name and not the bytes
@@ -81,15 +80,15 @@ def alone(path: Path, wait: bool = True) -> Iterator[None]:
         lock.release()
 
 
-def read_json(path: Path, limit: int = 1 << 27) -> Any:
-    """What a JSON file of at most `limit` bytes holds.
+def read_json(path: Path) -> Any:
+    """What a JSON file of at most 128 MiB holds.
 
     Raises:
         SjepaError: it cannot be read, is too large or too deep, or is no JSON.
     """
     try:
-        if path.stat().st_size > limit:
-            raise ValueError(f"it has more than {limit >> 20} MiB")
+        if path.stat().st_size > 1 << 27:
+            raise ValueError("it has more than 128 MiB")
         return json.loads(path.read_bytes())
     except OSError as error:
         raise SjepaError(f"{path} cannot be read: {error.strerror}") from error

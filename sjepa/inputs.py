@@ -5,8 +5,6 @@ that were cropped, rotated and viewed, because these are motions of joints. The 
 the joints, so that one rule hides tokens in every stream.
 """
 
-from __future__ import annotations
-
 import torch
 
 from sjepa.clips import DeviceStore, train_crop
@@ -65,19 +63,15 @@ def body_rows(present: torch.Tensor,
     """
     slots = present.flatten()
     rows = torch.arange(len(slots)) if empty == "all" else slots.nonzero()[:, 0]
-    weight = None
-    if empty == "weighted" and len(rows) < len(slots):
-        first = (~slots).to(torch.uint8).argmax().view(1)
-        weight = torch.ones(len(rows) + 1)
-        weight[-1] = len(slots) - len(rows)
-        rows = torch.cat((rows, first))
-    return rows, weight
+    if empty != "weighted" or len(rows) == len(slots):
+        return rows, None
+    weight = torch.ones(len(rows) + 1)
+    weight[-1] = len(slots) - len(rows)
+    return torch.cat((rows, (~slots).nonzero()[0])), weight
 
 
 def make_batch(store: DeviceStore, index: torch.Tensor, config: PretrainConfig, generator):
     """Clips to network input: crop and resize, base rotation, bodies folded into the batch.
-
-    Which bodies are there is known on the host, so that nothing here waits for the device.
 
     Returns:
         `x` `[R, T, V, 3]` and the rows' weights `[R]` or None.
@@ -93,8 +87,6 @@ def make_batch(store: DeviceStore, index: torch.Tensor, config: PretrainConfig, 
 def draw(x: torch.Tensor, config: PretrainConfig, generator,
          skeleton: Skeleton = NTU25) -> tuple[torch.Tensor, ...]:
     """The model's inputs for a batch of joints `x` `[R, T, V, 3]`: a view and a mask of each row.
-
-    The mask is drawn from the joints themselves; the networks see `config.stream` of them.
 
     Returns:
         `x` and `view` `[R, T, V, 3]`, `keep` `[R, K]`, `masked` `[R, N - K]`.

@@ -1,10 +1,8 @@
 """Motion-aware masking: joints that move much are hidden more often.
 
-Lineage: MAMP (Mao et al., ICCV 2023), whose code S-JEPA follows. The paper's text leaves out the
+Lineage: MAMP (Mao et al., ICCV 2023), whose code S-JEPA follows. MAMP's own text leaves out the
 division by each sample's largest motion; without it the softmax over metres is all but uniform.
 """
-
-from __future__ import annotations
 
 import torch
 

@@ -4,8 +4,6 @@ A prediction target is a network with one forward pass and what happens after a 
 loop knows no more of it. `TARGETS` lists them by name.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,8 +11,8 @@ import torch
 from torch import nn
 
 from sjepa.config import PretrainConfig
-from sjepa.diagnostics import gram, latent_monitors, monitors
-from sjepa.encoder import make_encoder, patchify, take
+from sjepa.diagnostics import latent_monitors, monitors
+from sjepa.encoder import ENCODERS, patchify, take
 from sjepa.inputs import motion
 from sjepa.predictor import Predictor
 from sjepa.skeleton import NTU25, Skeleton
@@ -58,18 +56,15 @@ class Step:
 class PredictionTarget(nn.Module):
     """View encoder, predictor and a copy of the encoder: the base of all prediction targets.
 
-    `forward(x, view, keep, masked, weight)` gives a `StepOutput`, see `SJEPA.forward`.
-
-    Args:
-        config: the settings.
-        skeleton: the joints.
-        out: width of a prediction; None: that of a latent.
+    `forward(x, view, keep, masked, weight)` gives a `StepOutput`, see `SJEPA.forward`. `out` is the
+    width of a prediction; None: that of a latent.
     """
 
     def __init__(self, config: PretrainConfig, skeleton: Skeleton = NTU25, out: int | None = None):
         super().__init__()
         self.config = config
-        self.encoder = make_encoder(config, skeleton)
+        self.encoder = ENCODERS[config.encoder](config.dim, config.depth, config.heads,
+                                                len(skeleton), config.frames, config.segment)
         self.predictor = Predictor(config.dim, config.predictor_depth, config.heads, len(skeleton),
                                    config.frames // config.segment, out)
         self.target = TargetEncoder(self.encoder, config.center_beta)
@@ -83,7 +78,7 @@ class PredictionTarget(nn.Module):
     def monitors(self, made: StepOutput, x: torch.Tensor,
                  weight: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """The collapse monitors of one pass over `x` `[B, T, V, 3]`, for `mean_reading`."""
-        return latent_monitors(self.target(x), gram)
+        return latent_monitors(self.target(x))
 
 
 class SJEPA(PredictionTarget):
@@ -129,7 +124,7 @@ class SJEPA(PredictionTarget):
     def monitors(self, made: StepOutput, x: torch.Tensor,
                  weight: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """The collapse monitors of one pass, those of the target's distribution among them."""
-        return monitors(made, self.target.center, self.config.tau_t, weight, gram)
+        return monitors(made, self.target.center, self.config.tau_t, weight)
 
 
 def reconstruction_target(x: torch.Tensor, kind: str, segment: int) -> torch.Tensor:

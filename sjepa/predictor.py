@@ -1,7 +1,5 @@
 """Mask tokens and the predictor g: from visible features to the latents of the masked tokens."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 
@@ -13,12 +11,9 @@ class Predictor(nn.Module):
 
     Lineage: MAE's decoder as MAMP has it, with the output layer as wide as the encoder: a learned
     mask token in encoder width, a linear entry, its own positions at every position, blocks,
-    LayerNorm and a linear exit with no activation, so that a prediction can take either sign.
-
-    Args:
-        dim, depth, heads: width (that of the encoder), number of blocks, attention heads.
-        joints, segments: V and S.
-        out: width of a prediction; None: `dim`.
+    LayerNorm and a linear exit with no activation, so that a prediction can take either sign. `dim`
+    is the encoder's width, `joints` and `segments` are V and S, and `out` is the width of a
+    prediction; None: `dim`.
     """
 
     def __init__(self, dim: int = 256, depth: int = 5, heads: int = 8, joints: int = 25,

@@ -1,7 +1,6 @@
 """The command `python -m sjepa.prepare NAME --raw DIR --out DIR`; its work is in `datasets`."""
 
 from sjepa.datasets.prepare import main
-from sjepa.datasets.prepare import prepare as prepare
 from sjepa.errors import main_with_errors
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 The same under `torchrun --nproc_per_node=8 -m sjepa.pretrain …` on several GPUs or machines.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import time
@@ -14,10 +12,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from sjepa import checkpoint
 from sjepa import device as devices
-from sjepa.checkpoint import check_losses, make_ready, resume, save, save_history, signals_held
 from sjepa.config import RUNS, PretrainConfig, command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import draw_weights, split
@@ -51,9 +50,7 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
 class Pretraining:
     """One run: networks, optimiser, randomness and counters, all that a checkpoint must hold.
 
-    Args:
-        config: the settings.
-        store: the clips; only the training part of `config.split` is ever read.
+    Of the clips in `store` only the training part of `config.split` is ever read.
     """
 
     def __init__(self, config: PretrainConfig, store: Store):
@@ -64,11 +61,9 @@ class Pretraining:
         self.data = store.to(self.device)
         train = split(config.split, store)[0]
         self.train = torch.from_numpy(train)
-        weights = draw_weights(config.split, store, train, config.set_power)
-        self.weights = None if weights is None else torch.from_numpy(weights)
+        self.weights = draw_weights(config.split, store, train, config.set_power)
         torch.manual_seed(config.seed)
-        self.skeleton = self.data.skeleton
-        self.model = TARGETS[config.target](config, self.skeleton).to(self.device)
+        self.model = TARGETS[config.target](config, self.data.skeleton).to(self.device)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, config.weight_decay), lr=config.lr, betas=(0.9, 0.95),
@@ -88,7 +83,9 @@ class Pretraining:
         self.compiled = devices.compile_modules(blocks, config.compile, self.device, self.steps)
         if self.compiled and hasattr(self.model, "cross_entropy"):
             self.model.cross_entropy = torch.compile(self.model.cross_entropy, dynamic=False)
-        self.network = devices.shared(self.model)
+        self.network = self.model
+        if devices.world() > 1:  # its gradients are averaged over the processes
+            self.network = DistributedDataParallel(self.model, gradient_as_bucket_view=True)
         self.after: dict[str, float] = {}  # readings of the last step's end
         self.epoch, self.step, self.seconds, self.history = 0, 0, 0.0, []
         self.readings: dict[str, list[torch.Tensor]] = {}  # of the steps of this epoch
@@ -101,7 +98,7 @@ class Pretraining:
             and its share of the loss of the whole batch.
         """
         x, weight = make_batch(self.data, index, self.config, self.generator)
-        rows = draw(x, self.config, self.generator, self.skeleton)
+        rows = draw(x, self.config, self.generator, self.data.skeleton)
         if self.compiled:  # every new number of rows is compiled anew: allow few
             rows, weight = pad_rows(rows, weight, self.multiple)
         counts = torch.ones(len(x), device=self.device) if weight is None else weight
@@ -129,7 +126,8 @@ class Pretraining:
         if self.compiled:  # not for each part: their gradients lie in the same graphs' memory
             torch.compiler.cudagraph_mark_step_begin()
         for number, (inputs, weight, share) in enumerate(parts, 1):
-            with devices.averaging(self.network, now=number == len(parts)):
+            waits = devices.world() > 1 and number < len(parts)  # to be averaged with the last
+            with self.network.no_sync() if waits else nullcontext():
                 with devices.autocast(self.device, self.dtype):
                     made = self.network(*inputs, weight)
                 # Gradients are averaged over the processes, and each has its share of one sum.
@@ -167,8 +165,14 @@ class Pretraining:
         Raises:
             SjepaError: the loss is not finite.
         """
-        begun, before = time.perf_counter(), self.step
-        batches = self.train[self._order()].split(self.batch)[: self.steps_per_epoch]
+        begun, before, count = time.perf_counter(), self.step, len(self.train)
+        draws = torch.Generator().manual_seed(self.config.seed * 100_003 + self.epoch)
+        if self.weights is None:
+            order = torch.randperm(count, generator=draws)
+        else:
+            weights = torch.from_numpy(self.weights)
+            order = torch.multinomial(weights, count, replacement=True, generator=draws)
+        batches = self.train[order].split(self.batch)[: self.steps_per_epoch]
         losses = self.readings.setdefault("loss", [])
         for batch in batches[len(losses) :]:
             if stopped():
@@ -176,7 +180,7 @@ class Pretraining:
             for name, value in self.training_step(batch).items():
                 self.readings.setdefault(name, []).append(value)
         if losses:
-            check_losses(torch.stack(losses), batches, self.store.names, self.epoch + 1)
+            checkpoint.check_losses(torch.stack(losses), batches, self.store.names, self.epoch + 1)
         self.seconds += (seconds := time.perf_counter() - begun)
         if len(losses) < len(batches):
             return None
@@ -187,13 +191,6 @@ class Pretraining:
                "clips_per_s": (self.step - before) * self.batch / seconds}
         self.history.append(row)
         return row
-
-    def _order(self) -> torch.Tensor:
-        count = len(self.train)
-        draws = torch.Generator().manual_seed(self.config.seed * 100_003 + self.epoch)
-        if self.weights is None:
-            return torch.randperm(count, generator=draws)
-        return torch.multinomial(self.weights, count, replacement=True, generator=draws)
 
     def state(self) -> dict:
         """All that is needed to go on to the bit where this run stands."""
@@ -255,9 +252,8 @@ class Pretraining:
 
 def run_folder(config: PretrainConfig) -> Path:
     """Where a run lives: `out`, or a name made of preset, split, seed and, if not joint, stream."""
-    name = f"{config.preset}-{config.split.replace('/', '-')}-{config.seed}"
-    if config.stream != "joint":
-        name += f"-{config.stream}"
+    stream = "" if config.stream == "joint" else f"-{config.stream}"
+    name = f"{config.preset}-{config.split.replace('/', '-')}-{config.seed}{stream}"
     return Path(config.out) if config.out else RUNS / name
 
 
@@ -275,9 +271,11 @@ def pretrain(config: PretrainConfig, out: str | Path | None = None) -> Path:
     with devices.team(config.device), devices.computing(devices.pick_device(config.device)):
         run = Pretraining(config, load_store(config.dataset))
         if devices.rank() == 0:
-            make_ready(out, run.model)
+            checkpoint.make_ready(out, run.model)
         with alone(out / "last.pt", wait=False) if devices.rank() == 0 else nullcontext():
-            resume(run, out)
+            if state := checkpoint.kept(out):  # its precision is compared below, as resolved
+                checkpoint.same_settings(state["config"], config, out, ("precision",))
+                run.load_state(state)
             with devices.many_shapes(run.compiled):
                 _loop(run, out)
     return out
@@ -287,12 +285,13 @@ def _loop(run: Pretraining, out: Path) -> None:
     config, first = run.config, devices.rank() == 0
     bar = tqdm(initial=run.epoch, total=config.epochs, desc="pretrain", unit="epoch", mininterval=5,
                disable=not first)
-    with bar, signals_held() as caught:
+    with bar, checkpoint.signals_held() as caught:
         while run.epoch < config.epochs:
-            row = _advance(run, lambda: devices.any_of(bool(caught)))
+            # A signal to one process stops all of them after the same step.
+            row = _advance(run, lambda: bool(devices.summed(torch.tensor(len(caught)))))
             if row is None:
                 if first:
-                    save(run, out)
+                    checkpoint.save(run, out)
                     print(f"stopped after step {run.step} of {run.steps}: {out / 'last.pt'} is "
                           "where the same command goes on", file=sys.stderr, flush=True)
                 return
@@ -303,12 +302,11 @@ def _loop(run: Pretraining, out: Path) -> None:
                 row |= held_out_accuracy(run)
             due = run.epoch % config.checkpoint_every == 0 or run.epoch == config.epochs
             if first:  # saved before anything is said: a closed terminal loses nothing
-                save_history(run.history, out)
+                checkpoint.save_history(run.history, out)
                 if due:
-                    save(run, out)
+                    checkpoint.save(run, out)
+                    _say(run, row)
             bar.update()
-            if due and first:
-                _say(run, row)
 
 
 def _advance(run: Pretraining, stopped: Callable[[], bool]) -> dict[str, float] | None:

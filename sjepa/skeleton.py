@@ -5,8 +5,6 @@ owners count from 1). Positions are metres in the camera frame: y up, z away fro
 person who faces the camera has the left hand at the smaller x.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sjepa.errors import SjepaError
@@ -77,13 +75,11 @@ class Skeleton:
     @property
     def flip_permutation(self) -> tuple[int, ...]:
         """Joint order after a mirror: left takes the place of right and the other way round."""
-        order = list(range(len(self)))
-        for left, right in self.flip_pairs:
-            order[left], order[right] = right, left
-        return tuple(order)
+        other = dict(self.flip_pairs) | {right: left for left, right in self.flip_pairs}
+        return tuple(other.get(joint, joint) for joint in range(len(self)))
 
     @classmethod
-    def from_dict(cls, values: dict) -> Skeleton:
+    def from_dict(cls, values: dict) -> "Skeleton":
         """The skeleton that `dataclasses.asdict` described.
 
         Raises:
@@ -101,19 +97,3 @@ class Skeleton:
 
 NTU25 = Skeleton("ntu25", NTU_JOINTS, NTU_PARENTS, NTU_BONES, NTU_FLIP_PAIRS,
                  (SPINE_BASE, SPINE_SHOULDER), SPINE_MID)
-
-
-# Kinect v1: NTU's first 20 joints with the shoulder centre, on which bones hang, for the neck.
-_PARENTS20 = (-1, 0, 1, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
-KINECT20 = Skeleton(
-    "kinect20", (*NTU_JOINTS[:2], "spine shoulder", *NTU_JOINTS[3:20]), _PARENTS20,
-    ((0, 1), (1, 2), (3, 2), *zip(range(4, 20), _PARENTS20[4:], strict=True)),
-    NTU_FLIP_PAIRS[:8], (0, 2), 1)
-
-# COCO's 17 keypoints: x and y in the image, turned y up, and a confidence.
-_PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-_PARENTS17 = (-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
-COCO17 = Skeleton(
-    "coco17", ("nose", *(f"{side} {part}" for part in _PARTS for side in ("left", "right"))),
-    _PARENTS17, tuple(enumerate(_PARENTS17))[1:], tuple((k, k + 1) for k in range(1, 17, 2)),
-    (11, 5), 0, planar=True)

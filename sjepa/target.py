@@ -5,8 +5,6 @@ al., 2021) for centring and sharpening, I-JEPA (Assran et al., 2023) for masking
 output and not its input.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 

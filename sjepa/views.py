@@ -7,8 +7,6 @@ whole clips and in single frames: a translated absence would become a body stand
 Of a planar skeleton x and y are turned, moved and mirrored; its third channel is left as it is.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import torch
@@ -108,8 +106,7 @@ def base_rotation(x: torch.Tensor, limit: float = 0.3, generator=None,
                   skeleton: Skeleton = NTU25) -> torch.Tensor:
     """One random rotation a clip, three Euler angles in ±`limit` rad about the origin (lineage).
 
-    Args:
-        x: `[B, M, T, V, 3]`; both bodies of a clip turn together.
+    Of `x` `[B, M, T, V, 3]`; both bodies of a clip turn together.
     """
     angles = uniform((len(x), 3), -limit, limit, x, generator)
     if skeleton.planar:
@@ -123,7 +120,6 @@ def geometric_view(x: torch.Tensor, rotation: float = 0.3, translation: float = 
     """A view: what the view encoder sees, while the target encoder sees `x` itself.
 
     The kinds of transformation are the authors'; they published no ranges (see Deviations).
-    Absent bodies stay zero.
 
     Args:
         x: `[B, T, V, 3]` metres.
@@ -131,7 +127,6 @@ def geometric_view(x: torch.Tensor, rotation: float = 0.3, translation: float = 
         translation: uniform in ± this along each axis, metres.
         flip_p: probability of a mirror.
         generator: source of randomness, on the CPU or on the device of `x`.
-        skeleton: which joints are the spine, and which are left and right.
     """
     angle = uniform((len(x),), -rotation, rotation, x, generator)
     shift = uniform((len(x), 3), -translation, translation, x, generator)

@@ -1,7 +1,5 @@
 """Arrays from npz and npy files that cannot be trusted."""
 
-from __future__ import annotations
-
 import sys
 import zipfile
 from pathlib import Path

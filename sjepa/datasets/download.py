@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from sjepa.config import data_dir
 from sjepa.datasets.specs import Archive, Origin, names, spec
 from sjepa.datasets.store import file_hash
-from sjepa.errors import Parser, SjepaError, main_with_errors
+from sjepa.errors import Parser, SjepaError
 
 _ROOM = 3  # times the expected bytes an archive may unpack to
 _ABOUT = re.compile(r"(licen[cs]e|copying|read.?me).*", re.IGNORECASE)
@@ -136,7 +136,3 @@ def main(argv: list[str] | None = None) -> None:
               f"cite: {origin.cite}\nfrom: {origin.archive.url}", flush=True)
     raw = download(args.name, args.out)
     print(f"next: python -m sjepa.prepare {args.name} --raw {raw} --out {data_dir()}")
-
-
-if __name__ == "__main__":
-    main_with_errors(main)

@@ -8,7 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.errors import SjepaError
-from sjepa.skeleton import KINECT20, NTU25, NTU_JOINTS, Skeleton
+from sjepa.skeleton import NTU25, NTU_FLIP_PAIRS, NTU_JOINTS, Skeleton
+
+# Kinect v1: NTU's first 20 joints with the shoulder centre, on which bones hang, for the neck.
+_PARENTS20 = (-1, 0, 1, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
+KINECT20 = Skeleton(
+    "kinect20", (*NTU_JOINTS[:2], "spine shoulder", *NTU_JOINTS[3:20]), _PARENTS20,
+    ((0, 1), (1, 2), (3, 2), *zip(range(4, 20), _PARENTS20[4:], strict=True)),
+    NTU_FLIP_PAIRS[:8], (0, 2), 1)
+
+# COCO's 17 keypoints: x and y in the image, turned y up, and a confidence.
+_PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+_PARENTS17 = (-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
+COCO17 = Skeleton(
+    "coco17", ("nose", *(f"{side} {part}" for part in _PARTS for side in ("left", "right"))),
+    _PARENTS17, tuple(enumerate(_PARENTS17))[1:], tuple((k, k + 1) for k in range(1, 17, 2)),
+    (11, 5), 0, planar=True)
 
 
 def face_camera(clip: np.ndarray) -> np.ndarray:
@@ -210,12 +225,6 @@ def _limbs(form: str, pairs: str) -> dict[str, str]:
             for joint, source in (pair.split("=") for pair in pairs.split())}
 
 
-def _kinect20() -> Layout:
-    """Kinect v1. Its order is NTU's first 20 with the shoulder centre in the place of the neck."""
-    return _layout("kinect20", KINECT20.joints, KINECT20.parents,
-                   {joint: joint for joint in KINECT20.joints})
-
-
 def _hdm31() -> Layout:
     """The root and 30 bones of HDM05 (and of CMU's recordings); a point is the END of its bone."""
     joints, parents = _tree(
@@ -328,8 +337,9 @@ def _mediapipe33() -> Layout:
 
 
 LAYOUTS = {layout.name: layout for layout in (
-    _layout("ntu25", NTU25.joints, NTU25.parents, {joint: joint for joint in NTU_JOINTS}),
-    _kinect20(), _azure32(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(), _uiprmd22(),
+    *(_layout(known.name, known.joints, known.parents, {joint: joint for joint in known.joints})
+      for known in (NTU25, KINECT20)),
+    _azure32(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(), _uiprmd22(),
     _cmu_daz())}
 
 

@@ -26,11 +26,19 @@ from sjepa.datasets.formats.points import (
 )
 from sjepa.datasets.formats.poses import read_poses
 from sjepa.datasets.formats.tables import read_table
-from sjepa.datasets.layouts import LAYOUTS, UPRIGHT, bridge, center_on_spine, check_clip, map_clip
+from sjepa.datasets.layouts import (
+    COCO17,
+    LAYOUTS,
+    UPRIGHT,
+    bridge,
+    center_on_spine,
+    check_clip,
+    map_clip,
+)
 from sjepa.datasets.posture import settle, unlike_person
 from sjepa.datasets.store import LeftOut
 from sjepa.errors import SjepaError
-from sjepa.skeleton import COCO17, NTU25, NTU_JOINTS, Skeleton
+from sjepa.skeleton import NTU25, NTU_JOINTS, Skeleton
 
 #: A BVH file to try things on: a generated person who throws.
 EXAMPLE = Path(__file__).resolve().parents[1] / "synthetic" / "throw.bvh"

@@ -23,6 +23,7 @@ import numpy as np
 
 from sjepa.datasets.text import TextFormatError
 from sjepa.errors import SjepaError
+from sjepa.files import save_atomically
 
 JOINTS = 25
 MAX_BODIES = 6  # what a Kinect v2 tracks at most
@@ -238,8 +239,6 @@ def write_skeleton(path: str | os.PathLike, bodies: np.ndarray,
         bodies: `[T, M <= 6, 25, 3]` float, finite metres; one of zeros is not listed in a frame.
         ids: body ids, integers that broadcast to `[T, M]`; by default one id a slot.
     """
-    from sjepa.checkpoint import save_atomically  # loads torch, for which readers have no use
-
     x = np.asarray(bodies, np.float32)
     if x.ndim != 4 or x.shape[1] > MAX_BODIES or x.shape[2:] != (JOINTS, 3):
         raise SjepaError(f"bodies must be [T, M <= {MAX_BODIES}, {JOINTS}, 3], not {list(x.shape)}")

@@ -23,7 +23,7 @@ from sjepa.datasets.specs import Content
 from sjepa.datasets.specs import known as known_set
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
-from sjepa.errors import SjepaError, main_with_errors
+from sjepa.errors import SjepaError
 
 # --- counts -------------------------------------------------------------------------------------
 
@@ -103,15 +103,6 @@ def _count_sides(name: str, store: Store, counts: tuple[int, int] | None) -> tup
 # --- the command --------------------------------------------------------------------------------
 
 
-def export_all(store: Store, out: Path) -> None:
-    """Write the npz of every protocol that the store's clips make."""
-    from sjepa.datasets.formats.npz import export_npz
-
-    for name, sides in count_report(store)["splits"].items():
-        if sides["found"]:
-            print(f"wrote {export_npz(store, name, out)}", flush=True)
-
-
 def prepare(config: PrepareRun, verify: bool = False) -> tuple[Store, dict]:
     """Make the store of a set, or take the one that is there (`verify`), and check and count it.
 
@@ -164,11 +155,9 @@ def main(argv: list[str] | None = None) -> None:
     params |= {f.name: getattr(args, f.name) for f in fields(PrepareRun) if f.name in args}
     if "name" not in params:
         raise SjepaError(f"which data set? Give NAME, one of {', '.join(names())} or your own")
-    store, _ = prepare(make_config(PrepareRun, params), args.verify)
+    store, report = prepare(make_config(PrepareRun, params), args.verify)
     if args.export_npz:
-        out = params.get("out")
-        export_all(store, Path(out).expanduser() if out else store.path.parent)
+        from sjepa.datasets.formats.npz import export_npz
 
-
-if __name__ == "__main__":
-    main_with_errors(main)
+        for protocol in (name for name, sides in report["splits"].items() if sides["found"]):
+            print(f"wrote {export_npz(store, protocol, store.path.parent)}", flush=True)

@@ -19,8 +19,6 @@ shared file system has no locks, the second to begin throws away the folder of t
 with an error: two never write one folder.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -202,7 +200,7 @@ def _own_hash(meta: dict) -> str:
 
 @contextmanager
 def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = "float32",
-              skeleton: Skeleton = NTU25, **about) -> Iterator[StoreWriter]:
+              skeleton: Skeleton = NTU25, **about) -> Iterator["StoreWriter"]:
     """A store in the making: `with new_store(…) as writer: writer.add(clip)`.
 
     What is at `path` stays until the new one is whole. With `int16` each clip has a scale, and a
@@ -222,7 +220,8 @@ def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = 
             partial = Path(tempfile.mkdtemp(prefix=begun, dir=path.parent))
             try:
                 partial.chmod(path.parent.stat().st_mode & 0o777)  # else its owner's alone
-                with StoreWriter(partial, classes, dtype, skeleton) as writer:
+                writer = StoreWriter(partial, classes, dtype, skeleton)
+                with writer.handle:
                     yield writer
                 if not writer.clips:
                     raise StoreError(f"{path}: there is no clip to store")
@@ -247,14 +246,8 @@ class StoreWriter:
         self.clips: dict[str, Clip] = {}  # by name, without their positions
         self.left_out: list[LeftOut] = []
         self.offsets, self.lengths, self.scales, self.frames = [], [], [], 0
-
-    def __enter__(self) -> StoreWriter:
-        self.handle = (self.folder / "frames.npy").open("wb")
+        self.handle = (folder / "frames.npy").open("wb")
         self.handle.write(bytes(_HEADER))
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.handle.close()
 
     def add(self, clip: Clip) -> None:
         """Append one clip, or raise a `StoreError` that says what is wrong with it.

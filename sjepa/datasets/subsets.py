@@ -12,9 +12,7 @@ checksums of those of 10 %.
 """
 
 import hashlib
-from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -42,14 +40,6 @@ def labelled_subset(store: Store, train: np.ndarray, share: float, seed: int) ->
         ranked = sorted(members, key=lambda i: rank_key(seed, str(store.names[i])))
         kept += ranked[: max(1, round(share * len(members)))]
     return np.sort(np.array(kept, np.int64))
-
-
-def write_list(path: str | Path, names: Iterable[str]) -> Path:
-    """Write clip names to `path`, a line each, so that others can use the same clips."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    return path
 
 
 @cache

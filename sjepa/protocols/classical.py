@@ -3,8 +3,6 @@
 What a practitioner would try first on a small set. Nothing in it was tuned on test clips.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression

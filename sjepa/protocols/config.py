@@ -1,19 +1,9 @@
 """Every setting of the evaluation protocols by name, with its source and reason."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
-from sjepa.config import (
-    COMPILE,
-    DEVICES,
-    PRECISIONS,
-    RUNS,
-    check_rates,
-    check_split,
-    setting,
-)
+from sjepa.config import COMPILE, DEVICES, PRECISIONS, RUNS, check_rates, check_split, setting
 from sjepa.errors import SjepaError
 
 

@@ -1,7 +1,5 @@
 """What every protocol starts from and ends with: an encoder on its data, and readings."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ An encoder's file is safetensors. Its metadata are the encoder's shape and, wher
 and how.
 """
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

@@ -1,7 +1,5 @@
 """Frozen features: of stored clips, which every protocol starts from, and of arrays at hand."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

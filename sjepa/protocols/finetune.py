@@ -9,8 +9,6 @@ states of its generators: a run that was stopped goes on to the bit where its ch
 compiled encoder draws stochastic depth from the same seed, but in an order of its own.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import time
@@ -24,27 +22,11 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sjepa.checkpoint import (
-    check_losses,
-    check_weights,
-    keep,
-    kept,
-    make_ready,
-    same_settings,
-    signals_held,
-)
-from sjepa.datasets.subsets import write_list
-from sjepa.device import (
-    autocast,
-    compile_modules,
-    many_shapes,
-    or_what_fits,
-    peak_bytes,
-    pick_precision,
-)
+from sjepa import checkpoint
+from sjepa import device as devices
 from sjepa.encoder import init_linear
 from sjepa.errors import SjepaError
-from sjepa.files import alone
+from sjepa.files import alone, save_atomically
 from sjepa.pretrain import learning_rate
 from sjepa.protocols.config import FinetuneConfig, LinearConfig
 from sjepa.protocols.context import Context, Result, over_subsets, own_draws, reading
@@ -142,7 +124,8 @@ class FineTuning:
     def __init__(self, context: Context, config: FinetuneConfig, encoder: torch.nn.Module,
                  train: np.ndarray):
         self.context, self.device = context, context.device
-        self.config = replace(config, precision=pick_precision(config.precision, self.device))
+        precision = devices.pick_precision(config.precision, self.device)
+        self.config = replace(config, precision=precision)
         self.train = torch.from_numpy(train)
         self.batch = min(config.batch_size, len(train))
         if self.batch < 2:
@@ -154,8 +137,8 @@ class FineTuning:
                                     config.drop_path).to(self.device)
         # The encoder alone: its rows can be padded, and BatchNorm in the head would notice.
         steps = len(train) // self.batch * config.epochs
-        self.compiled = compile_modules([self.model.encoder], config.compile, self.device, steps)
-        self.model.padded = self.compiled
+        self.compiled = self.model.padded = devices.compile_modules(
+            [self.model.encoder], config.compile, self.device, steps)
         decay = 1.0 if config.method == "scratch" else config.layer_decay
         self.optimizer = torch.optim.AdamW(
             layer_decay_groups(self.model, decay, config.weight_decay),
@@ -171,7 +154,7 @@ class FineTuning:
         """Scores `[B, classes]` in float32, before softmax, of clips `[B, M, T, V, 3]`."""
         if self.compiled:
             torch.compiler.cudagraph_mark_step_begin()
-        with autocast(self.device, self.context.dtype):
+        with devices.autocast(self.device, self.context.dtype):
             return self.model(clips).float()
 
     def training_step(self, index: torch.Tensor, epoch: float, generator) -> torch.Tensor:
@@ -214,7 +197,7 @@ class FineTuning:
                     batches[step], self.epoch + step / len(batches), generator))
         losses, self.losses = torch.stack(self.losses).cpu(), []
         self.epoch += 1
-        check_losses(losses, batches, self.context.store.names, self.epoch)
+        checkpoint.check_losses(losses, batches, self.context.store.names, self.epoch)
         row = {"epoch": self.epoch, "loss": losses.mean().item()}
         if self.epoch % self.config.test_every == 0 or self.epoch == self.config.epochs:
             row["accuracy"] = self.read_test()
@@ -254,7 +237,7 @@ class FineTuning:
 
     def state(self) -> dict:
         """All that is needed to go on to the bit where this run stands."""
-        self.peak = max(self.peak, peak_bytes(self.device) or 0)
+        self.peak = max(self.peak, devices.peak_bytes(self.device) or 0)
         return {"config": asdict(self.config), "origin": self.origin, "train": self.train,
                 "losses": torch.stack(self.losses) if self.losses else torch.empty(0),
                 **{name: getattr(self, name).state_dict() for name in LEARNED},
@@ -266,7 +249,7 @@ class FineTuning:
         Raises:
             SjepaError: it has other settings or training clips, or started from other weights.
         """
-        same_settings(state["config"], self.config, out, ("subsets", "probe_passes"))
+        checkpoint.same_settings(state["config"], self.config, out, ("subsets", "probe_passes"))
         if state["origin"] != self.origin or not torch.equal(state["train"].cpu(), self.train):
             raise SjepaError(f"{out} holds a fine-tuning of another encoder or on other clips: "
                              "choose another out, or delete the folder")
@@ -285,15 +268,15 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
         SjepaError: another process is at work there, the folder cannot be written, or as
             `FineTuning.load_state`.
     """
-    make_ready(out, run.model)
-    with alone(out / "last.pt", wait=False), signals_held() as caught, \
-            many_shapes(run.compiled):
-        if state := kept(out):
+    checkpoint.make_ready(out, run.model)
+    with alone(out / "last.pt", wait=False), checkpoint.signals_held() as caught, \
+            devices.many_shapes(run.compiled):
+        if state := checkpoint.kept(out):
             run.load_state(state, out)
         with tqdm(initial=run.epoch, total=run.config.epochs, desc="fine-tune", unit="epoch",
                   mininterval=5) as bar:
             while run.epoch < run.config.epochs:
-                row = or_what_fits(
+                row = devices.or_what_fits(
                     lambda: run.run_epoch(lambda: caught),
                     f"a step of {run.batch} clips", run.batch,
                     lambda rows: run.training_step(run.train[: max(rows, 2)], run.epoch,
@@ -302,8 +285,8 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
                     run.device)
                 if (row is None or run.epoch % run.config.checkpoint_every == 0
                         or run.epoch == run.config.epochs):
-                    check_weights(run.model, out)
-                    keep(run.state(), out)
+                    checkpoint.check_weights(run.model, out)
+                    checkpoint.keep(run.state(), out)
                 if row is None:
                     break
                 bar.set_postfix(loss=row["loss"], refresh=False)
@@ -340,7 +323,9 @@ def run_semi(context: Context) -> Result:
     def tuned(train: np.ndarray, seed: int) -> Result:
         own = replace(context.config, seed=seed)
         result = tune(context, own, train)
-        write_list(checkpoints(own) / "labelled.txt", context.store.names[train])
+        names = "".join(f"{name}\n" for name in context.store.names[train])  # for others to use
+        save_atomically(lambda path: path.write_text(names, encoding="utf-8"),
+                        checkpoints(own) / "labelled.txt")
         return result
 
     return over_subsets(context, tuned)

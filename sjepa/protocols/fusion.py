@@ -1,7 +1,5 @@
 """Predictions of an evaluation as files, and late fusion of several, one a stream."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +40,6 @@ def predictions_of(context: Context) -> Predictions:
 
 def save_predictions(clips: Predictions, result: Result, folder: Path) -> None:
     """`folder/METRIC.npz` of each metric that names classes, or `METRIC-seed-N.npz` a seed."""
-    folder.mkdir(parents=True, exist_ok=True)
     for metric, reading in result.readings.items():
         for row, seed in enumerate(result.seeds if reading.predicted is not None else ()):
             arrays = vars(clips) | {"predicted": reading.predicted[row]}

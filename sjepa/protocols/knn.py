@@ -3,8 +3,6 @@
 `train` is `[N, D]` features, `labels` `[N]` their classes, `test` `[M, D]` features.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch.nn import functional as F

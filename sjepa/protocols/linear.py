@@ -4,8 +4,6 @@ Lineage: MAMP's recipe, after MAE's. BatchNorm without affine, one linear layer,
 0.9 and no weight decay, learning rate 0.1 on a cosine to 0, 100 epochs, training augmentation.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import math

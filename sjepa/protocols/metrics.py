@@ -1,7 +1,5 @@
 """What an accuracy hides: its interval, of 95 % and in percent."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Evaluation of a pretrained encoder: run a protocol and leave one result in the run's folder."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys

@@ -1,7 +1,5 @@
 """A picture of what was understood of a motion file."""
 
-from __future__ import annotations
-
 import textwrap
 
 import matplotlib.pyplot as plt

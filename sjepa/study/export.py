@@ -64,6 +64,5 @@ def export(run: str | Path, out: str | Path, sets: list[str] | None = None,
     encoder, result = load_encoder(run)
     card = make_card(result["settings"], out.stem, sets, licence)
     metadata = encoder_metadata(encoder) | {"card": json.dumps(card)}
-    out.parent.mkdir(parents=True, exist_ok=True)
     save_atomically(lambda path: save_file(encoder.state_dict(), path, metadata), out)
     return card

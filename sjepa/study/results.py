@@ -238,7 +238,6 @@ def _merge(fresh: dict[str, dict[str, list[dict]]]) -> None:
     for name, columns in SHAPE["columns"].items():
         rows[name].sort(key=lambda row: [row.get(column) for column in SHAPE["sorted"]])
         writers[name] = functools.partial(_write_csv, columns=columns.split(), rows=rows[name])
-    RESULTS.mkdir(parents=True, exist_ok=True)
     _write_all(list(writers.items()))
 
 

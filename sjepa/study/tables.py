@@ -197,7 +197,6 @@ def write_report(config: ReportConfig) -> Path:
                 tables = (results_table(step, group), cost_table(step, group))
                 parts += [f"### {called}", *(table.text for table in tables if table)]
     out = Path(config.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     save_atomically(lambda path: path.write_text("\n\n".join(parts) + "\n"), out)
     print(f"wrote {out}", flush=True)
     return out

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from sjepa.encoder import make_encoder, patchify, take
+from sjepa.encoder import Encoder, patchify, take
 from sjepa.predictor import Predictor
 from sjepa.skeleton import NTU25, SPINE_BASE, SPINE_SHOULDER
 from sjepa.target import TargetEncoder
@@ -131,7 +131,8 @@ class PlainSJEPA(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.config = config
-        self.encoder = make_encoder(config, NTU25)
+        self.encoder = Encoder(config.dim, config.depth, config.heads, len(NTU25),
+                               config.frames, config.segment)
         self.predictor = AllTokens(config.dim, config.predictor_depth, config.heads, len(NTU25),
                                    config.frames // config.segment)
         for block in [*self.encoder.blocks, *self.predictor.blocks]:

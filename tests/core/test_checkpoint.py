@@ -12,6 +12,7 @@ import torch
 
 from sjepa import pretrain as module
 from sjepa.checkpoint import keep, kept, save, signals_held
+from sjepa.device import computing
 from sjepa.errors import SjepaError
 from sjepa.files import alone
 from sjepa.model import SJEPA
@@ -145,7 +146,7 @@ def test_weights_that_are_not_finite_are_not_kept(store, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("error", [
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError("no room"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError(),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")])
 def test_short_memory_says_what_fits(tiny, tmp_path, monkeypatch, error):
     forward = SJEPA.forward
@@ -163,3 +164,5 @@ def test_short_memory_says_what_fits(tiny, tmp_path, monkeypatch, error):
     monkeypatch.setattr(SJEPA, "forward", Mock(side_effect=RuntimeError("another fault")))
     with pytest.raises(RuntimeError, match="another fault"):
         pretrain(config, tmp_path)
+    with pytest.raises(SjepaError, match="does not suffice"), computing(torch.device("cpu")):
+        raise error

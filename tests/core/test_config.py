@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields
+from inspect import formatannotation
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_every_setting_states_source_and_reason_and_every_number_a_range():
     for cls, f in EVERY:
         assert f.metadata["source"] in {"authors", "readers", "lineage", "guess", "ours"}, f
         assert len(f.metadata["why"]) > 5, f.name
-        number = any(kind in f.type for kind in ("int", "float"))
+        number = any(kind in formatannotation(f.type) for kind in ("int", "float"))
         assert f.metadata["within"] or not number, f"{cls.__name__}.{f.name}"
 
 
@@ -78,10 +79,11 @@ RANGES = [(cls, f) for cls, f in EVERY if f.metadata["within"]]
 def test_every_range_holds_at_its_setting(cls, f):
     """Both sides of each interval are refused in words; its default and its closed ends are not."""
     for value in outside(f.metadata["within"]):
-        if f.type == "int" and math.isfinite(value):
+        kind = formatannotation(f.type)
+        if kind == "int" and math.isfinite(value):
             value = int(value)
-        if f.type.startswith("tuple"):
-            value = [int(value) if "int" in f.type and math.isfinite(value) else value]
+        if kind.startswith("tuple"):
+            value = [int(value) if "int" in kind and math.isfinite(value) else value]
         with pytest.raises(SjepaError, match=f"parameter {f.name} = .*expected"):
             make_config(cls, {f.name: value})
     two = {"runs": ("a", "b")} if cls is FuseConfig else {}  # which no default can name

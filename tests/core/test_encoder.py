@@ -19,7 +19,7 @@ def test_patchify_by_loops(clip):
 
 def test_paper_shape():
     encoder = Encoder()
-    assert encoder.tokens == 750
+    assert encoder.positions().shape == (1, 750, 256)
     assert encoder(torch.randn(2, 120, 25, 3)).shape == (2, 750, 256)
     # 6.37 M parameters is the size others publish for this encoder (SLiM, arXiv 2603.10648).
     assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(6.37e6, rel=0.01)

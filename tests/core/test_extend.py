@@ -11,6 +11,7 @@ import torch
 from sjepa.checkpoint import read_history
 from sjepa.clips import DeviceStore
 from sjepa.config import PretrainConfig, make_config
+from sjepa.datasets.layouts import COCO17, KINECT20
 from sjepa.encoder import ENCODERS, Encoder, patchify, take
 from sjepa.errors import SjepaError
 from sjepa.inputs import draw, make_batch, to_stream
@@ -18,7 +19,7 @@ from sjepa.masking import MASKS
 from sjepa.model import TARGETS, PredictionTarget, StepOutput
 from sjepa.pretrain import pretrain
 from sjepa.protocols.encoders import load_encoder
-from sjepa.skeleton import COCO17, KINECT20, NTU25, Skeleton
+from sjepa.skeleton import NTU25, Skeleton
 from sjepa.target import squared_error
 from sjepa.views import base_rotation, flip, geometric_view
 

@@ -17,12 +17,12 @@ from sjepa import read_motion, synthetic
 from sjepa.datasets.anatomy import ARM as ARM_PARTS
 from sjepa.datasets.anatomy import LEG, NEEDED, SIDES, side_of
 from sjepa.datasets.formats.mediapipe import mediapipe_clip
-from sjepa.datasets.layouts import LAYOUTS, UPRIGHT, center_on_spine, standing_height
+from sjepa.datasets.layouts import COCO17, LAYOUTS, UPRIGHT, center_on_spine, standing_height
 from sjepa.datasets.motion import MotionWarning, open_motion
 from sjepa.datasets.ntu import write_skeleton
 from sjepa.datasets.sources import bandai, hdm05, kindergator, nwucla
 from sjepa.errors import SjepaError
-from sjepa.skeleton import COCO17, NTU_JOINTS
+from sjepa.skeleton import NTU_JOINTS
 
 LANDMARKS, AZURE = LAYOUTS["mediapipe33"], LAYOUTS["azure32"]
 LIMBS = [AT(f"{side} {part}") for side in SIDES for part in (*ARM_PARTS, *LEG)]

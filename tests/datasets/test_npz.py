@@ -12,9 +12,9 @@ from sjepa.datasets import open_store, prepare_store, write_store
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.formats import npz
 from sjepa.datasets.formats.npz import export_npz, file_name
+from sjepa.datasets.layouts import KINECT20
 from sjepa.datasets.splits import split
 from sjepa.errors import SjepaError
-from sjepa.skeleton import KINECT20
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from test_store import listing
 from sjepa import synthetic
 from sjepa.datasets import open_store, prepare_store
 from sjepa.datasets.formats import pyskl
-from sjepa.datasets.layouts import center_on_spine
+from sjepa.datasets.layouts import COCO17, center_on_spine
 from sjepa.datasets.splits import split
 from sjepa.errors import SjepaError
-from sjepa.skeleton import COCO17, NTU25
+from sjepa.skeleton import NTU25
 
 
 def three_d(subjects=(0, 1, 2, 3), actions=(0, 3)):

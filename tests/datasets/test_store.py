@@ -16,11 +16,12 @@ from sjepa import synthetic
 from sjepa.config import ROOT
 from sjepa.datasets import open_store, write_store
 from sjepa.datasets.build import Source, build
+from sjepa.datasets.layouts import COCO17, KINECT20
 from sjepa.datasets.ntu import write_skeleton
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Clip, LeftOut, StoreError, StoreWriter, alone, new_store
 from sjepa.errors import SjepaError
-from sjepa.skeleton import COCO17, KINECT20, NTU25
+from sjepa.skeleton import NTU25
 
 
 def some_clips(joints=25):

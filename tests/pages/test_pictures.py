@@ -14,11 +14,12 @@ from PIL import Image
 
 from sjepa import synthetic
 from sjepa.config import ROOT
+from sjepa.datasets.layouts import COCO17, KINECT20
 from sjepa.datasets.sources.kindergator import CHILDREN
 from sjepa.show import plots
 from sjepa.show.animation import animate
 from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, limbs, project
-from sjepa.skeleton import COCO17, KINECT20, NTU25, NTU_JOINTS
+from sjepa.skeleton import NTU25, NTU_JOINTS
 
 DATA_PAGE = (ROOT / "book" / "data.md").read_text()
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from sjepa.config import make_config
+from sjepa.datasets.layouts import COCO17, KINECT20
 from sjepa.protocols import classical
 from sjepa.protocols.classical import describe_clip, logistic_regression, standardised
 from sjepa.protocols.config import CONFIGS
 from sjepa.protocols.context import set_up
 from sjepa.protocols.linear import run_linear
-from sjepa.skeleton import COCO17, KINECT20, NTU25
+from sjepa.skeleton import NTU25
 
 
 @pytest.mark.parametrize("skeleton", [NTU25, KINECT20], ids=lambda skeleton: skeleton.name)

@@ -8,6 +8,7 @@ import torch
 
 from sjepa.clips import train_crop
 from sjepa.config import make_config
+from sjepa.datasets.layouts import KINECT20
 from sjepa.encoder import Encoder
 from sjepa.errors import SjepaError
 from sjepa.protocols import context as module
@@ -15,7 +16,6 @@ from sjepa.protocols import finetune
 from sjepa.protocols.config import FinetuneConfig, KnnConfig, LinearConfig
 from sjepa.protocols.context import own_draws, set_up
 from sjepa.protocols.features import clip_features, encode_bodies, extract, network_input
-from sjepa.skeleton import KINECT20
 from sjepa.views import base_rotation
 
 

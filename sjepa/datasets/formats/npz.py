@@ -28,7 +28,7 @@ from sjepa.datasets.specs import known as known_set
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Clip, LeftOut, Store
 from sjepa.errors import SjepaError
-from sjepa.files import make_writable, save_atomically
+from sjepa.files import save_atomically
 from sjepa.skeleton import NTU25
 
 FRAMES = 300
@@ -67,7 +67,6 @@ def export_npz(store: Store, split_name: str, folder: str | Path) -> Path:
                 with archive.open(f"y_{part}.npy", "w") as member:
                     np.lib.format.write_array(member, one_hot)
 
-    make_writable(path.parent)
     save_atomically(write, path)
     return path
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sjepa.datasets.anatomy import NEEDED, bare, side_of, words
-from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.layouts import COCO17, LAYOUTS
 from sjepa.errors import SjepaError
-from sjepa.skeleton import COCO17, NTU_JOINTS
+from sjepa.skeleton import NTU_JOINTS
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from sjepa.datasets.build import Source
-from sjepa.datasets.layouts import center_on_spine
+from sjepa.datasets.layouts import COCO17, center_on_spine
 from sjepa.datasets.specs import DatasetSpec
 from sjepa.datasets.store import Clip, LeftOut
 from sjepa.errors import SjepaError
-from sjepa.skeleton import COCO17, NTU25, Skeleton
+from sjepa.skeleton import NTU25, Skeleton
 
 TRUNK = 0.5  # metres from the shoulders to the hips
 _PICTURE = 2.0  # metres that a picture is high where no trunk is seen

@@ -13,10 +13,10 @@ import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.clipfiles import ClipFiles
+from sjepa.datasets.layouts import KINECT20
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, by_view
 from sjepa.datasets.store import Clip, Store
 from sjepa.datasets.text import read_text
-from sjepa.skeleton import KINECT20
 
 CLASSES = (
     "afternoon", "baby", "big", "born", "bye", "calendar", "child", "cloud", "come", "daily",
