@@ -28,8 +28,7 @@ def effective_rank(products: torch.Tensor) -> torch.Tensor:
         return products.new_full((), torch.nan, dtype=torch.float32)
     values = torch.linalg.eigvalsh(products.cpu()).clamp(min=0).sqrt()
     share = values / values.sum().clamp(min=1e-12)
-    rank = torch.exp(-(share * (share + 1e-12).log()).sum())
-    return rank.to(products.device, torch.float32)
+    return torch.exp(-(share * (share + 1e-12).log()).sum()).to(products.device, torch.float32)
 
 
 def mean_reading(values: list[torch.Tensor]) -> float:

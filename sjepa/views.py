@@ -127,6 +127,7 @@ def geometric_view(x: torch.Tensor, rotation: float = 0.3, translation: float = 
         translation: uniform in ± this along each axis, metres.
         flip_p: probability of a mirror.
         generator: source of randomness, on the CPU or on the device of `x`.
+        skeleton: says which joints are the spine, and which are left and right.
     """
     angle = uniform((len(x),), -rotation, rotation, x, generator)
     shift = uniform((len(x), 3), -translation, translation, x, generator)
