@@ -100,7 +100,7 @@ def _clips(clips: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]]) -
 
 
 def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segment: int = 0,
-            links: dict | None = None, yaw: float = 0.4, seconds: float = 4) -> Figure:
+            links: dict | None = None, yaw: float = 0.4) -> Figure:
     """Bodies to turn and to scrub through, perhaps with the token sheet of the first one.
 
     Args:
@@ -110,9 +110,9 @@ def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segm
         links: what each token of the first clip is to every other: `values` `[K, N, N]`, `names`
             of the K kinds, their `title`, the `verb` of the sentence, `scale` and `unit`; None: the
             sheet shows how far each token moves.
-        yaw, seconds: the turn at first, radians; length of a loop.
+        yaw: the turn at first, radians.
     """
-    data = _clips(clips) | {"segment": segment, "yaw": yaw, "seconds": seconds}
+    data = _clips(clips) | {"segment": segment, "yaw": yaw, "seconds": 4}
     if links:
         values = np.asarray(links["values"])
         each = packed(values.reshape(-1, values.shape[-1]), rows=True)
@@ -121,11 +121,11 @@ def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segm
     return Figure("turn", label, caption, data, still)
 
 
-def mask_it(clips: Sequence[tuple[str, np.ndarray]], segment: int, label: str, caption: str = "",
-            yaw: float = 0.4, seconds: float = 6) -> Figure:
+def mask_it(clips: Sequence[tuple[str, np.ndarray]], segment: int, label: str,
+            caption: str = "") -> Figure:
     """Mask it yourself: clips `[T, 1, 25, 3]`, each with the answer to “what is it?”."""
-    data = _clips(clips) | {"segment": segment, "yaw": yaw, "seconds": seconds}
-    return Figure("mask", label, caption, data, animate(clips[0][1], yaw=yaw, height=260).still)
+    data = _clips(clips) | {"segment": segment, "yaw": 0.4, "seconds": 6}
+    return Figure("mask", label, caption, data, animate(clips[0][1], yaw=0.4, height=260).still)
 
 
 def race_it(moved: np.ndarray, joints: Sequence[int], label: str, caption: str = "") -> Figure:
@@ -146,8 +146,7 @@ def sharpen_it(runs: Sequence[dict], label: str, caption: str = "") -> Figure:
 
 
 def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[str],
-               spaces: Mapping[str, np.ndarray], label: str, caption: str = "",
-               yaw: float = 0.4) -> Figure:
+               spaces: Mapping[str, np.ndarray], label: str, caption: str = "") -> Figure:
     """A map of clips in several feature spaces; the chosen one plays with its neighbours.
 
     The map is t-SNE's from the cosines, each turned and mirrored towards the first. Neighbours are
@@ -157,7 +156,7 @@ def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
         clips: N of `[T, 1, 25, 3]`.
         labels, classes: `[N]` numbers of classes, and their names.
         spaces: features `[N, D]` by name.
-        label, caption, yaw: see `turn_it`.
+        label, caption: see `Figure`.
     """
     from sklearn.manifold import TSNE
 
@@ -176,7 +175,7 @@ def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
         made[name] = {"xy": packed(xy), "near": (-cosine).argsort(1, kind="stable")[:, :5].tolist()}
     dots = "".join(f'<circle r="3" fill="{BLUE}" cx="{100 * x:.0f}" cy="{-100 * y:.0f}"/>'
                    for x, y in first)
-    data = {"frames": packed(np.stack([resized(clip, 20) for clip in clips])), "yaw": yaw,
+    data = {"frames": packed(np.stack([resized(clip, 20) for clip in clips])), "yaw": 0.4,
             "labels": [int(k) for k in labels], "classes": list(classes), "spaces": made,
             "seconds": 3}
     return Figure("map", label, caption, data,

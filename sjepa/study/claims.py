@@ -61,9 +61,9 @@ def changes(name: str) -> str:
     return ", ".join(f"`{key}` {written(value)}" for key, value in ablations()[name].items())
 
 
-def effects(how: str = "linear", judge: str = TWO) -> dict[str, Difference]:
-    """Every ablation that ran, minus the whole method's seeds, by the judges of ablations."""
-    gaps = {name: gain(f"parts-{name}", "parts-latent", how, judge) for name in ablations()}
+def effects() -> dict[str, Difference]:
+    """Every ablation that ran, minus the whole method's seeds: linear probes, its two judges."""
+    gaps = {name: gain(f"parts-{name}", "parts-latent", judge=TWO) for name in ablations()}
     return {name: gap for name, gap in gaps.items() if gap}
 
 

@@ -15,9 +15,9 @@ LATENT = "pool-latent"
 COLOURS = {HOLDS: GREEN, REVERSE: ORANGE, NOT_HERE: GREY}
 
 
-def by_judge(what: str, how: str = "linear") -> dict[str, float]:
-    """Each judge and the mean of ten to what they read of an encoder, a mean over seeds."""
-    seen = {judge: values(cell(what, how, judge)) for judge in (*JUDGES, MEAN)}
+def by_judge(what: str) -> dict[str, float]:
+    """Each judge and the mean of ten to what their linear probes read, a mean over seeds."""
+    seen = {judge: values(cell(what, judge=judge)) for judge in (*JUDGES, MEAN)}
     return {judge: float(own.mean()) for judge, own in seen.items() if len(own)}
 
 
