@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from sjepa import synthetic
+from sjepa import pretrain, synthetic
 from sjepa.checkpoint import save
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets import open_store, write_store
 from sjepa.datasets.layouts import center_on_spine
-from sjepa.pretrain import Pretraining
 from sjepa.protocols import context as bench
 
 torch.set_num_threads(1)  # two cost more than they save on networks this small
@@ -48,11 +47,20 @@ def tiny():
 @pytest.fixture(scope="session")
 def pretrained_once(store, tmp_path_factory):
     """The folder of a finished tiny pretraining, for `pretrained` to copy."""
-    run = Pretraining(make_config(PretrainConfig, TINY | {"epochs": 1}), store)
+    run = pretrain.Pretraining(make_config(PretrainConfig, TINY | {"epochs": 1}), store)
     run.run_epoch()
     folder = tmp_path_factory.mktemp("runs") / "run"
     save(run, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(store, tmp_path_factory):
+    """The folder of a whole run of `tiny`, to look at alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "load_store", lambda name: store)
+        return pretrain.pretrain(make_config(PretrainConfig, TINY),
+                                 tmp_path_factory.mktemp("finished") / "run")
 
 
 @pytest.fixture

@@ -1,14 +1,59 @@
-"""What the tests of the owners' formats share: damaged files, and the open sets where they are."""
+"""What tests of several rooms share: commands, damaged files, the open sets where they are."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
+import os
 import random
+import runpy
+import signal
 import struct
+import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
 from sjepa.config import ROOT, data_dir
+from sjepa.files import alone
+
+
+def command(module: str, *args, cwd: Path) -> SimpleNamespace:
+    """What `python -m MODULE …` comes to, in this process: `returncode`, `stdout`, `stderr`."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with (contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+          mock.patch.object(sys, "argv", [module, *map(str, args)]), warnings.catch_warnings()):
+        warnings.simplefilter("ignore", RuntimeWarning)  # the module is loaded already
+        try:
+            runpy.run_module(module, run_name="__main__")
+        except SystemExit as ended:
+            status = ended.code
+    return SimpleNamespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+@contextlib.contextmanager
+def another_at_work(path: Path):
+    """Another process makes `path`, and dies at the end of the block."""
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        with alone(path):
+            os.write(writing, b"!")
+            signal.pause()
+    try:
+        os.read(reading, 1)
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def full_disk(*_, **__):
+    """What a write to a full disk raises."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def swap(old: str, new: str):

@@ -7,6 +7,7 @@ import time
 import grow
 import numpy as np
 import plain
+import prepare
 import pytest
 import step
 import timing
@@ -158,6 +159,18 @@ def test_each_row_of_growth_changes_one_thing(tmp_path, monkeypatch):
     assert everyone["rows_per_sample"] == 2 > asis["rows_per_sample"]  # quick drops absent bodies
     assert [row["change"] for row in made[2:]] == grow.GRID["without"]
     assert all(row["samples_per_s"] > 0 for row in made)
+
+
+def test_figures_of_reading_fit_together(tmp_path):
+    """Speed is not asserted."""
+    out = tmp_path / "bench.json"
+    prepare.main(["--clips", "3", "--workers", "1", "--rounds", "1", "--json", str(out)])
+    record = json.loads(out.read_text())
+    plain = record["plain_clips_per_s"]
+    assert record["ratio"] == pytest.approx(record["clips_per_s"] / plain, rel=0.02)
+    assert record["ratio_one_core"] == pytest.approx(record["read_clips_per_s"] / plain, rel=0.02)
+    minutes = 56_880 / record["store_clips_per_s"] / 60
+    assert record["projected_minutes"]["ntu60"] == pytest.approx(minutes, rel=0.05)
 
 
 def test_the_clock_of_one_thread():

@@ -2,19 +2,18 @@
 
 import dataclasses
 import math
-import os
 import signal
 import threading
 from unittest.mock import Mock
 
 import pytest
 import torch
+from formats import another_at_work
 
 from sjepa import pretrain as module
 from sjepa.checkpoint import keep, kept, save, signals_held
 from sjepa.device import computing
 from sjepa.errors import SjepaError
-from sjepa.files import alone
 from sjepa.model import SJEPA
 from sjepa.pretrain import Pretraining, pretrain
 
@@ -55,9 +54,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, capsys, dam
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_first_and_the_run_goes_on_to_the_bit(tiny, tmp_path, monkeypatch, number):
+def test_a_signal_saves_first_and_the_run_goes_on_to_the_bit(tiny, finished, tmp_path, monkeypatch,
+                                                             number):
     """Struck in the middle of an epoch; then the same command once more."""
-    whole = pretrain(tiny, tmp_path / "whole")
     step, struck = Pretraining.training_step, []
 
     def strike(run, index):
@@ -75,7 +74,7 @@ def test_a_signal_saves_first_and_the_run_goes_on_to_the_bit(tiny, tmp_path, mon
     state = kept(tmp_path / "run")
     assert state["step"] == 9 and len(state["readings"]["loss"]) == 9 % (9 // state["epoch"])
     pretrain(tiny, tmp_path / "run")
-    a, b = kept(whole), kept(tmp_path / "run")
+    a, b = kept(finished), kept(tmp_path / "run")
     assert all(torch.equal(value, b["model"][name]) for name, value in a["model"].items())
     assert [{**r, "clips_per_s": 0} for r in a["history"]] == [
         {**r, "clips_per_s": 0} for r in b["history"]]
@@ -94,18 +93,9 @@ def test_signals_are_held_only_in_the_block():
 
 def test_two_processes_never_train_in_one_folder(tiny, tmp_path):
     (tmp_path / "run").mkdir()
-    if not (child := os.fork()):
-        with alone(tmp_path / "run" / "last.pt"):
-            (tmp_path / "ready").touch()
-            signal.pause()
-    try:
-        while not (tmp_path / "ready").exists():
-            pass
-        with pytest.raises(SjepaError, match="another process is at work on .*last.pt"):
-            pretrain(tiny, tmp_path / "run")
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    with (another_at_work(tmp_path / "run" / "last.pt"),
+          pytest.raises(SjepaError, match="another process is at work on .*last.pt")):
+        pretrain(tiny, tmp_path / "run")
     pretrain(dataclasses.replace(tiny, epochs=1), tmp_path / "run")  # its lock died with it
 
 

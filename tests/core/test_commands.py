@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import yaml
+from formats import command
 
 from sjepa.checkpoint import read_result
 from sjepa.config import ROOT
@@ -17,10 +18,11 @@ TINY = dict(preset="quick", dataset="synthetic", split="synthetic/xsub", dim=16,
 
 
 def run(*args, cwd):
+    paths = (ROOT, ROOT / "tests" / "benchmarks")
     return subprocess.run(
         [sys.executable, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=280,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{cwd}{os.pathsep}{ROOT}",
-                          "SJEPA_DATA": str(cwd)},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "SJEPA_DATA": str(cwd),
+                          "PYTHONPATH": os.pathsep.join(map(str, paths))},
     )
 
 
@@ -35,7 +37,7 @@ def params(tmp_path):
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
 
-@pytest.mark.parametrize("command, values, said", [
+@pytest.mark.parametrize("words, values, said", [
     ("pretrain", dict(TINY, epoch=3), "unknown parameter 'epoch': did you mean epochs?"),
     ("pretrain", dict(TINY, preset="big"), "preset = 'big': expected one of"),
     pytest.param("pretrain", dict(TINY, device="cuda"), "PyTorch sees no GPU here", marks=NO_GPU),
@@ -44,48 +46,49 @@ NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has 
     ("evaluate knn", dict(run="none"), "holds no finished run"),
     ("evaluate fuse", dict(runs=[]), "parameter runs"),
 ])
-def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, params, command, values, said):
-    out, words = tmp_path / "run", f"sjepa.{command}".split()
-    made = run("-m", *words, "--params", params(**values, out=str(out)), cwd=tmp_path)
+def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, params, monkeypatch, words, values,
+                                                      said):
+    monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
+    out = tmp_path / "run"
+    made = command(*f"sjepa.{words}".split(), "--params", params(**values, out=str(out)),
+                   cwd=tmp_path)
     assert made.returncode == 2
     last = made.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and said in last and "Traceback" not in made.stderr
     assert not out.exists()
 
 
-#: A node with torch, numpy, safetensors, PyYAML and tqdm, and nothing else that a user installs.
+#: A node with torch, numpy, safetensors, PyYAML and tqdm, and nothing else that a user installs:
+#: it runs one command after another.
 BARE = """
-import sys
+import json, runpy, sys
 for name in ("scipy", "sklearn", "pandas", "matplotlib", "seaborn", "pooch", "joblib", "IPython",
              "papermill"):
     sys.modules[name] = None  # what import finds where a package is not installed
+for sys.argv in json.loads(sys.argv[1]):
+    runpy.run_module(sys.argv[0], run_name="__main__")
 """
 
 
 def test_a_bare_node_pretrains_and_judges(tmp_path, params):
     """Nothing but the five packages is imported on the way; every trained protocol ends well."""
-    (tmp_path / "sitecustomize.py").write_text(BARE)  # which Python reads when it starts
-
-    def bare(*args):
-        made = run(*args, cwd=tmp_path)
-        assert made.returncode == 0, f"{args}: {made.stderr[-1500:]}"
-
-    assert run("-c", "import scipy", cwd=tmp_path).returncode == 1
-    bare("-m", "sjepa.pretrain", "--params", params(**TINY), "-o", "out=run")
     tuned = {"epochs": 2, "hidden": 16, "warmup_epochs": 1}
-    for protocol, more in {
+    protocols = {
         "linear": {"epochs": 2, "passes": 1}, "knn": {}, "retrieval": {}, "finetune": tuned,
-        "semi": tuned | {"share": 0.1, "subsets": 2},
-    }.items():
-        values = params("e.yaml", run="run", **more)
-        bare("-m", "sjepa.evaluate", protocol, "--params", values, "-o", f"out={protocol}")
+        "semi": tuned | {"share": 0.1, "subsets": 2}}
+    commands = [
+        ["sjepa.pretrain", "--params", params(**TINY), "-o", "out=run"],
+        *(["sjepa.evaluate", name, "--params", params(f"{name}.yaml", run="run", **more),
+           "-o", f"out={name}"] for name, more in protocols.items()),
+        ["sjepa.study", "expand", "nwucla-small-linear"],
+        ["step", "--preset", "quick", "--batch", "2", "--steps", "2", "--json", "step.json"]]
+    made = run("-c", BARE, json.dumps(commands, default=str), cwd=tmp_path)
+    assert made.returncode == 0, made.stderr[-1500:]
+    for protocol in protocols:
         result = read_result(tmp_path / protocol)
         assert result["command"].startswith(f"python -m sjepa.evaluate {protocol} -o run=run ")
         for reading in result["readings"]:
             assert 0 <= reading["low"] <= reading["value"] <= reading["high"] <= 100
-    bare("-m", "sjepa.study", "expand", "nwucla-small-linear")
-    bare(ROOT / "tests/benchmarks/step.py", "--preset", "quick", "--batch", 2, "--steps", 2,
-         "--json", "step.json")
     assert json.loads((tmp_path / "step.json").read_text()).keys() >= {
         "samples_per_s", "plain_samples_per_s", "ratio", "device", "threads", "peak_bytes"}
 
@@ -95,12 +98,10 @@ def test_papermill_runs_the_same_function_and_refuses_unknown_parameters(tmp_pat
         return run("-m", "papermill", ROOT / f"notebooks/full/{notebook}.ipynb", "out.ipynb", "-f",
                    params(**values), "--no-progress-bar", cwd=tmp_path)
 
-    made = papermill("pretrain", **TINY, epoch=3, out=str(tmp_path / "r"))
+    out = str(tmp_path / "r")
+    made = papermill("knn", run="none", out=out, kks=[1])
     assert made.returncode != 0 and not (tmp_path / "r").exists()
-    assert "unknown parameter 'epoch': did you mean epochs?" in made.stderr
-    for notebook, values in (("pretrain", dict(TINY, out=str(tmp_path / "r"))), ("knn", dict(
-            run=str(tmp_path / "r"), out=str(tmp_path / "judged"), ks=[1]))):
-        made = papermill(notebook, **values)
-        assert made.returncode == 0, made.stderr[-2000:]
-    result = read_result(tmp_path / "judged")
-    assert {reading["metric"] for reading in result["readings"]} == {"top1-k1"}
+    assert "unknown parameter 'kks': did you mean ks?" in made.stderr
+    made = papermill("pretrain", **TINY, out=out)
+    assert made.returncode == 0, made.stderr[-2000:]
+    assert read_result(tmp_path / "r")["settings"]["dim"] == 16

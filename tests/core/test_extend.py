@@ -86,9 +86,6 @@ def test_one_line_registers_a_part_of_the_method(registered, store, tiny, tmp_pa
             load_encoder(out)
 
 
-# ------------------------------------------------------------------ other skeletons
-
-
 def people(skeleton, count=16, frames=40, seed=0):
     """Clips of swinging joints as a store on the device; of a planar skeleton x, y, score."""
     rng = np.random.default_rng(seed)
@@ -103,10 +100,10 @@ def people(skeleton, count=16, frames=40, seed=0):
                        torch.zeros(count, dtype=torch.int64), skeleton)
 
 
-@pytest.mark.parametrize("skeleton", SKELETONS, ids=lambda skeleton: skeleton.name)
+@pytest.mark.parametrize("skeleton", (KINECT20, COCO17), ids=lambda skeleton: skeleton.name)
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_method_learns_on_other_skeletons(tiny, skeleton, target):
-    """A few steps of each target lower its loss on 25, 20 and 17 joints."""
+    """A few steps of each target lower its loss on 20 and 17 joints."""
     data = people(skeleton)
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
@@ -173,12 +170,12 @@ def test_too_high_a_ratio_leaves_no_token_to_see():
         MASKS["motion-aware"](torch.randn(1, 4, 25, 12), config)
 
 
-# ------------------------------------------------------------------ the wall
-
-
 def test_the_method_loads_no_reader_no_study_no_picture():
-    """`import sjepa.pretrain` stays within the method and the store: at most 25 modules of ours."""
-    code = ("import sys, sjepa.pretrain; "
+    """`import sjepa.pretrain` stays within the method and the store: at most 25 modules of ours.
+
+    And the package alone loads no torch.
+    """
+    code = ("import sys, sjepa; assert 'torch' not in sys.modules; import sjepa.pretrain; "
             "print(*[m for m in sys.modules if m.split('.')[0] == 'sjepa'])")
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = made.stdout.split()

@@ -86,4 +86,4 @@ def test_a_chapter_runs_there_and_a_mixing_one_is_named(tmp_path):
     path = tmp_path / "01.ipynb"
     path.write_text(json.dumps({"cells": [cell]}))
     (said,) = chapter(path)
-    assert said.startswith("01.ipynb cell 0 line 2: RuntimeError: Expected all tensors to be on")
+    assert said.startswith("01.ipynb cell 0 line [2]: RuntimeError: Expected all tensors to be on")

@@ -1,14 +1,12 @@
 """Two processes give the run of one: under `torchrun`, on the CPU, through the command line."""
 
 import dataclasses
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
 import yaml
+from torch.distributed import run as torchrun
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sjepa import device as parallel
@@ -27,16 +25,6 @@ main_with_errors(lambda: pretrain.main(sys.argv[1:]))
 """
 
 
-def torchrun(processes, config, store, folder):
-    """`torchrun` the command line on the small store, as a user would on the built-in one."""
-    (folder / "driver.py").write_text(DRIVER.format(store=str(store.path)))
-    (folder / "params.yaml").write_text(yaml.safe_dump(dataclasses.asdict(config)))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node",
-               str(processes), str(folder / "driver.py"), "--params", str(folder / "params.yaml")]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
-
-
 def assert_same_run(alone, state):
     """Losses to 1e-6, weights to 1e-5 and a ten-thousandth, after twelve steps.
 
@@ -51,16 +39,23 @@ def assert_same_run(alone, state):
                                        msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_two_processes_continue_the_run_of_one(store, tiny, tmp_path):
-    """One process takes an epoch, two the next three, in two parts each; one alone all four."""
+def test_two_processes_continue_the_run_of_one(store, tiny, tmp_path, monkeypatch, capfd):
+    """One process takes an epoch, two the next three, in two parts each; one alone all four.
+
+    `torchrun` starts the command line on the small store, as a user would on the built-in one.
+    """
     config = dataclasses.replace(tiny, batch_size=12, out=str(tmp_path / "run"))
     alone, first = Pretraining(config, store), Pretraining(config, store)
     assert alone.steps_per_epoch >= 3
     first.run_epoch()
     save(first, tmp_path / "run")
-    done = torchrun(2, dataclasses.replace(config, accumulate=2), store, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n").count(str(tmp_path / "run")) == 1  # one process prints
+    driver, params = tmp_path / "driver.py", tmp_path / "params.yaml"
+    driver.write_text(DRIVER.format(store=str(store.path)))
+    params.write_text(yaml.safe_dump(dataclasses.asdict(config) | {"accumulate": 2}))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torchrun.main(["--standalone", "--nproc_per_node=2", str(driver), "--params", str(params)])
+    assert capfd.readouterr().out.split("\n").count(str(tmp_path / "run")) == 1  # one prints
     while alone.epoch < config.epochs:
         alone.run_epoch()
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)

@@ -113,35 +113,33 @@ def test_same_seed_same_run_other_seed_other_run(store, tiny):
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_resume_is_exact(store, tiny, here, tmp_path):
-    whole = pretrain(tiny, tmp_path / "whole")
+def test_resume_is_exact(store, tiny, here, finished, tmp_path):
     run = Pretraining(tiny, store)
     for _ in range(2):
         run.run_epoch()
     save(run, tmp_path / "halved")  # killed after two epochs …
     pretrain(tiny, tmp_path / "halved")  # … and started again
-    a, b = (torch.load(p / "last.pt", weights_only=True) for p in (whole, tmp_path / "halved"))
+    a, b = (torch.load(p / "last.pt", weights_only=True) for p in (finished, tmp_path / "halved"))
     for name, value in a["model"].items():
         assert torch.equal(value, b["model"][name]), name
     assert [r["loss"] for r in a["history"]] == [r["loss"] for r in b["history"]]
 
 
-def test_finished_run_holds_the_targets_weights(store, tiny, here, tmp_path):
-    out = pretrain(tiny, tmp_path / "run")
-    state = torch.load(out / "last.pt", weights_only=True)
-    encoder, result = load_encoder(out)
+def test_finished_run_holds_the_targets_weights(tiny, here, finished):
+    state = torch.load(finished / "last.pt", weights_only=True)
+    encoder, result = load_encoder(finished)
     for name, value in encoder.state_dict().items():
         assert torch.equal(value, state["model"][f"target.encoder.{name}"])
     assert make_config(PretrainConfig, result["settings"]) == tiny
     assert (result["run"], result["step"], result["method"]) == ("run", "pretrain", "sjepa")
     assert result["stages"]["pretrain"]["seconds"] > 0
-    stamp = (out / "last.pt").stat().st_mtime_ns
-    pretrain(tiny, out)  # finished: nothing to do
+    stamp = (finished / "last.pt").stat().st_mtime_ns
+    pretrain(tiny, finished)  # nothing to do
     with pytest.raises(SjepaError, match="holds a run with lr"):
-        pretrain(dataclasses.replace(tiny, lr=5e-4), out)
-    assert (out / "last.pt").stat().st_mtime_ns == stamp
-    assert not [p for p in out.iterdir() if p.name.startswith(".")]
-    modes = {path.name: path.stat().st_mode & 0o777 for path in out.iterdir()}
+        pretrain(dataclasses.replace(tiny, lr=5e-4), finished)
+    assert (finished / "last.pt").stat().st_mtime_ns == stamp
+    assert not [p for p in finished.iterdir() if p.name.startswith(".")]
+    modes = {path.name: path.stat().st_mode & 0o777 for path in finished.iterdir()}
     assert len(set(modes.values())) == 1, modes  # others may read the weights, too
 
 
@@ -163,9 +161,6 @@ def test_test_clips_are_never_read(store, tiny):
     for _ in range(2):
         assert math.isfinite(run.run_epoch()["loss"])
     assert set(run.train.tolist()) == set(train.tolist())
-
-
-# ------------------------------------------------------------------ faults
 
 
 @pytest.mark.parametrize("made, changed, said", [
@@ -219,11 +214,10 @@ def test_a_closed_terminal_loses_no_checkpoint(tiny, here, tmp_path, monkeypatch
     assert load_encoder(tmp_path / "run")[1]["run"] == "run"
 
 
-def test_a_neighbour_is_looked_up_among_other_training_subjects(store, tiny, here, tmp_path):
+def test_a_neighbour_is_looked_up_among_other_training_subjects(tiny, here, finished, tmp_path):
     """The reading is there when it is asked for, changes no weight, and never reads a test clip."""
-    plain = pretrain(tiny, tmp_path / "plain")
     watched = pretrain(dataclasses.replace(tiny, knn_every=2), tmp_path / "watched")
-    a, b = (torch.load(p / "last.pt", weights_only=True) for p in (plain, watched))
+    a, b = (torch.load(p / "last.pt", weights_only=True) for p in (finished, watched))
     assert all(torch.equal(value, b["model"][name]) for name, value in a["model"].items())
     readings = [row.get("knn") for row in b["history"]]
     assert readings[0] is readings[2] is None and 0 <= readings[1] <= 100

@@ -42,9 +42,6 @@ def gradient(run):
     return torch.cat([s["exp_avg"].flatten() for s in run.optimizer.state.values()]) / 0.1
 
 
-# ------------------------------------------------------------------ absent bodies, padding, parts
-
-
 def test_one_row_with_a_weight_is_many_rows(store, tiny):
     """With the same mask: loss and gradient of the weighted row are those of its copies."""
     model = SJEPA(tiny)
@@ -122,9 +119,6 @@ def test_parts_add_up_to_the_whole(store, tiny, empty):
     assert_same_weights(whole, parts)
 
 
-# ------------------------------------------------------------------ halves
-
-
 def test_bf16_gradient_is_near(store, tiny):
     exact, (loss,) = after(Pretraining(tiny, store), 1)
     half, (their_loss,) = after(Pretraining(dataclasses.replace(tiny, precision="bf16"), store), 1)
@@ -177,9 +171,6 @@ def test_coordinates_stay_in_float32(store, tiny):
         encoder(x)
     encoder(x)
     assert seen[0].dtype == torch.float32 and torch.equal(*seen)
-
-
-# ------------------------------------------------------------------ graphs
 
 
 def test_the_step_is_one_graph(store, tiny, monkeypatch):
@@ -235,6 +226,3 @@ def test_auto_compiles_on_a_gpu_and_in_long_runs_alone(monkeypatch):
     assert asked == []
     assert not device.compile_modules(model, "auto", torch.device("cuda"), long)
     assert asked == [torch.device("cuda")]
-
-
-# ------------------------------------------------------------------ devices

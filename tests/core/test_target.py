@@ -164,9 +164,6 @@ def test_gradients_reach_all_but_the_target_which_is_a_copy(drawn, clip):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained)
 
 
-# ------------------------------------------------------------------ monitors
-
-
 def test_monitors_see_each_collapse():
     g = torch.Generator().manual_seed(0)
     healthy = torch.randn(16, 50, 64, generator=g)

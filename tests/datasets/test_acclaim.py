@@ -114,9 +114,6 @@ def random_skeleton(seed: int) -> tuple[list[dict], dict]:
     return bones, dict(order=order, position=tuple(rng.normal(size=3)))
 
 
-# --- the general reader ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_any_tree_axis_and_order_equals_the_literal_way(tmp_path, seed):
     bones, root = random_skeleton(seed)
@@ -165,8 +162,6 @@ def test_faults_are_named(tmp_path, fault):
         positions(tmp_path, texts["asf"], texts["amc"])
     assert str(tmp_path) in str(caught.value)
 
-
-# --- HDM05 ---------------------------------------------------------------------------------------
 
 read = partial(hdm05.SPEC.read, options=None)
 NAME = "HDM_mm_depositFloorR_019_120.amc"

@@ -83,8 +83,6 @@ def random_motion(seed: int) -> tuple[list[tuple], np.ndarray]:
     return joints, rng.normal(0, 90, (int(rng.integers(1, 6)), columns))
 
 
-# --- the general reader ---------------------------------------------------------------------------
-
 ARM = [
     ("hip", -1, (7, 7, 7), ["Xposition", "Yposition", "Zposition", "Zrotation", "Xrotation"]),
     ("knee", 0, (0, 10, 0), ["Yrotation"]),
@@ -132,9 +130,6 @@ def test_faults_are_named_with_their_line(tmp_path, fault):
     assert expected in error.expected and len(error.found) <= 60
     message = f"{path}, line {line}: expected {error.expected}, found {error.found}"
     assert str(pickle.loads(pickle.dumps(error))) == message  # workers send it to their parent
-
-
-# --- sets in such files --------------------------------------------------------------------------
 
 
 def random_person(layout: str, frames: int, before: list, channels):

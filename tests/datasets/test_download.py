@@ -21,8 +21,6 @@ from sjepa.datasets.download import unpack
 from sjepa.datasets.sources import kindergator
 from sjepa.errors import SjepaError
 
-# --- unpacking ----------------------------------------------------------------------------------
-
 
 def zip_of(**members):
     """A zip file of texts by name."""
@@ -72,9 +70,6 @@ def test_a_bad_archive_leaves_what_was_there(tmp_path, data, says):
         unpack(tmp_path / "z.zip", tmp_path / "raw", (".csv",), 10_000)
     assert [p.name for p in tmp_path.rglob("*.csv")] == ["old.csv"]
     assert listing(tmp_path) == ["raw", "z.zip"]
-
-
-# --- the command --------------------------------------------------------------------------------
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

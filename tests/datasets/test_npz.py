@@ -1,10 +1,10 @@
 """The N x 300 x 150 npz: out and in again, as other projects' feeders read it, and one's own."""
 
-import errno
 import os
 
 import numpy as np
 import pytest
+from formats import full_disk
 from test_store import listing, ntu_folder
 
 from sjepa import synthetic
@@ -116,10 +116,7 @@ def test_a_set_of_ones_own_from_labels_and_one_body(tmp_path):
 
 
 def test_a_full_disk_leaves_no_npz(ntu, tmp_path, monkeypatch):
-    def full(*args):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(npz, "_write_clips", full)
+    monkeypatch.setattr(npz, "_write_clips", full_disk)
     with pytest.raises(SjepaError, match="cannot write .*NTU60_XSub.npz: No space left"):
         export_npz(ntu, "ntu60/xsub", tmp_path)
     assert listing(tmp_path) == []

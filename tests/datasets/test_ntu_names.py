@@ -18,9 +18,6 @@ def clips(name: str) -> list[ClipName]:
     return [parse_name(each) for each in published_names(name)]
 
 
-# --- the list itself --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", [name for name in SPLITS if name.startswith("ntu")])
 def test_the_rules_make_the_official_splits_of_the_published_names(name):
     of = clips(name.split("/")[0])
@@ -52,9 +49,6 @@ def test_no_performer_was_exchanged_for_another_of_the_same_side():
     """No count would tell; the digest is that of the names checked against public lists."""
     names = "\n".join(published_names("ntu120"))
     assert hashlib.sha256(names.encode()).hexdigest()[:16] == "d3370d949a1377de"
-
-
-# --- what is not there, in words --------------------------------------------------------------
 
 
 def test_what_is_gone_is_told_by_its_setup():

@@ -27,9 +27,6 @@ def training(raw, phase: int) -> dict[str, list[str]]:
             for split in ("xsub", "xview")}
 
 
-# --- cutting ------------------------------------------------------------------------------------
-
-
 def literal(raw, name: str, inclusive: bool) -> dict[str, tuple[int, list] | None]:
     """The lineage's arithmetic once more, one number at a time: None for what it drops."""
     rows = [[float(word) for word in line.split()]
@@ -77,9 +74,6 @@ def test_what_the_names_say(tmp_path, name, said):
     assert (item.label, item.subject, item.view, item.rep, item.setup) == said
 
 
-# --- labels -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("phase", [1, 2])
 @pytest.mark.parametrize("choice", ["original", "dense"])
 def test_labels_name_the_same_class(tmp_path, phase, choice):
@@ -91,9 +85,6 @@ def test_labels_name_the_same_class(tmp_path, phase, choice):
     assert found[4].label == (40 if (phase, choice) == (2, "dense") else 50)
     assert (pku.classes(1)[0], pku.classes(1)[50], len(set(names))) == (
         "bow", "writing", found[4].label + 1)
-
-
-# --- finding, and splits ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("skeleton, label", [
@@ -157,8 +148,6 @@ def test_files_that_are_no_set(tmp_path, fault):
     with pytest.raises(SjepaError, match=said):
         pku.files(tmp_path, 2)
 
-
-# --- text ---------------------------------------------------------------------------------------
 
 ROWS = skeleton_text(people(4))
 TEXT_FAULTS = {  # the rows, the labels, and what is said of them

@@ -56,9 +56,6 @@ def test_numbers_out_of_range_are_refused(bad):
         generate_clip(*bad)
 
 
-# --- bodies -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("number", range(len(ACTIONS)), ids=ACTIONS)
 def test_bodies_keep_their_bones_their_limits_and_the_floor(number):
     """Nothing snaps either: a throwing hand reaches 200 m/s², an elbow that flips over 400."""
@@ -95,9 +92,6 @@ def test_subjects_differ_in_height_limbs_and_hand():
         assert {(k + syn.PARTNER) % SUBJECTS for k in half} == set(half)  # partners stay
 
 
-# --- sides, pairs -------------------------------------------------------------------------------
-
-
 def test_left_is_at_smaller_x_for_a_person_who_faces_the_camera():
     for number in set(range(len(ACTIONS))) - set(PAIRED):
         person = generate_clip(number, 5, view=1, noise=False)[:, 0]
@@ -129,9 +123,6 @@ def test_two_people_face_each_other_and_keep_out_of_each_other(number):
         if ACTIONS[number] in ("shake hands", "high five"):
             gap = np.linalg.norm(clip[:, 0, 10] - clip[:, 1, 10], axis=-1)
             assert gap.min() < 0.12 and gap[0] > 0.5
-
-
-# --- cameras, noise, length ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [0, PAIRED[0]])
@@ -169,9 +160,6 @@ def test_as_kinect20_keeps_what_20_joints_measure_and_derives_the_rest():
     measured = LAYOUTS["kinect20"].measured
     np.testing.assert_allclose(made[:, :, measured], clip[:, :, measured], atol=1e-6)
     assert not np.allclose(made[:, :, ~measured], clip[:, :, ~measured], atol=1e-3)
-
-
-# --- neither hopeless nor trivial ---------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def run(home: Path, long: bool) -> dict:
     record["wrong"] += wrong
     (home / "mutated").mkdir()
     record["mutated"] = {}
-    for name, reader in campaign(home / "mutated", 120_000 if long else 2_000, SEED).items():
+    for name, reader in campaign(home / "mutated", 120_000 if long else 500, SEED).items():
         record["mutated"][name] = {key: reader.counts[key] for key in ("read", "refused")}
         record["wrong"] += [f"{name}: {times} times {fault}"
                             for fault, times in Counter(reader.faults).items()]

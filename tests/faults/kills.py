@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo  # noqa: F401  which an optimiser's first step would load
 
 import sjepa.protocols.run as runner
 from sjepa.checkpoint import kept
@@ -34,6 +35,7 @@ from sjepa.files import alone
 from sjepa.pretrain import pretrain
 from sjepa.protocols.config import CONFIGS
 from sjepa.study import results
+from sjepa.study.experiments import experiments
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 TINY = dict(preset="quick", dataset="nwucla", split="nwucla/xview", dim=16, depth=1, heads=2,
@@ -67,6 +69,7 @@ class Jobs:
         self.stores, self.run, self.judged = home / "stores", home / "run", home / "judged"
         self.tables = home / "tables"
         os.environ["SJEPA_DATA"] = str(self.stores)
+        experiments()  # which `collect` asks for, and which a process reads once
         self.config = make_config(PretrainConfig, TINY | {"epochs": epochs})
         self.judge = make_config(CONFIGS["finetune"], dict(
             run=str(self.run), out=str(self.judged), dataset="nwucla", split="nwucla/xview",

@@ -146,7 +146,7 @@ def bvh(folder: Path, throw, up: str = "y") -> Path:
     """Mixamo's names with a prefix; joints have an offset and turn about all three axes."""
     joints = [joint for joint in KINDS["mixamo"][0] if "_End" not in joint[0]]
     path = folder / "walk.bvh"
-    path.write_text(wild_bvh(throw[:, 0].astype(float), joints, unit=0.01, up=up)[0])
+    path.write_text(wild_bvh(throw[:, 0].astype(float), joints, unit=0.01, up=up))
     return path
 
 

@@ -35,9 +35,6 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-# ------------------------------------------------------------------ what is left
-
-
 def test_a_result_says_all_of_its_run_and_lies_in_its_own_folder(common, pretrained, store, capsys):
     before = files(pretrained), files(RESULTS)
     config = make_config(CONFIGS["linear"], common | {"epochs": 3, "passes": 1,
@@ -147,9 +144,6 @@ def test_coarse_classes_forgive_twins_and_nothing_else(common):
     assert len(context.coarse) == 58 and len(set(context.coarse)) == 42 and context.frontal
 
 
-# ------------------------------------------------------------------ running again
-
-
 def test_the_same_settings_may_run_again_and_others_may_not(run, tmp_path, monkeypatch, restate):
     first = run("knn", ks=[1])
     last = run("knn", ks=[1])
@@ -183,9 +177,6 @@ def test_switches_of_the_process_are_put_back(run, monkeypatch):
         assert inside == ["highest"] and torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")
-
-
-# ------------------------------------------------------------------ refused at the start
 
 
 @pytest.mark.parametrize("settings, sentence", [

@@ -72,9 +72,6 @@ def test_a_probe_by_hand(lr):
     assert torch.equal(probed["scores"], by_hand(passes, labels, test, classes, **more))
 
 
-# ------------------------------------------------------------------ passes over the clips
-
-
 @pytest.mark.parametrize("passes, kept", [(0, 4), (2, 2)])
 def test_it_trains_on_augmented_clips_drawn_anew_or_in_turn(common, monkeypatch, passes, kept):
     """Of every epoch, or of the first two, which then take turns."""

@@ -31,9 +31,10 @@ from sjepa.study.evidence import (
 def put(book):
     """Make the runs of cells: a value a seed, by all judges unless told."""
     def make(what, *seen, how="linear", judges=JUDGES, half=2.0):
-        for judge in judges:
-            for row, value in zip(cell_rows(what, how, judge).values(), seen, strict=False):
-                book.put(row.name, (JUDGES[judge], HOW[how], value, value - half, value + half))
+        results.collect([
+            book.run(row.name, [(JUDGES[judge], HOW[how], value, value - half, value + half)])
+            for judge in judges
+            for row, value in zip(cell_rows(what, how, judge).values(), seen, strict=False)])
     return make
 
 

@@ -1,12 +1,12 @@
 """Full runs as data: what expands to what, what is refused, parameter files and notebooks."""
 
+import functools
 import os
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
+from formats import command
 
 from sjepa.config import ROOT, load_params, make_config
 from sjepa.datasets.splits import SPLITS
@@ -14,7 +14,7 @@ from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS
 from sjepa.protocols.encoders import load_pretrained
 from sjepa.study import experiments as study
-from sjepa.study.experiments import FILE, config_of, experiments, groups
+from sjepa.study.experiments import FILE, STEPS, config_of, experiments, groups
 
 FULL = ROOT / "notebooks" / "full"
 PARAMS = FULL / "params"
@@ -44,7 +44,7 @@ def test_every_experiment_is_a_configuration_of_a_known_split():
     found = experiments()
     assert list(groups()) == ["quick", "open", "evidence", "parts", "paper"]
     for row in found.values():
-        config = config_of(row.name)
+        config = make_config(STEPS[row.step], row.params)
         if hasattr(config, "split"):
             assert config.split in SPLITS and config.split.startswith(f"{config.dataset}/")
         if row.group == "paper" and row.step == "pretrain":
@@ -158,17 +158,13 @@ def test_parameter_files_are_those_of_the_experiments_and_of_prose():
         assert set(named) <= set(kept), page
 
 
-def ask(*args, cwd):
-    return subprocess.run([sys.executable, "-m", "sjepa.study", *args], cwd=cwd, text=True,
-                          capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-
-
 def test_commands_print_parameters_names_and_terms(tmp_path, pretrained):
-    made = ask("expand", "parts-mse-seed0-linear-nwucla-xview", cwd=tmp_path)
+    ask = functools.partial(command, "sjepa.study", cwd=tmp_path)
+    made = ask("expand", "parts-mse-seed0-linear-nwucla-xview")
     config = make_config(CONFIGS["linear"], yaml.safe_load(made.stdout))
     assert (config.run, config.passes, config.by_joint) == ("runs/parts-mse-seed0", 5, True)
-    assert "knn        quick-knn\n" in ask("list", "quick", cwd=tmp_path).stdout
-    made = ask("export", str(pretrained), "a.safetensors", "--data", "bandai", cwd=tmp_path)
+    assert "knn        quick-knn\n" in ask("list", "quick").stdout
+    made = ask("export", str(pretrained), "a.safetensors", "--data", "bandai")
     assert made.stdout.startswith("a.safetensors: bound by the terms of the data"), made.stderr
     assert made.stdout.endswith("; trained on bandai (CC BY-NC 4.0)\n")
     assert load_pretrained(tmp_path / "a.safetensors")[1]["data"][0]["set"] == "bandai"
@@ -183,6 +179,6 @@ def test_commands_print_parameters_names_and_terms(tmp_path, pretrained):
     (("export", "nowhere", "a.safetensors"), "nowhere holds no finished run"),
 ])
 def test_bad_input_is_one_sentence_and_status_2(tmp_path, args, said):
-    made = ask(*args, cwd=tmp_path)
+    made = command("sjepa.study", *args, cwd=tmp_path)
     assert made.returncode == 2 and made.stderr.startswith("error: ") and said in made.stderr
     assert made.stderr.count("\n") == 1 and not list(tmp_path.iterdir())

@@ -3,9 +3,9 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
+from multiprocessing import get_context
 
 import pytest
 import yaml
@@ -14,10 +14,21 @@ from sjepa.checkpoint import read_result
 from sjepa.config import ROOT
 from sjepa.study.experiments import experiments, other_settings
 
-pytest.importorskip("snakemake", reason="the batch needs the extra `batch`")
+snakemake = pytest.importorskip("snakemake.cli", reason="the batch needs the extra `batch`")
 TINY = dict(preset="quick", dim=16, depth=1, heads=2, frames=16, segment=8, predictor_depth=1,
             batch_size=256, device="cpu")
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "notebooks/full/Snakefile"), "-j1"]
+
+
+def work(argv, log):
+    """Snakemake in a process that has all loaded, in a session of its own."""
+    os.setsid()
+    os.chdir(ROOT)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for number in (1, 2):
+        os.dup2(handle, number)
+    sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
+    sys.modules["snakemake.shell"].STDOUT = sys.stdout  # which it noted when it was imported
+    snakemake.main(["-s", "notebooks/full/Snakefile", "-j1", *argv])
 
 
 @pytest.fixture
@@ -29,18 +40,27 @@ def batch(tmp_path):
     def start(*args, **config):
         config = {"params": params, "done": tmp_path / "done"} | config
         named = [f"{name}={value}" for name, value in config.items()]
-        return subprocess.Popen(
-            [*SNAKEMAKE, *args, "--config", *named], cwd=ROOT, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
+        child = get_context("fork").Process(
+            target=work, args=([*args, "--config", *named], tmp_path / "log"))
+        child.start()
+        return child
     return start
 
 
+@pytest.fixture
+def ended(batch, tmp_path):
+    """Status and words of snakemake."""
+    def wait(*args, **config):
+        child = batch(*args, **config)
+        child.join(280)
+        return child.exitcode, (tmp_path / "log").read_text()
+    return wait
+
+
 def test_the_plan_has_every_cell_of_the_paper_and_several_gpus_share_a_pretraining(
-        batch, tmp_path):
-    run = batch("-np", "--resources", "gpu=4", gpus=4)
-    text = run.communicate(timeout=120)[0]
-    assert run.returncode == 0 and not (tmp_path / "done").exists(), text
+        ended, tmp_path):
+    status, text = ended("-np", "--resources", "gpu=4", gpus=4)
+    assert status == 0 and not (tmp_path / "done").exists(), text
     counts = dict(re.findall(r"^(\w+) +(\d+)$", text, re.M))
     wanted = [row.step for row in experiments("paper").values()]
     assert {step: int(counts[step]) for step in set(wanted)} == {s: wanted.count(s) for s in wanted}
@@ -59,32 +79,30 @@ def test_the_plan_has_every_cell_of_the_paper_and_several_gpus_share_a_pretraini
     ({}, {"gpus": 0}, "gpus = 0: expected a whole number from 1"),
     ({}, {"gpus": 2, "runner": "papermill"}, "gpus: a notebook runs on one GPU"),
 ])
-def test_what_is_misspelt_is_refused_before_anything_runs(batch, tmp_path, change, config, said):
+def test_what_is_misspelt_is_refused_before_anything_runs(ended, tmp_path, change, config, said):
     there = yaml.safe_load((ROOT / "notebooks/full/params/quick-finetune.yaml").read_text())
     (tmp_path / "params" / "quick-finetune.yaml").write_text(yaml.safe_dump(there | change))
-    run = batch(**({"rows": "quick"} | config))
-    text = run.communicate(timeout=120)[0]
-    assert run.returncode == 1 and said in text, text
+    status, text = ended(**({"rows": "quick"} | config))
+    assert status == 1 and said in text, text
     assert "Traceback" not in text and not (tmp_path / "done").exists()
 
 
-def test_rows_without_a_file_get_one_where_its_text_changed(batch):
+def test_rows_without_a_file_get_one_where_its_text_changed(ended):
     name = "parts-no-ema-seed0-knn-nwucla-xview"
     path = ROOT / "runs" / "params" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     for old in ("other", experiments(name)[name].text):
         path.write_text(old)
         os.utime(path, (1000, 1000))
-        run = batch("-np", rows=name)
-        said = run.communicate(timeout=120)[0]
+        _, said = ended("-np", rows=name)
         assert f"-m sjepa.evaluate knn --params runs/params/{name}.yaml" in said, said
         assert path.read_text() == experiments(name)[name].text
         assert (path.stat().st_mtime > 2000) == (old == "other")
 
 
-def test_a_killed_batch_goes_on_where_it_stood(batch, tmp_path):
+def test_a_killed_batch_goes_on_where_it_stood(batch, ended, tmp_path):
     out, target = tmp_path / "run", str(tmp_path / "done" / "quick-knn")
-    tiny = TINY | dict(epochs=12, checkpoint_every=1, out=str(out))
+    tiny = TINY | dict(epochs=6, checkpoint_every=1, out=str(out))
     (tmp_path / "params" / "quick-pretrain.yaml").write_text(yaml.safe_dump(tiny))
     (tmp_path / "params" / "quick-knn.yaml").write_text(
         yaml.safe_dump(dict(run=str(out), out=str(tmp_path / "knn"), ks=[1])))
@@ -93,14 +111,12 @@ def test_a_killed_batch_goes_on_where_it_stood(batch, tmp_path):
     while not (out / "last.pt").is_file() and time.monotonic() < until:
         time.sleep(0.05)
     os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
+    first.join()
     assert (out / "last.pt").is_file() and not (out / "result.json").exists()
 
-    second = batch(target, rows="quick")
-    text = second.communicate(timeout=280)[0]
-    assert second.returncode == 0, text
-    assert "epoch 12/12" in text and "epoch 1/12" not in text  # from the checkpoint, not from 1
+    status, text = ended(target, rows="quick")
+    assert status == 0, text
+    assert "epoch 6/6" in text and "epoch 1/6" not in text  # from the checkpoint, not from 1
     row, result = experiments("quick")["quick-knn"], read_result(tmp_path / "knn")
-    assert other_settings(row, result)["epochs of the pretraining"] == (12, 80)
-    third = batch("-n", target, rows="quick")
-    assert "Nothing to be done" in third.communicate(timeout=120)[0]
+    assert other_settings(row, result)["epochs of the pretraining"] == (6, 80)
+    assert "Nothing to be done" in ended("-n", target, rows="quick")[1]
