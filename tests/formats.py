@@ -12,6 +12,9 @@ import signal
 import struct
 import sys
 import warnings
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -33,6 +36,21 @@ def command(module: str, *args, cwd: Path) -> SimpleNamespace:
         except SystemExit as ended:
             status = ended.code
     return SimpleNamespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def forked(log: Path, work: Callable, *args) -> BaseProcess:
+    """A child that has all loaded, in a session of its own, does `work` and speaks into `log`."""
+    def child():
+        os.setsid()
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
+        work(*args)
+
+    process = get_context("fork").Process(target=child)
+    process.start()
+    return process
 
 
 @contextlib.contextmanager

@@ -19,8 +19,6 @@ from sjepa.predictor import Predictor
 from sjepa.skeleton import NTU25, SPINE_BASE, SPINE_SHOULDER
 from sjepa.target import TargetEncoder
 
-# ---------------------------------------------------------------- data, one clip at a time
-
 
 def crop_resize(clip: np.ndarray, begin: int, span: int, frames: int) -> np.ndarray:
     """`[T, M, V, 3]` to `[M, frames, V, 3]`: cut, then resize in time, linearly."""
@@ -78,9 +76,6 @@ class Clips(Dataset):
                       rng.uniform(-c.view_translation, c.view_translation, 3),
                       rng.random() < c.view_flip) for body in clip]
         return clip, np.stack(views)
-
-
-# ---------------------------------------------------------------- networks
 
 
 class Attention(nn.Module):

@@ -7,15 +7,6 @@ from torch.nn import functional as F
 from sjepa import views
 from sjepa.clips import DeviceStore, center_crop, crop_resize, train_crop
 from sjepa.skeleton import NTU25, NTU_BONES, NTU_FLIP_PAIRS
-from sjepa.views import (
-    axis_rotation,
-    base_rotation,
-    euler_rotation,
-    flip,
-    geometric_view,
-    rotate_about_body,
-    translate,
-)
 
 
 def seeded(seed=0):
@@ -80,38 +71,38 @@ def test_center_crop_is_central(ragged, spans):
 def test_rotations_are_proper_and_invert():
     angles = torch.rand(20, 3, generator=seeded(), dtype=torch.float64) * 2 - 1
     axis = F.normalize(torch.randn(20, 3, generator=seeded(1), dtype=torch.float64), dim=-1)
-    for r in (euler_rotation(angles), axis_rotation(axis, angles[:, 0])):
+    for r in (views.euler_rotation(angles), views.axis_rotation(axis, angles[:, 0])):
         eye = torch.eye(3, dtype=torch.float64).expand(20, 3, 3)
         torch.testing.assert_close(r @ r.transpose(1, 2), eye)
         torch.testing.assert_close(torch.linalg.det(r), torch.ones(20, dtype=torch.float64))
-    turn = axis_rotation(axis, angles[:, 0])
+    turn = views.axis_rotation(axis, angles[:, 0])
     torch.testing.assert_close((turn @ axis[..., None])[..., 0], axis)
-    torch.testing.assert_close(turn.transpose(1, 2), axis_rotation(axis, -angles[:, 0]))
+    torch.testing.assert_close(turn.transpose(1, 2), views.axis_rotation(axis, -angles[:, 0]))
 
 
 def test_euler_order_is_z_y_x():
     a = torch.tensor([[0.3, -0.2, 0.5]], dtype=torch.float64)
     axes = torch.eye(3, dtype=torch.float64)
-    x, y, z = (axis_rotation(axes[k : k + 1], a[:, k]) for k in range(3))
-    torch.testing.assert_close(euler_rotation(a), z @ y @ x)
+    x, y, z = (views.axis_rotation(axes[k : k + 1], a[:, k]) for k in range(3))
+    torch.testing.assert_close(views.euler_rotation(a), z @ y @ x)
 
 
 def test_rotation_about_the_body_can_be_undone(clip):
     angle = torch.tensor([0.7])
-    turned = rotate_about_body(clip, angle)
+    turned = views.rotate_about_body(clip, angle)
     assert (turned - clip).abs().max() > 0.1
-    torch.testing.assert_close(rotate_about_body(turned, -angle), clip, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(views.rotate_about_body(turned, -angle), clip, atol=1e-5, rtol=1e-5)
     assert torch.allclose(turned[:, 0, [0, 20]], clip[:, 0, [0, 20]], atol=1e-5)  # the axis stays
 
 
 def test_flip_swaps_sides_and_is_its_own_inverse(clip):
     yes = torch.tensor([True])
-    mirrored = flip(clip, yes)
+    mirrored = views.flip(clip, yes)
     for left, right in NTU_FLIP_PAIRS:
         wanted = clip[:, :, right] * torch.tensor([-1.0, 1.0, 1.0])
         assert torch.equal(mirrored[:, :, left], wanted)
-    assert torch.equal(flip(mirrored, yes), clip)
-    assert torch.equal(flip(clip, torch.tensor([False])), clip)
+    assert torch.equal(views.flip(mirrored, yes), clip)
+    assert torch.equal(views.flip(clip, torch.tensor([False])), clip)
     moved = [k for k, j in enumerate(NTU25.flip_permutation) if k != j]
     assert len(moved) == 20 and sorted(NTU25.flip_permutation) == list(range(25))
 
@@ -119,11 +110,11 @@ def test_flip_swaps_sides_and_is_its_own_inverse(clip):
 def test_absent_bodies_and_frames_stay_zero_and_all_others_keep_their_bones(clip):
     x = torch.cat((torch.zeros_like(clip), clip))
     x[1, 40:60] = 0
-    view = geometric_view(x, 0.8, 0.5, 1.0, seeded())
+    view = views.geometric_view(x, 0.8, 0.5, 1.0, seeded())
     assert torch.isfinite(view).all()
     assert not view[0].any() and not view[1, 40:60].any()
-    assert not translate(x, torch.ones(2, 3))[0].any()
-    view = geometric_view(clip, 0.8, 0.3, 0.0, seeded())
+    assert not views.translate(x, torch.ones(2, 3))[0].any()
+    view = views.geometric_view(clip, 0.8, 0.3, 0.0, seeded())
     a, b = torch.tensor(NTU_BONES).T
     torch.testing.assert_close(
         (view[:, :, a] - view[:, :, b]).norm(dim=-1), (clip[:, :, a] - clip[:, :, b]).norm(dim=-1),
@@ -134,7 +125,7 @@ def test_absent_bodies_and_frames_stay_zero_and_all_others_keep_their_bones(clip
 def test_a_body_without_an_axis_turns_about_the_vertical(clip):
     x = clip.clone()
     x[:, :, 20] = x[:, :, 0]
-    turned = rotate_about_body(x, torch.tensor([0.5]))
+    turned = views.rotate_about_body(x, torch.tensor([0.5]))
     assert torch.isfinite(turned).all()
     torch.testing.assert_close(turned[..., 1], x[..., 1], atol=1e-5, rtol=1e-5)
 
@@ -152,12 +143,12 @@ def test_views_are_drawn_evenly_from_the_ranges(clip, monkeypatch, asked):
     drawn, x = [], clip.expand(500, -1, -1, -1)
     for name in ("rotate_about_body", "translate", "flip"):
         monkeypatch.setattr(views, name, lambda x, amount, *_: drawn.append(amount) or x)
-    geometric_view(x, generator=seeded(), **asked)
+    views.geometric_view(x, generator=seeded(), **asked)
     angle, shift, which = drawn
     assert even(angle, rotation) and even(shift, translation)
     assert abs(which.float().mean() - flip_p) < 0.07
     monkeypatch.undo()
-    torch.testing.assert_close(geometric_view(x[:9], 0.0, 0.0, 0.0, seeded()), x[:9])
+    torch.testing.assert_close(views.geometric_view(x[:9], 0.0, 0.0, 0.0, seeded()), x[:9])
 
 
 @pytest.mark.parametrize("asked", [(), (1.0,)])
@@ -165,12 +156,12 @@ def test_the_base_rotation_is_drawn_evenly_about_all_axes(clip, monkeypatch, ask
     angles = []
     monkeypatch.setattr(views, "euler_rotation", lambda a: angles.append(a) or torch.eye(3).expand(
         len(a), 3, 3))
-    base_rotation(clip.expand(500, 1, -1, -1, -1), *asked, generator=seeded())
+    views.base_rotation(clip.expand(500, 1, -1, -1, -1), *asked, generator=seeded())
     assert even(angles[0], *(asked or (0.3,)))
 
 
 def test_base_rotation_turns_both_bodies_together(clip):
     x = torch.stack((clip, clip), 1)
-    turned = base_rotation(x, 0.3, seeded())
+    turned = views.base_rotation(x, 0.3, seeded())
     assert torch.equal(turned[:, 0], turned[:, 1])
     torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))

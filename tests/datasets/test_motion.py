@@ -57,9 +57,6 @@ def quiet(path, **options):
         return read_motion(path, **options)
 
 
-# --- BVH -----------------------------------------------------------------------------------------
-
-
 def test_open_samples_read_as_the_sets_own_readers_have_them():
     for name, reader in (("bandai", bandai), ("kindergator", kindergator), ("nwucla", nwucla)):
         _, samples = raw_samples(name)
@@ -166,9 +163,6 @@ def test_an_unknown_unit_is_scaled_and_said_or_can_be_given(tmp_path, person):
     assert off(quiet(path, unit=4.0), person)[LIMBS].max() < 0.02
     with pytest.raises(SjepaError, match="the unit is not metres: pass unit="):
         read_motion(path, unit=0.1)
-
-
-# --- MediaPipe -----------------------------------------------------------------------------------
 
 
 def as_mediapipe(person: np.ndarray) -> np.ndarray:
@@ -324,8 +318,6 @@ def test_bad_landmarks_in_words(tmp_path, person, change, said):
         read_motion(tmp_path / "a.npy")
 
 
-# --- Kinects -------------------------------------------------------------------------------------
-
 CAMEL = ["".join(map(str.title, reversed(joint.split()))) if joint.split()[0] in SIDES else
          "".join(map(str.title, joint.split())) for joint in NTU_JOINTS]  # HipLeft, SpineBase
 CAMEL = [name.replace("TipHand", "HandTip") for name in CAMEL]
@@ -413,9 +405,6 @@ def test_joints_in_another_order_are_refused_by_their_proportions(tmp_path, pers
     assert off(quiet(tmp_path / "a.csv", mapping=mapping), person)[LIMBS + FEET].max() < 1e-3
 
 
-# --- pictures ------------------------------------------------------------------------------------
-
-
 def in_picture(person: np.ndarray, joints) -> np.ndarray:
     """The person's joints in a picture of 1000 pixels, y down, `[T, J, 2]`; a face at the head."""
     at = [AT(j) if j in NTU_JOINTS else AT("head") for j in joints]
@@ -469,9 +458,6 @@ def test_joints_in_a_picture_are_a_planar_clip_and_said_to_be(tmp_path, person, 
                                wanted * scale * (-1, 1), atol=1e-4)
 
 
-# --- one of many clips ---------------------------------------------------------------------------
-
-
 def test_a_clip_is_chosen_by_number_or_name(tmp_path, person):
     x = np.zeros((3, 300, 150), np.float32)
     for k in range(3):
@@ -497,9 +483,6 @@ def test_ntus_own_files_are_read_too(tmp_path, person):
     assert off(quiet(path), person).max() < 1e-4
 
 
-# --- the picture of it ---------------------------------------------------------------------------
-
-
 def test_what_was_understood_is_drawn_in_words(tmp_path, person):
     joints, how = KINDS["rigify, z up"]
     path = tmp_path / "a.bvh"
@@ -511,9 +494,6 @@ def test_what_was_understood_is_drawn_in_words(tmp_path, person):
     for said in ("left elbow ← forearm.L", "left thumb (derived)", "z is up", "metres", "guessed"):
         assert said in words
     plt.close(figure)
-
-
-# --- bad files -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name, text, said", [
@@ -539,9 +519,6 @@ def test_bad_files_in_words(tmp_path, name, text, said):
         read_motion(tmp_path / name)
     with pytest.raises(SjepaError, match="up is 'w': expected one of y, -y|expected one of .bvh"):
         read_motion(tmp_path / name, up="w")
-
-
-# --- any clip ------------------------------------------------------------------------------------
 
 
 def test_height_is_that_of_the_bones_whatever_the_pose(person):

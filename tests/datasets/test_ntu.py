@@ -25,18 +25,12 @@ def write(path, x: np.ndarray, **how):
     return path / "S001C002P003R001A013.skeleton"
 
 
-# --- names ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("text", [
     "S1C2P3R1A13", "S001C002P003R001A000", "S001C002P003R001A013.txt", "S001C002P003R001A01３",
     "S001C002P003R001A013\n"])
 def test_name_off_the_scheme(text):
     with pytest.raises(SjepaError, match="not an NTU clip name"):
         ntu.parse_name(text)
-
-
-# --- reading what was written -----------------------------------------------------------------
 
 
 def test_round_trip_is_exact(tmp_path):
@@ -100,7 +94,6 @@ def test_legal_oddities_are_read_alike(tmp_path, change):
                                           getattr(plain.bodies[body], column))
 
 
-# --- faults: each named with its line ---------------------------------------------------------
 # Three frames of one body. Line 1: frames; 2: bodies; 3: body; 4: joints; 5-29: joint lines;
 # the second frame begins in line 30, the third in line 58; 85 lines in all.
 
@@ -197,9 +190,6 @@ def test_writer_refuses(tmp_path, x):
     with pytest.raises(SjepaError, match="bodies must be"):
         write(tmp_path, x)
     assert not list(tmp_path.iterdir())
-
-
-# --- the lineage's cleaning -------------------------------------------------------------------
 
 
 def literal(rows: list[list[tuple[int, np.ndarray]]]) -> np.ndarray:

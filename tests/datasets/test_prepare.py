@@ -51,9 +51,6 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-# --- the data sets ------------------------------------------------------------------------------
-
-
 def test_every_set_says_all_that_others_ask_of_it():
     assert set(names()) == {
         "synthetic", "synthetic20", "ntu60", "ntu120", "pku1", "pku2", "pool", "pool3", *OPEN}
@@ -97,9 +94,6 @@ def test_asking_for_one_set_loads_no_other_reader():
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert made.stdout == "[]\n[]\n"
-
-
-# --- finding stores -----------------------------------------------------------------------------
 
 
 def test_missing_data_says_where_and_how(home, tmp_path):
@@ -175,9 +169,6 @@ def test_a_store_that_was_refused_says_so_where_it_is_used(home, tmp_path, capsy
     capsys.readouterr()
     assert "not the whole of ntu60: 12 clips and not 56,578" in load_store("ntu60").meta["note"]
     assert "warning: " in capsys.readouterr().err
-
-
-# --- owners' files ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", OPEN)
@@ -276,9 +267,6 @@ def test_pku_videos_become_clips_and_splits(tmp_path, phase, labels, classes):
         assert all(pku_files.TESTED[phase, protocol] in video for video in videos[1])
         assert report["splits"][f"{name}/{protocol}"]["found"] == (len(train), len(test))
     assert "other counts in " + f"{name}/xsub" in report["faults"]
-
-
-# --- the command --------------------------------------------------------------------------------
 
 
 prepare = functools.partial(run_command, "sjepa.prepare", cwd=ROOT)

@@ -51,9 +51,6 @@ def listing(folder):
     return sorted(os.listdir(folder))
 
 
-# --- out and in again ---------------------------------------------------------------------------
-
-
 def test_round_trip_is_exact_and_lazy(path):
     store = open_store(path, verify=True)
     assert len(store) == 3 and store.bodies == 2 and store.classes == ["a", "b"]
@@ -117,9 +114,6 @@ def test_splits_lie_in_the_store(tmp_path):
     assert [side.tolist() for side in split("myset/few", store)] == [[0], [4, 5]]
     with pytest.raises(SjepaError, match="unknown split 'myset/xview': .* knows myset/xsub, myset"):
         split("myset/xview", store)
-
-
-# --- what is refused ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("change, said", [
@@ -190,9 +184,6 @@ def test_each_damage_is_named(path):
         open_store(path)
 
 
-# --- whole or not at all ------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])
 def test_a_failure_spares_the_old_store(path, stop):
     before = open_store(path, verify=True).meta
@@ -254,9 +245,6 @@ def test_two_processes_at_once_make_one_whole_store(tmp_path):
         assert run.exitcode == 0
     assert len(open_store(tmp_path / "ntu60", verify=True)) == 6
     assert listing(tmp_path) == ["ntu60", "raw"]
-
-
-# --- reading in processes -----------------------------------------------------------------------
 
 
 def make(k):

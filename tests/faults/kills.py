@@ -54,9 +54,6 @@ def write_set(folder: Path) -> None:
             (folder / name).write_text(json.dumps({"skeletons": x.tolist(), "label": label}))
 
 
-# --- jobs ---------------------------------------------------------------------------------------
-
-
 class Jobs:
     """Prepare, pretrain, evaluate and collect in a folder, and the bits that each leaves."""
 
@@ -177,9 +174,6 @@ def kill_all(home: Path, each: int, seed: int, epochs: int = 6) -> dict[str, dic
             left = [path.name for path in jobs.stores.iterdir() if path.name != "nwucla"]
             row["faults"] += [f"left over: {left}"] if left else []
     return told
-
-
-# --- faults -------------------------------------------------------------------------------------
 
 
 def _said(work: Callable[[], object], log: Path, status: int = 2) -> str:

@@ -56,9 +56,6 @@ VALUES = [None, True, -1, 0, 2**70, 1e308, float("nan"), "", "x", "9" * 400, [],
           [None], [1, [2]], [[0.0] * 3] * 33]
 
 
-# --- mutations ----------------------------------------------------------------------------------
-
-
 def _replaced(value, rng: random.Random):
     """Plain values with one somewhere in them that is another, gone, or said twice."""
     if not isinstance(value, dict | list) or not value or rng.random() < 0.15:
@@ -108,9 +105,6 @@ def as_safetensors(data: bytes, rng: random.Random) -> bytes:
     size = int.from_bytes(data[:8], "little")
     header = as_json(data[8 : 8 + size], rng)
     return len(header).to_bytes(8, "little") + header + data[8 + size :]
-
-
-# --- readers ------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -243,9 +237,6 @@ def _add_own(folder: Path, add: Callable) -> None:
         store = write_store(folder / f"store-{name}", clips, [0, 1, 1])
         add(f"store-{name}/{name}", f"store: {name}", store / name, _whole_store,
             as_json if "json" in name else changed, exact=True)
-
-
-# --- the campaign -------------------------------------------------------------------------------
 
 
 class Hang(BaseException):

@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import nbformat
+import pytest
+from formats import forked
 from jupyter_cache import get_cache
 
 from sjepa.config import ROOT
@@ -23,14 +24,18 @@ def test_a_kept_output_is_written_compared_and_shown(tmp_path):
     path = folder / "01.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[kept, nbformat.v4.new_code_cell("6 * 7")]), path)
 
-    def nbval(*more):
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval",
-             "--nbval-current-env", *more, path], capture_output=True, text=True, cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT / "book/_ext")})
+    def work(*more):
+        os.chdir(tmp_path)
+        sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
+                              *more, str(path)]))
 
-    made = nbval("--store", "--book-cache")
-    assert made.returncode == 0, made.stdout
+    def nbval(*more):
+        child = forked(tmp_path / "log", work, *more)
+        child.join()
+        return child.exitcode, (tmp_path / "log").read_text()
+
+    status, said = nbval("--store", "--book-cache")
+    assert status == 0, said
     one, two = json.loads(path.read_text())["cells"]
     assert one["outputs"][0]["text"] == ["tokens 750 in 3.1 s\n"] and one["execution_count"] == 1
     assert two["outputs"] == [] and two["execution_count"] is None
@@ -39,6 +44,5 @@ def test_a_kept_output_is_written_compared_and_shown(tmp_path):
     assert shown.cells[1].outputs[0].data["text/plain"] == "42"
     path.write_text(path.read_text().replace("750 in 3.1 s\\n", "750 in 9 s\\n"))  # another hour
     path.write_text(path.read_text().replace("tokens 750", "tokens 749"))
-    made = nbval()
-    assert made.returncode == 1 and "1 failed, 1 passed" in made.stdout
-    assert "tokens 749 in TIME" in made.stdout
+    status, said = nbval()
+    assert status == 1 and "1 failed, 1 passed" in said and "tokens 749 in TIME" in said

@@ -15,20 +15,10 @@ from sjepa.datasets.subsets import labelled_subset
 from sjepa.encoder import Encoder, drop_path
 from sjepa.errors import SjepaError
 from sjepa.pretrain import learning_rate
+from sjepa.protocols import finetune as tuner
 from sjepa.protocols.config import FinetuneConfig, SemiConfig, TransferConfig
 from sjepa.protocols.context import set_up
 from sjepa.protocols.features import encode_bodies, network_input
-from sjepa.protocols.finetune import (
-    ActionHead,
-    Classifier,
-    FineTuning,
-    checkpoints,
-    layer_decay_groups,
-    run_finetune,
-    run_semi,
-    run_to_end,
-    run_transfer,
-)
 
 
 @pytest.fixture
@@ -47,10 +37,7 @@ def config(common):
 def tuning(config, **changes):
     config = dataclasses.replace(config, **changes)
     context = set_up(config)
-    return FineTuning(context, config, context.encoder, context.train)
-
-
-# ------------------------------------------------------------------ learning rates by depth
+    return tuner.FineTuning(context, config, context.encoder, context.train)
 
 
 def depth_of(name, blocks):
@@ -60,8 +47,8 @@ def depth_of(name, blocks):
 
 
 def test_every_parameter_is_in_one_group_with_the_scale_of_its_depth(encoder):
-    model = Classifier(encoder, 6)
-    groups = layer_decay_groups(model, 0.8, 0.05)
+    model = tuner.Classifier(encoder, 6)
+    groups = tuner.layer_decay_groups(model, 0.8, 0.05)
     assert (sorted(id(p) for g in groups for p in g["params"])
             == sorted(id(p) for p in model.parameters()))
     of = {id(p): group for group in groups for p in group["params"]}
@@ -74,10 +61,7 @@ def test_every_parameter_is_in_one_group_with_the_scale_of_its_depth(encoder):
     for wrong in (layers[:-1], [*layers, layers[1]]):
         model.encoder.parameter_layers = lambda wrong=wrong: wrong
         with pytest.raises(SjepaError, match="Encoder.parameter_layers names .* each once"):
-            layer_decay_groups(model, 0.8, 0.05)
-
-
-# ------------------------------------------------------------------ the network
+            tuner.layer_decay_groups(model, 0.8, 0.05)
 
 
 def test_drop_path_drops_whole_rows_and_keeps_the_mean(encoder):
@@ -98,7 +82,7 @@ def test_drop_path_drops_whole_rows_and_keeps_the_mean(encoder):
 
 def test_head_by_hand():
     torch.manual_seed(0)
-    head = ActionHead(8, 25, 5, hidden=16, dropout=0.0).train()
+    head = tuner.ActionHead(8, 25, 5, hidden=16, dropout=0.0).train()
     tokens = torch.randn(6, 2, 3 * 25, 8)
     feature = torch.stack([
         torch.stack([clip[m].view(3, 25 * 8).mean(0) for m in range(2)]).mean(0)
@@ -110,7 +94,7 @@ def test_head_by_hand():
 
 
 def test_dropout_falls_on_tokens_in_training_only():
-    head = ActionHead(8, 25, 5, hidden=16, dropout=0.3)
+    head = tuner.ActionHead(8, 25, 5, hidden=16, dropout=0.3)
     tokens, inputs = torch.ones(4, 2, 50, 8), []
     head.layers[0].register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
     head.train()(tokens)
@@ -127,7 +111,7 @@ def test_shared_and_padded_rows_change_neither_output_nor_gradient(encoder, seco
     """Stochastic depth is off, as it draws for each row: tokens to 1e-5, gradients to 2e-5."""
     clips, labels = torch.randn(9, 2, 32, 25, 3), torch.arange(9) % 6
     clips[second:, 1] = 0
-    model = Classifier(encoder, 6, hidden=16, dropout=0.0, drop_path=0.0).train()
+    model = tuner.Classifier(encoder, 6, hidden=16, dropout=0.0, drop_path=0.0).train()
     ways = (lambda: model.encoder(clips.flatten(0, 1)).unflatten(0, (9, 2)),
             lambda: encode_bodies(model.encoder, clips),
             lambda: encode_bodies(model.encoder, clips, padded=True))
@@ -140,9 +124,6 @@ def test_shared_and_padded_rows_change_neither_output_nor_gradient(encoder, seco
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-3)
-
-
-# ------------------------------------------------------------------ the loop
 
 
 def test_defaults_are_the_lineages():
@@ -202,15 +183,15 @@ def test_a_run_left_after_an_epoch_or_amid_one_goes_on_to_the_bit(config, tmp_pa
     keep(run.state(), tmp_path / "killed")
     torch.manual_seed(99)  # another process: another state of everything
     elsewhere = torch.get_rng_state()
-    run_to_end(again, tmp_path / "killed")
+    tuner.run_to_end(again, tmp_path / "killed")
     assert torch.equal(torch.get_rng_state(), elsewhere)  # which the run leaves as it was
-    run_to_end(whole, tmp_path / "whole")
+    tuner.run_to_end(whole, tmp_path / "whole")
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name]), name
     assert whole.history == again.history and torch.equal(whole.scores, again.scores)
     assert torch.equal(whole.best, again.best) and again.earlier > 0
     stamp = (tmp_path / "whole" / "last.pt").stat().st_mtime_ns
-    done = run_to_end(tuning(whole.config), tmp_path / "whole")  # finished: nothing to do
+    done = tuner.run_to_end(tuning(whole.config), tmp_path / "whole")  # finished: nothing to do
     assert torch.equal(done.scores, whole.scores) and done.seconds == done.earlier
     assert (tmp_path / "whole" / "last.pt").stat().st_mtime_ns == stamp
 
@@ -274,40 +255,34 @@ def test_pretrained_weights_are_where_it_starts(config):
     assert not any(p.requires_grad for p in run.context.encoder.parameters())
 
 
-# ------------------------------------------------------------------ faults
-
-
 def test_a_run_that_cannot_go_on_is_refused_and_leaves_nothing(config, tmp_path):
     context, run = set_up(config), tuning(config)
     with pytest.raises(SjepaError, match="takes 1 clips a step here, and BatchNorm needs two"):
-        FineTuning(context, config, context.encoder, context.train[:1])
+        tuner.FineTuning(context, config, context.encoder, context.train[:1])
     with torch.no_grad():
         run.model.head.layers[3].bias.fill_(math.nan)
     with pytest.raises(SjepaError, match="the loss is nan in epoch 1"):
-        run_to_end(run, tmp_path / "o")
+        tuner.run_to_end(run, tmp_path / "o")
     assert not [*(tmp_path / "o").iterdir()]
-    run_to_end(tuning(config, epochs=1), tmp_path / "o")
+    tuner.run_to_end(tuning(config, epochs=1), tmp_path / "o")
     with pytest.raises(SjepaError, match="holds a run with lr = 0.001, not 0.002"):
-        run_to_end(tuning(config, epochs=1, lr=2e-3), tmp_path / "o")
+        tuner.run_to_end(tuning(config, epochs=1, lr=2e-3), tmp_path / "o")
     run = tuning(config, epochs=1)
     run.config = dataclasses.replace(run.config, precision="bf16")  # `auto` on another device
     with pytest.raises(SjepaError, match="holds a run with precision = fp32, not bf16"):
-        run_to_end(run, tmp_path / "o")
+        tuner.run_to_end(run, tmp_path / "o")
     for name, value in (("origin", {"encoder": "another"}), ("train", torch.arange(20))):
         run = tuning(config, epochs=1)
         setattr(run, name, value)
         with pytest.raises(SjepaError, match="of another encoder or on other clips"):
-            run_to_end(run, tmp_path / "o")
-
-
-# ------------------------------------------------------------------ few labels, other sets
+            tuner.run_to_end(run, tmp_path / "o")
 
 
 def test_semi_trains_on_each_subset_and_goes_on_where_it_was_killed(quick, store, monkeypatch):
     config = make_config(SemiConfig, quick | {"share": 0.5, "subsets": 2, "checkpoint_every": 1})
     context = set_up(config)
-    whole = run_semi(set_up(dataclasses.replace(config, out=config.run + "/whole")))
-    epochs, run_epoch = [], FineTuning.run_epoch
+    whole = tuner.run_semi(set_up(dataclasses.replace(config, out=config.run + "/whole")))
+    epochs, run_epoch = [], tuner.FineTuning.run_epoch
 
     def dies(run, *stopped):
         epochs.append((run.config.seed, run.epoch))
@@ -315,18 +290,18 @@ def test_semi_trains_on_each_subset_and_goes_on_where_it_was_killed(quick, store
             raise KeyboardInterrupt
         return run_epoch(run, *stopped)
 
-    monkeypatch.setattr(FineTuning, "run_epoch", dies)
+    monkeypatch.setattr(tuner.FineTuning, "run_epoch", dies)
     with pytest.raises(KeyboardInterrupt):
-        run_semi(context)
+        tuner.run_semi(context)
     epochs.clear()
-    again = run_semi(context)
+    again = tuner.run_semi(context)
     assert epochs == [(1, 1)]  # one epoch is lost, and nothing else is done again
     assert config.folder.name == "semi-50pct-synthetic-xsub-sjepa"
     assert again.seeds == (0, 1) and set(again.readings) == {"top1-50pct", "top1-best-epoch-50pct"}
     np.testing.assert_array_equal(again.readings["top1-50pct"].scores,
                                   whole.readings["top1-50pct"].scores)
     for seed in range(2):
-        folder = checkpoints(dataclasses.replace(config, seed=seed))
+        folder = tuner.checkpoints(dataclasses.replace(config, seed=seed))
         kept = labelled_subset(store, context.train, 0.5, seed)
         state = torch.load(folder / "last.pt", weights_only=True)
         assert state["train"].tolist() == kept.tolist() and len(kept) == 18
@@ -334,8 +309,8 @@ def test_semi_trains_on_each_subset_and_goes_on_where_it_was_killed(quick, store
     monkeypatch.undo()
     monkeypatch.setattr("sjepa.protocols.context.load_store", lambda name: store)
     scratch = dataclasses.replace(config, method="scratch", epochs=1)
-    run_semi(set_up(scratch))
-    starts = {torch.load(checkpoints(dataclasses.replace(scratch, seed=seed)) / "last.pt",
+    tuner.run_semi(set_up(scratch))
+    starts = {torch.load(tuner.checkpoints(dataclasses.replace(scratch, seed=seed)) / "last.pt",
                          weights_only=True)["origin"]["encoder"] for seed in range(2)}
     assert len(starts) == 2  # each subset has random weights of its own
 
@@ -344,16 +319,13 @@ def test_transfer_fine_tunes_and_probes_an_encoder_of_another_set(quick, restate
     here = make_config(TransferConfig, quick | {"split": "synthetic/xview"})
     with pytest.raises(SjepaError, match="was pretrained on synthetic/xsub, the data set of "
                                          "synthetic/xview: that is fine-tuning"):
-        run_transfer(set_up(here))
+        tuner.run_transfer(set_up(here))
     restate(split="ntu120/xsub", dataset="ntu120")
-    result = run_transfer(set_up(make_config(TransferConfig, quick | {"probe_passes": 1})))
+    result = tuner.run_transfer(set_up(make_config(TransferConfig, quick | {"probe_passes": 1})))
     assert set(result.readings) == {"top1", "top1-best-epoch", "linear-top1",
                                     "linear-top1-best-epoch"}
-    tuned = run_finetune(set_up(make_config(FinetuneConfig, quick)))
+    tuned = tuner.run_finetune(set_up(make_config(FinetuneConfig, quick)))
     assert (tuned.readings["top1"].scores == result.readings["top1"].scores).all()
-
-
-# ------------------------------------------------------------------ compiled
 
 
 @pytest.fixture

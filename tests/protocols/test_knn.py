@@ -6,25 +6,18 @@ from torch.nn import functional as F
 
 from sjepa.config import make_config
 from sjepa.pretrain import Pretraining
+from sjepa.protocols import knn as judge
 from sjepa.protocols.config import KnnConfig, RetrievalConfig
 from sjepa.protocols.context import set_up
 from sjepa.protocols.features import extract
-from sjepa.protocols.knn import (
-    held_out_accuracy,
-    knn,
-    nearest,
-    recall,
-    run_knn,
-    run_retrieval,
-)
 
 
 def test_votes_and_hits_by_loops():
     g = torch.Generator().manual_seed(0)
     train, test = torch.randn(60, 8, generator=g), torch.randn(37, 8, generator=g)
     labels, test_labels = (torch.randint(0, 6, (n,), generator=g) for n in (60, 37))
-    voted = knn(train, labels, test, (1, 5, 60), 6)
-    hits = recall(train, labels, test, test_labels, (1, 5, 10))
+    voted = judge.knn(train, labels, test, (1, 5, 60), 6)
+    hits = judge.recall(train, labels, test, test_labels, (1, 5, 10))
     for i in range(37):
         cosine = [(test[i] @ t / test[i].norm() / t.norm()).item() for t in train]
         order = sorted(range(60), key=lambda j: -cosine[j])
@@ -34,9 +27,9 @@ def test_votes_and_hits_by_loops():
         for k, hit in hits.items():
             assert hit[i].item() == any(labels[j] == test_labels[i] for j in order[:k])
     assert hits[1].sum() < hits[5].sum() < hits[10].sum()
-    whole, parts = nearest(train, test, (7,))[7], nearest(train, test, (7,), batch=4)[7]
+    whole, parts = judge.nearest(train, test, (7,))[7], judge.nearest(train, test, (7,), batch=4)[7]
     torch.testing.assert_close(whole, parts)
-    assert nearest(train[:3], test, (7,))[7][1].shape == (37, 3)  # a gallery smaller than K
+    assert judge.nearest(train[:3], test, (7,))[7][1].shape == (37, 3)  # a gallery smaller than K
 
 
 @pytest.mark.parametrize("levels", [0, 2])
@@ -48,7 +41,7 @@ def test_several_k_equal_one_search_for_each(levels):
         train, test = ((x * levels).round() + 0.5 for x in (train, test))
     labels = torch.randint(0, 9, (700,), generator=g)
     ks = (5, 1, 20, 1000, 5)
-    together = knn(train, labels, test, ks, 9)
+    together = judge.knn(train, labels, test, ks, 9)
     assert list(together) == [5, 1, 20, 1000]
     for k in ks:
         similarity = F.normalize(test, dim=1) @ F.normalize(train, dim=1).T
@@ -65,13 +58,14 @@ def test_pretraining_looks_up_one_subject_among_the_others(store, tiny):
     held = torch.from_numpy(subjects == subjects.min())
     nearest_one = (features[held] @ features[~held].T).argmax(1)
     right = labels[~held][nearest_one] == labels[held]
-    assert held_out_accuracy(run) == {"knn": pytest.approx(100 * right.float().mean().item())}
+    assert judge.held_out_accuracy(run) == {"knn": pytest.approx(100 * right.float().mean().item())}
     assert 0 < right.sum() < len(right)
 
 
 def test_readings_name_every_k(common):
-    one = run_knn(set_up(make_config(KnnConfig, common | {"ks": [1, 3]}))).readings
-    two = run_retrieval(set_up(make_config(RetrievalConfig, common | {"ks": [1, 3]}))).readings
+    asked = common | {"ks": [1, 3]}
+    one = judge.run_knn(set_up(make_config(KnnConfig, asked))).readings
+    two = judge.run_retrieval(set_up(make_config(RetrievalConfig, asked))).readings
     assert list(one) == ["top1-k1", "top1-k3"] and list(two) == ["recall-at-1", "recall-at-3"]
     assert (one["top1-k1"].right == two["recall-at-1"].right).all()
     assert two["recall-at-1"].right.sum() <= two["recall-at-3"].right.sum()

@@ -5,10 +5,10 @@ import re
 import signal
 import sys
 import time
-from multiprocessing import get_context
 
 import pytest
 import yaml
+from formats import forked
 
 from sjepa.checkpoint import read_result
 from sjepa.config import ROOT
@@ -19,14 +19,8 @@ TINY = dict(preset="quick", dim=16, depth=1, heads=2, frames=16, segment=8, pred
             batch_size=256, device="cpu")
 
 
-def work(argv, log):
-    """Snakemake in a process that has all loaded, in a session of its own."""
-    os.setsid()
+def work(argv):
     os.chdir(ROOT)
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for number in (1, 2):
-        os.dup2(handle, number)
-    sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
     sys.modules["snakemake.shell"].STDOUT = sys.stdout  # which it noted when it was imported
     snakemake.main(["-s", "notebooks/full/Snakefile", "-j1", *argv])
 
@@ -40,10 +34,7 @@ def batch(tmp_path):
     def start(*args, **config):
         config = {"params": params, "done": tmp_path / "done"} | config
         named = [f"{name}={value}" for name, value in config.items()]
-        child = get_context("fork").Process(
-            target=work, args=([*args, "--config", *named], tmp_path / "log"))
-        child.start()
-        return child
+        return forked(tmp_path / "log", work, [*args, "--config", *named])
     return start
 
 
