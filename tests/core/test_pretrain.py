@@ -2,8 +2,6 @@
 
 import dataclasses
 import math
-import os
-import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -11,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sjepa import checkpoint
 from sjepa import pretrain as module
 from sjepa.checkpoint import read_history, save
-from sjepa.config import ROOT, PretrainConfig, make_config
+from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets.splits import split
 from sjepa.device import peak_bytes
 from sjepa.errors import SjepaError
@@ -245,19 +244,17 @@ def test_a_failed_save_leaves_the_old_checkpoint(store, tiny, tmp_path, monkeypa
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
-def test_a_copy_in_another_project_does_not_take_its_commit(tmp_path):
+def test_a_copy_in_another_project_does_not_take_its_commit(tmp_path, monkeypatch):
     """`git` answers for the folder around the package, which may be somebody else's repository."""
-    shutil.copytree(ROOT / "sjepa", tmp_path / "sjepa", ignore=shutil.ignore_patterns("weights"))
     git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
         subprocess.run([*git, *command], check=True)
     (tmp_path / "inner").mkdir()
-    shutil.move(tmp_path / "sjepa", tmp_path / "inner" / "sjepa")
-    code = "from sjepa.checkpoint import commit; print(commit())"
-    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "inner", check=True,
-                          env=os.environ | {"PYTHONPATH": str(tmp_path / "inner")},
-                          capture_output=True, text=True).stdout
-    assert told == "('unknown', None)\n"
+    told = {}
+    for home in (tmp_path, tmp_path / "inner"):
+        monkeypatch.setattr(checkpoint, "__file__", str(home / "sjepa" / "checkpoint.py"))
+        told[home.name] = checkpoint.commit()
+    assert told["inner"] == ("unknown", None) and told[tmp_path.name][1] is False
 
 
 def test_peak_memory_follows_the_system(monkeypatch):
