@@ -56,17 +56,21 @@ def forked(log: Path, work: Callable, *args) -> BaseProcess:
 @contextlib.contextmanager
 def another_at_work(path: Path):
     """Another process makes `path`, and dies at the end of the block."""
-    reading, writing = os.pipe()
-    if not (child := os.fork()):
+    ready = get_context("fork").Event()
+
+    def child():
         with alone(path):
-            os.write(writing, b"!")
+            ready.set()
             signal.pause()
+
+    process = get_context("fork").Process(target=child)
+    process.start()
     try:
-        os.read(reading, 1)
+        assert ready.wait(60)
         yield
     finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        process.kill()
+        process.join()
 
 
 def full_disk(*_, **__):

@@ -1,13 +1,20 @@
-"""Every protocol's training and test clips."""
+"""Who trains and who tests: protocols, labelled subsets, the published clips by name."""
 
+import hashlib
+from collections import Counter
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_store import some_clips
 
+from sjepa.config import ROOT
 from sjepa.datasets import open_store, write_store
+from sjepa.datasets.formats.ntu_clips import lacks, missing, published_names
+from sjepa.datasets.ntu import ClipName, parse_name
 from sjepa.datasets.splits import SPLITS, TRANSFERS, leaked, reported_parts, split
+from sjepa.datasets.subsets import labelled_subset, main, published_subset, rank_key
 from sjepa.errors import SjepaError
 
 
@@ -73,3 +80,124 @@ def test_transfers_lead_from_a_split_to_another_set():
     for source, target in TRANSFERS:
         assert source in SPLITS and target in SPLITS
         assert source.split("/")[0] != target.split("/")[0]
+
+
+def test_key_is_a_known_hash():
+    # printf '0:S001C001P001R001A001' | sha256sum
+    known = "1aae8c1904118472fe0b9a56ad93966d4fd7d87e47540839ca45131aabb5343c"
+    assert rank_key(0, "S001C001P001R001A001") == known
+
+
+def fake(counts):
+    """A store of `counts` clips a class, named by their place."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return Stand("fake", labels, labels=labels)
+
+
+def test_known_answer():
+    store = fake([4, 3])
+    # SHA-256 of 7:c0 … 7:c6 begins fc80, 4dd4, 4efd, 1486; 972f, b392, 4eb9. Half of three is two.
+    assert labelled_subset(store, np.arange(7), 0.5, 7).tolist() == [1, 3, 4, 6]
+    train = np.array([0, 2, 4, 5])  # of the training clips alone
+    assert labelled_subset(store, train, 0.5, 7).tolist() == [2, 4]
+
+
+def test_every_class_keeps_its_share_and_at_least_one():
+    counts = [1, 10, 25, 149, 151, 700]
+    store = fake(counts)
+    for share, wanted in ((0.01, [1, 1, 1, 1, 2, 7]), (0.1, [1, 1, 2, 15, 15, 70]),
+                          (1.0, counts)):
+        kept = labelled_subset(store, np.arange(sum(counts)), share, 0)
+        assert np.bincount(store.labels[kept]).tolist() == wanted
+        assert (np.diff(kept) > 0).all()
+
+
+def lists():
+    """Checksum and file name of every published list, with what its name says."""
+    folder = ROOT / "sjepa" / "datasets" / "lists" / "labelled"
+    for line in (folder / "SHA256SUMS.txt").read_text().splitlines():
+        digest, file = line.split()
+        dataset, protocol, percent, seed = file.removesuffix(".txt").split("-")
+        share = int(percent.removesuffix("pct")) / 100
+        yield folder / file, digest, f"{dataset}/{protocol}", share, int(seed[4:])
+
+
+def test_the_lists_written_down_are_those_of_the_rule():
+    seen = set()
+    for path, digest, name, share, seed in lists():
+        names = published_subset(name, share, seed)
+        text = "".join(f"{each}\n" for each in names)
+        assert hashlib.sha256(text.encode()).hexdigest() == digest, path.name
+        assert not (share == 0.01) or path.read_text() == text
+        per_class = np.bincount([int(each[-3:]) for each in names])[1:]
+        trained = SPLITS[name].counts[0] / 60
+        assert len(per_class) == 60 and abs(per_class - share * trained).max() < 0.02 * trained
+        seen.add((name, share, seed))
+    assert len(seen) == 20
+
+
+def test_the_command_prints_a_list(capsys):
+    main(["ntu60/xsub", "--share", "0.01", "--seed", "2"])
+    path = next(p for p, _, name, share, seed in lists() if (name, share, seed) == (
+        "ntu60/xsub", 0.01, 2))
+    assert capsys.readouterr().out == path.read_text()
+    for args, said in ((["ntu60/xall", "--share", "0.1"], "unknown split 'ntu60/xall'|no store of"),
+                       (["ntu60/xsub", "--share", "10"], "--share 10.0: expected above 0")):
+        with pytest.raises(SjepaError, match=said):
+            main(args)
+
+
+@cache
+def clips(name: str) -> list[ClipName]:
+    return [parse_name(each) for each in published_names(name)]
+
+
+@pytest.mark.parametrize("name", [name for name in SPLITS if name.startswith("ntu")])
+def test_the_rules_make_the_official_splits_of_the_published_names(name):
+    of = clips(name.split("/")[0])
+    store = Stand(name, [clip.performer for clip in of],
+                  views=np.array([clip.camera for clip in of]),
+                  setups=np.array([clip.setup for clip in of]))
+    trains = SPLITS[name].trains(store)
+    assert (trains.sum(), (~trains).sum()) == SPLITS[name].counts
+
+
+@pytest.mark.parametrize("name, usable, recorded, performers, actions", [
+    ("ntu60", 56_578, 56_880, 40, 60),
+    ("ntu120", 113_945, 114_480, 106, 120),
+])
+def test_as_many_as_the_owners_count(name, usable, recorded, performers, actions):
+    of = clips(name)
+    assert len(of) == len(set(of)) == usable
+    assert {clip.performer for clip in of} == set(range(1, performers + 1))
+    assert {clip.action for clip in of} == set(range(1, actions + 1))
+    recordings = Counter(str(clip)[:16] for clip in of)
+    assert len(recordings) * 60 == recorded
+    # what a recording lacks of its 60 actions stands on the owners' list, name by name
+    left_out = Counter(each[:16] for each in missing() if each[:16] in recordings)
+    assert {each: 60 - count for each, count in recordings.items() if count < 60} == left_out
+    assert left_out.total() == recorded - usable
+
+
+def test_no_performer_was_exchanged_for_another_of_the_same_side():
+    """No count would tell; the digest is that of the names checked against public lists."""
+    names = "\n".join(published_names("ntu120"))
+    assert hashlib.sha256(names.encode()).hexdigest()[:16] == "d3370d949a1377de"
+
+
+def test_what_is_gone_is_told_by_its_setup():
+    words = lacks([str(c) for c in clips("ntu60") if c.setup != 7 or c.camera != 2], "ntu60")
+    assert words == ["ntu60 lacks 1,429 of 56,578 published clips, S007C002P001R001A001 first; "
+                     "by setup: 7 (1,429)"]
+    assert lacks(published_names("ntu60"), "ntu60") == []
+
+
+def test_names_that_are_not_published_are_told():
+    left_out = min(missing())  # published, but not to be used
+    strange = ["S018C001P008R001A061", "notes", left_out, "S001C001P009R001A001"]
+    found = published_names("ntu60") + strange
+    assert lacks(found, "ntu60") == [
+        "not among the usable published clips of ntu60: S001C001P009R001A001, "
+        f"{left_out}, S018C001P008R001A061 and 1 more"]
+    assert lacks(found[1:], "ntu60")[0] == (
+        f"ntu60 lacks 1 of 56,578 published clips, {found[0]} first; by setup: 1 (1)")
