@@ -280,6 +280,7 @@ def load_params(path: str | Path) -> dict:
 
 def _yaml(text: str, where):
     try:
+        yaml.compose(text)  # ends early at nesting without end, over which parse takes minutes
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
             raise yaml.YAMLError("an alias (*name): write the value itself")  # it may fill memory
         return yaml.safe_load(text)

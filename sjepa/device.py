@@ -19,9 +19,8 @@ from torch import distributed
 
 from sjepa.errors import SjepaError
 
-#: Steps from which on `auto`, a setting of `compile`, compiles. That took up to a minute for each
-#: number of rows on an H200 (two rounds of book/results/bench-step-gpu.json): in so many steps,
-#: 6 ms saved in each pay for one of them.
+#: Steps from which on `compile = auto` compiles. That takes up to a minute for each number of rows
+#: (H200, book/results/bench-step-gpu.json), which 6 ms saved in each of so many steps earn back.
 COMPILED_FROM = 10_000
 
 

@@ -146,13 +146,17 @@ def _expand(entry: dict, given: dict, group: str) -> Iterator[Experiment]:
 def _add(found: dict[str, Experiment], row: Experiment) -> None:
     """Put an experiment into `found`, with the names of those above it whose output it reads."""
     where = f"{FILE}: {row.group or 'prepare'}"
-    made = {f"runs/{name.removesuffix('-pretrain')}": name for name in found}
+
+    def maker(run: str) -> str | None:
+        name = run.removeprefix("runs/")
+        return next((each for each in (f"{name}-pretrain", name) if each in found), None)
+
     read = [row.params["run"]] if row.params.get("run") else row.params.get("runs", [])
-    if lost := [run for run in read if run not in made]:
+    if lost := [run for run in read if not maker(run)]:
         raise SjepaError(f"{where}: {row.name} comes after {lost[0]}, which nothing above it makes")
-    if row.name in found or row.params.get("out") in made:
+    if row.name in found or maker(row.params.get("out", "")):
         raise SjepaError(f"{where}: {row.name} stands twice: what differs belongs into its name")
-    after = [made[run] for run in read]
+    after = [maker(run) for run in read]
     store = found.get(f"{row.params.get('dataset')}-prepare")
     if store:
         after.append(store.name)
