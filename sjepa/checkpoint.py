@@ -121,8 +121,8 @@ def check_weights(model: torch.nn.Module, folder: Path) -> None:
     """Refuse to keep weights that are not finite: the checkpoints in `folder` are better."""
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
-            raise SjepaError(f"{name} is not finite any more: {LOWER}; the checkpoints in {folder} "
-                             "are of before")
+            raise SjepaError(f"{name} is not finite any more: {LOWER}; a checkpoint, if there "
+                             f"is one in {folder}, is of before")
 
 
 def check_losses(losses: torch.Tensor, batches: Sequence[torch.Tensor], names: np.ndarray,
@@ -135,8 +135,8 @@ def check_losses(losses: torch.Tensor, batches: Sequence[torch.Tensor], names: n
     for step, (loss, batch) in enumerate(zip(losses.tolist(), batches, strict=False), 1):
         if not math.isfinite(loss):
             raise SjepaError(f"the loss is {loss} in epoch {epoch}, step {step} of {len(batches)}, "
-                             f"clips {', '.join(names[batch.numpy()[:3]])} …: {LOWER}; the last "
-                             "checkpoint is of before")
+                             f"clips {', '.join(names[batch.numpy()[:3]])} …: {LOWER}; a "
+                             "checkpoint, if there is one, is of before")
 
 
 def make_ready(folder: Path, model: torch.nn.Module) -> None:

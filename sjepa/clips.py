@@ -56,10 +56,9 @@ def crop_resize(store: DeviceStore, index: torch.Tensor, begin: torch.Tensor, sp
     high = torch.minimum(low + 1, span[:, None] - 1)
     weight = (at - low)[:, None, :, None, None]
     offsets = store.offsets[index]  # [B, M]
-    present = offsets >= 0
     start = (offsets.clamp(min=0) + begin[:, None])[:, :, None]
     first, second = store.frames[start + low[:, None]], store.frames[start + high[:, None]]
-    return torch.lerp(first, second, weight) * present[:, :, None, None, None]
+    return torch.lerp(first, second, weight) * (offsets >= 0)[:, :, None, None, None]
 
 
 def train_crop(store: DeviceStore, index: torch.Tensor, frames: int, smallest: float = 0.5,

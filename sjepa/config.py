@@ -65,9 +65,8 @@ class PretrainConfig:
     precision: str = setting(
         "auto", "guess", "bf16 on a GPU that has it, fp32 on a CPU; the paper is silent",
         choices=PRECISIONS)
-    compile: str = setting(
-        "auto", "ours", "torch.compile: auto (on a GPU, in long runs), none, or its mode",
-        choices=COMPILE)
+    compile: str = setting("auto", "ours", "torch.compile: auto (in long GPU runs), none, a mode",
+                           choices=COMPILE)
 
     encoder: str = setting("vit", "readers", "the backbone",
                            choices=lambda: import_module("sjepa.encoder").ENCODERS)
@@ -89,16 +88,14 @@ class PretrainConfig:
     view_translation: float = setting(
         0.1, "guess", "m an axis; range unpublished: more than sensor noise, less than a step",
         "[0, inf)")
-    view_flip: float = setting(0.5, "guess", "probability of a mirrored view; unpublished",
-                               "[0, 1]")
+    view_flip: float = setting(0.5, "guess", "chance of a mirrored view; unpublished", "[0, 1]")
     stream: str = setting(
         "joint", "readers", "joint, or bone or motion as the literature compares; made after views",
         choices=STREAMS)
     mask: str = setting("motion-aware", "readers", "how the tokens to predict are drawn",
                         choices=lambda: import_module("sjepa.masking").MASKS)
     mask_ratio: float = setting(0.9, "readers", "share of tokens to predict", "(0, 1)")
-    mask_tau: float = setting(0.8, "lineage", "0.8 on NTU60 and PKU-MMD, 0.75 on NTU120",
-                              "(0, inf)")
+    mask_tau: float = setting(0.8, "lineage", "0.8 on NTU60, PKU-MMD; 0.75 on NTU120", "(0, inf)")
     empty_bodies: str = setting(
         "weighted", "lineage", "MAMP trains on absent second bodies; one row stands for all of "
         "them: the same expected loss and gradient, 41 % fewer rows on NTU60. all: a row for each",
@@ -128,14 +125,12 @@ class PretrainConfig:
     lr: float = setting(1e-3, "readers", "peak learning rate, not scaled by the batch", "(0, inf)")
     lr_end: float = setting(5e-4, "readers", "learning rate at the end of the cosine", "[0, inf)")
     warmup_epochs: float = setting(20, "readers", "linear warm-up from 0", "[0, inf)")
-    weight_decay: float = setting(0.05, "readers", "not on biases and norms (MAMP's grouping)",
-                                  "[0, inf)")
+    weight_decay: float = setting(0.05, "readers", "not on biases and norms (as MAMP)", "[0, inf)")
     clip_grad: float | None = setting(None, "guess", "the paper is silent: no clipping", "(0, inf)")
     accumulate: int = setting(1, "ours", "micro-batches a step, where memory is short", "[1, inf)")
 
     checkpoint_every: int = setting(10, "ours", "epochs between checkpoints", "[1, inf)")
-    monitor_every: int = setting(10, "ours", "steps between readings of the collapse monitors",
-                                 "[1, inf)")
+    monitor_every: int = setting(10, "ours", "steps between readings of the monitors", "[1, inf)")
     knn_every: int = setting(
         0, "ours", "epochs between readings of a nearest neighbour on held-out training subjects; "
         "0: none", "[0, inf)")
@@ -149,7 +144,8 @@ class PretrainConfig:
                              f"{self.batch_size} clips has not as many parts")
         tokens = self.frames // self.segment * 25  # of other skeletons the mask tells
         if not 0 < round(tokens * (1 - self.mask_ratio)) < max(tokens, 1):
-            raise SjepaError(f"parameter mask_ratio = {self.mask_ratio}: of {tokens} tokens it "
+            raise SjepaError(f"parameter mask_ratio = {self.mask_ratio}: of {tokens} tokens, those "
+                             f"of frames = {self.frames} in parts of segment = {self.segment}, it "
                              "leaves none to see, or none to predict")
 
 
@@ -280,7 +276,10 @@ def load_params(path: str | Path) -> dict:
 
 def _yaml(text: str, where):
     try:
-        yaml.compose(text)  # ends early at nesting without end, over which parse takes minutes
+        node = yaml.compose(text)  # refuses endless nesting at once, which parse reads for minutes
+        names = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.YAMLError(f"{twice[0]} stands twice: keep one of them")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
             raise yaml.YAMLError("an alias (*name): write the value itself")  # it may fill memory
         return yaml.safe_load(text)

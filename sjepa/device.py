@@ -68,8 +68,8 @@ def computing(device: torch.device):
             yield
     except MemoryError as error:
         raise SjepaError(f"the memory of {describe(device)} does not suffice "
-                         f"({str(error)[:120]}): end what else runs there, or take another device "
-                         "or smaller settings") from error
+                         f"({error or 'all taken'}): end what else runs there, or take another "
+                         "device or smaller settings") from error
     finally:
         torch.set_float32_matmul_precision(before)
 

@@ -49,18 +49,17 @@ def drop_path(branch: torch.Tensor, rate: float) -> torch.Tensor:
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: attention, then a GELU network `ratio` times as wide.
+    """Pre-norm transformer block: attention, then a GELU network four times as wide.
 
     `drop_path` is the probability with which training leaves out each of its two branches; only
     fine-tuning sets it, with `Encoder.set_drop_path`.
     """
 
-    def __init__(self, dim: int, heads: int, ratio: int = 4):
+    def __init__(self, dim: int, heads: int):
         super().__init__()
         self.norm1, self.attn = nn.LayerNorm(dim), Attention(dim, heads)
         self.norm2 = nn.LayerNorm(dim)
-        wide = ratio * dim
-        self.mlp = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim))
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
         self.drop_path = 0.0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from sjepa.clips import DeviceStore, train_crop
 from sjepa.config import PretrainConfig
 from sjepa.encoder import patchify
+from sjepa.errors import SjepaError
 from sjepa.masking import MASKS
 from sjepa.skeleton import NTU25, Skeleton
 from sjepa.views import base_rotation, geometric_view, seen
@@ -38,8 +39,7 @@ def motion(x: torch.Tensor) -> torch.Tensor:
     return torch.cat((step, torch.zeros_like(x[..., :1, :, :])), -3)
 
 
-def to_stream(x: torch.Tensor, stream: str = "joint",
-              skeleton: Skeleton = NTU25) -> torch.Tensor:
+def to_stream(x: torch.Tensor, stream: str = "joint", skeleton: Skeleton = NTU25) -> torch.Tensor:
     """Joints `[..., T, V, 3]` as `stream`: one of `sjepa.config.STREAMS`, of the same shape.
 
     Absent bodies stay zero. Lineage: the feeders of MAMP and of the works before it.
@@ -90,11 +90,18 @@ def draw(x: torch.Tensor, config: PretrainConfig, generator,
 
     Returns:
         `x` and `view` `[R, T, V, 3]`, `keep` `[R, K]`, `masked` `[R, N - K]`.
+
+    Raises:
+        SjepaError: the mask leaves out a token, or hides none or all.
     """
     view = geometric_view(x, config.view_rotation, config.view_translation, config.view_flip,
                           generator, skeleton)
     tokens = patchify(x, config.segment)
     keep, masked = MASKS[config.mask](tokens, config, generator)
+    seen, of = keep.shape[1], tokens.shape[1] * tokens.shape[2]
+    if not 0 < seen < of == seen + masked.shape[1]:
+        raise SjepaError(f"the mask {config.mask} keeps {seen} and hides {masked.shape[1]} of {of} "
+                         "tokens: expected the numbers of all, each once, and some of both kinds")
     x, view = (to_stream(joints, config.stream, skeleton) for joints in (x, view))
     return x, view, keep, masked
 

@@ -42,8 +42,7 @@ class Predictor(nn.Module):
         # The mask token is the same at every position: one row of it goes through the entry.
         visible, hidden = self.entry(visible), self.entry(self.mask_token)
         tokens = hidden.expand(batch, count, dim)
-        tokens = tokens.scatter(1, keep[:, :, None].expand(-1, -1, dim), visible)
-        tokens = tokens + self.positions()
+        tokens = tokens.scatter(1, keep[:, :, None].expand(-1, -1, dim), visible) + self.positions()
         for block in self.blocks:
             tokens = block(tokens)
         return self.exit(self.norm(take(tokens, masked)))

@@ -58,8 +58,7 @@ def seen(x: torch.Tensor) -> torch.Tensor:
     return (x != 0).any(-1).any(-1)
 
 
-def body_axis(x: torch.Tensor,
-              skeleton: Skeleton = NTU25) -> tuple[torch.Tensor, torch.Tensor]:
+def body_axis(x: torch.Tensor, skeleton: Skeleton = NTU25) -> tuple[torch.Tensor, torch.Tensor]:
     """Each body's own vertical axis in the first frame in which it is seen.
 
     Returns:
@@ -115,8 +114,7 @@ def base_rotation(x: torch.Tensor, limit: float = 0.3, generator=None,
 
 
 def geometric_view(x: torch.Tensor, rotation: float = 0.3, translation: float = 0.1,
-                   flip_p: float = 0.5, generator=None,
-                   skeleton: Skeleton = NTU25) -> torch.Tensor:
+                   flip_p: float = 0.5, generator=None, skeleton: Skeleton = NTU25) -> torch.Tensor:
     """A view: what the view encoder sees, while the target encoder sees `x` itself.
 
     The kinds of transformation are the authors'; they published no ranges (see Deviations).

@@ -119,6 +119,25 @@ KINDS = {
         "Head=skull", "{L}_{part}", "Spine3",
         "Collar=collar / Shoulder=shoulder / Elbow=elbow / Wrist=wrist / Hand=hand", "Pelvis",
         "Hip=hip / Knee=knee / Ankle=ankle / Foot=foot"), dict(unit=1.0, up="z", rest_up="y")),
+    "xsens": (body(
+        "Hips=spine base / Chest=low / Chest2=spine mid / Chest3=chest / Chest4=chest / "
+        "Neck=spine shoulder / Head=skull", "{Left}{part}", "Chest4",
+        "Collar=collar / Shoulder=shoulder / Elbow=elbow / Wrist=wrist", "Hips",
+        "Hip=hip / Knee=knee / Ankle=ankle / Toe=foot"), dict(unit=0.01, order="YXZ")),
+    "vicon": (body(
+        "root=spine base / lowerback=low / upperback=spine mid / thorax=chest / "
+        "lowerneck=spine shoulder / upperneck=half / head=skull", "{l}{part}", "thorax",
+        "clavicle=collar / humerus=shoulder / radius=elbow / wrist=wrist / hand=hand / "
+        "fingers=hand tip", "root",
+        "hipjoint=spine base / femur=hip / tibia=knee / foot=ankle / toes=foot"),
+        dict(unit=0.001, order="ZYX")),
+    "motionbuilder": (body(
+        f"Reference=floor / Hips=spine base / {SPINE}", *SIDE_FIRST, ARM, "Hips", LEG,
+        prefix="Character1_"), dict(unit=0.01, channels="positions")),
+    "rokoko": (body(
+        "Hips=spine base / Spine1=low / Spine2=spine mid / Spine3=chest / Neck=spine shoulder / "
+        "Head=skull", "{Left}{part}", "Spine3", ARM, "Hips",
+        "Thigh=hip / Shin=knee / Foot=ankle / Toe=foot"), dict(unit=1.0, order="YZX")),
     "numbers for names": (numbered("b", MIXAMO), dict(unit=0.01)),
     "numbers, z up, no toes": (numbered("j", [
         joint for joint in MIXAMO if not joint[2].endswith((" foot", " end"))]),

@@ -185,9 +185,10 @@ def _source(name: str, raw: Path, options: PrepareConfig) -> Source:
     if raw.suffix == ".npz" and raw.is_file():
         return npz.source(raw, known)
     if known is None:
-        raise SjepaError(f"unknown data set {name!r}: known are {', '.join(names())}; a set of "
-                         "your own is made from one npz of the N x 300 x 150 layout or one pyskl "
-                         "pickle (--raw FILE), or from arrays by sjepa.datasets.write_store")
+        lies = "" if raw.exists() else f" (nothing lies at {raw})"
+        raise SjepaError(f"{specs.unknown(name)}; a set of your own is made from one npz of the "
+                         f"N x 300 x 150 layout or one pyskl pickle (--raw FILE){lies}, or from "
+                         "arrays by sjepa.datasets.write_store")
     units = _found(known, raw)
     if not units:
         raise SjepaError(f"{raw} does not hold {known.needs}, which {name} is made from: "

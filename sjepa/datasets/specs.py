@@ -6,6 +6,7 @@ file, and read only when it is asked for.
 
 from __future__ import annotations
 
+import difflib
 import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -135,6 +136,13 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(sources.__path__)))
 
 
+def unknown(name: str) -> str:
+    """That no data set is called so, in words, and what may have been meant."""
+    near = difflib.get_close_matches(name, names(), 1)
+    return f"unknown data set {name!r}: " + (
+        f"did you mean {near[0]}?" if near else f"known are {', '.join(names())}")
+
+
 def spec(name: str) -> DatasetSpec:
     """The data set `name`; its module is loaded, and no other's.
 
@@ -142,7 +150,7 @@ def spec(name: str) -> DatasetSpec:
         SjepaError: there is none of that name.
     """
     if name not in names():
-        raise SjepaError(f"unknown data set {name!r}: known are {', '.join(names())}")
+        raise SjepaError(unknown(name))
     return import_module(f"sjepa.datasets.sources.{name}").SPEC
 
 

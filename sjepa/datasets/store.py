@@ -21,6 +21,7 @@ with an error: two never write one folder.
 
 import hashlib
 import json
+import operator
 import os
 import shutil
 import tempfile
@@ -41,6 +42,8 @@ SIDES = ("", "train", "test")  # a clip's side in a split is stored as its place
 _SIDE = "split-"  # begins the name of such a column
 _COLUMNS = {"labels": "label", "subjects": "subject", "views": "view", "reps": "rep",
             "setups": "setup"}  # what a clip calls them
+_FILES = {"frames.npy", "index.npz", "store.json", "counts.json"}  # what a store's folder may hold
+_TALL = 10  # metres from one joint of a person to another, which nobody has
 _HEADER = 128  # bytes: numpy pads the header so that the first axis can grow in place
 
 
@@ -209,6 +212,10 @@ def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = 
     """
     path = Path(path)
     old, begun = _old(path), f"{path.name}.partial"
+    for there in filter(Path.exists, (path, old)):
+        if not there.is_dir() or {each.name for each in there.iterdir()} - _FILES:
+            raise StoreError(f"{there} holds something else than a store, which would be lost: "
+                             "choose another place, or move it away")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path):
@@ -337,7 +344,8 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
 
     Raises:
         StoreError: columns of other lengths, a clip of another shape or with NaN in it, a label
-            without a class, a clip on both sides of a split.
+            or another number that is no whole one or without a class, a clip on both sides of a
+            split, people of more than ten metres; or other files lie at `path`.
     """
     path = Path(path)
     names = [f"{k:06d}" for k in range(len(clips))] if names is None else names
@@ -347,18 +355,31 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
     for key, values in columns.items():
         if len(values) != len(clips):
             raise StoreError(f"{path}: {len(clips)} clips and {len(values)} {key}s: give one each")
+        columns[key] = [str(value) if key == "name" else _whole(f"{path}: {key} of clip {k}", value)
+                        for k, value in enumerate(values)]
     if classes is None:
-        classes = [f"class {k + 1}" for k in range(max(labels, default=-1) + 1)]
+        classes = [f"class {k + 1}" for k in range(max(columns["label"], default=-1) + 1)]
     sides = {split: _sides(f"{path}: split {split!r}", value, len(clips))
              for split, value in (splits or {}).items()}
     with new_store(path, path.name, classes, dtype, skeleton) as writer:
         for k, clip in enumerate(clips):
             x = np.asarray(clip)
-            of = {key: str(values[k]) if key == "name" else int(values[k])
-                  for key, values in columns.items()}
+            if x.ndim >= 3 and x.size and not skeleton.planar:
+                tall = np.median(np.ptp(x, -2).max(-1))
+                if tall > _TALL:
+                    raise StoreError(f"{path}: the person of clip {k} measures {tall:,.0f} m: give "
+                                     "positions in metres")
+            of = {key: values[k] for key, values in columns.items()}
             writer.add(Clip(x[:, None] if x.ndim == 3 else x, **of, sides={
                 split: side[k] for split, side in sides.items() if side[k]}))
     return path
+
+
+def _whole(where: str, value) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise StoreError(f"{where} is {value!r}: expected a whole number") from None
 
 
 def _sides(where: str, value, count: int) -> list[str]:

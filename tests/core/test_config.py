@@ -53,7 +53,8 @@ def test_presets_name_known_settings_and_keep_the_method(name):
     ({"epochs": 0}, "epochs = 0: expected a number, at least 1"),
     ({"warmup_epochs": 1201}, "warmup_epochs = 1201: the run has epochs = 1200"),
     ({"lr": 1e-4}, "lr_end = 0.0005: above the peak lr = 0.0001"),
-    ({"mask_ratio": 0.9999}, "mask_ratio = 0.9999: of 750 tokens it leaves none to see"),
+    ({"mask_ratio": 0.9999}, "mask_ratio = 0.9999: of 750 tokens, those of frames = 120 in parts "
+     "of segment = 4, it leaves none to see"),
     ({"accumulate": 257}, "accumulate = 257: a step of batch_size = 256 clips has not"),
     ({"split": "hdm05/xsub"}, "split = 'hdm05/xsub': expected one of dataset = 'synthetic'"),
     ({"split": "xsub"}, "split = 'xsub': expected one of"),
@@ -110,6 +111,8 @@ def test_notebooks_refuse_what_papermill_lets_pass():
 
 
 @pytest.mark.parametrize("text, said", [(None, "no parameter file at"), ("a: [", "is not YAML"),
+                                        ("a: 1\nb: 2\na: 3", "a stands twice: keep one"),
+                                        ("a: " + 30_000 * "[", "is not YAML"),
                                         ("just words", "expected lines")])
 def test_parameter_files(tmp_path, text, said):
     if text:

@@ -17,7 +17,7 @@ from sjepa.errors import SjepaError
 from sjepa.inputs import draw, make_batch, to_stream
 from sjepa.masking import MASKS
 from sjepa.model import TARGETS, PredictionTarget, StepOutput
-from sjepa.pretrain import pretrain
+from sjepa.pretrain import Pretraining, pretrain
 from sjepa.protocols.encoders import load_encoder
 from sjepa.skeleton import NTU25, Skeleton
 from sjepa.target import squared_error
@@ -57,6 +57,18 @@ class Pooling(Encoder):
         tokens = self.embed(patchify(x, self.segment).flatten(1, 2)) + self.positions()
         tokens = tokens if keep is None else take(tokens, keep)
         return self.norm(tokens + tokens.mean(1, keepdim=True))
+
+
+@pytest.mark.parametrize("change", [
+    lambda keep, masked: (keep, masked[:, :-1]), lambda keep, masked: (keep[:, :0], masked),
+    lambda keep, masked: (torch.cat((keep, masked), 1), masked[:, :0]),
+    lambda keep, masked: (torch.ones(len(keep), 100) > 0, torch.ones(len(keep), 100) > 0),
+])
+def test_a_mask_that_leaves_tokens_out_is_refused(store, tiny, monkeypatch, change):
+    monkeypatch.setitem(MASKS, "partial", lambda *given: change(*MASKS["motion-aware"](*given)))
+    run = Pretraining(dataclasses.replace(tiny, mask="partial"), store)
+    with pytest.raises(SjepaError, match="the mask partial keeps .* of 100 tokens: expected the"):
+        run.training_step(run.train[:4])
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_what_goes_wrong_is_one_sentence_that_says_what_a_person_can_do(
 @pytest.mark.parametrize("name, said", [
     ("ntu120", "ask the ROSE lab at https://rose1.ntu.edu.sg.* nturgbd_skeletons_s018_to_s032.zip"),
     ("pku2", "Skeleton_v2.7z"), ("synthetic", "nothing to download"),
-    ("ntu61", "unknown data set 'ntu61': known are bandai"),
+    ("ntu61", "unknown data set 'ntu61': did you mean ntu"),
 ])
 def test_what_is_not_to_be_downloaded_is_told(tmp_path, name, said):
     with pytest.raises(SjepaError, match=said):

@@ -66,7 +66,7 @@ def test_every_set_says_all_that_others_ask_of_it():
             assert max(sums) <= of.clips  # no protocol has more clips than the set
     assert "ntu60/xsub" in SPLITS and "ntu60/xset" not in SPLITS and "ntu61/xsub" not in SPLITS
     assert known("mine") is None
-    with pytest.raises(SjepaError, match="unknown data set 'ntu61': known are bandai, "):
+    with pytest.raises(SjepaError, match="unknown data set 'ntu61': did you mean ntu"):
         spec("ntu61")
 
 

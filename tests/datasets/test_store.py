@@ -79,7 +79,8 @@ def test_a_store_carries_its_skeleton(tmp_path, skeleton):
 
 def test_int16_stays_within_its_bound(tmp_path):
     rng = np.random.default_rng(1)
-    clips = [rng.normal(size=(40, 2, 25, 3)).astype("f4") * size for size in (0.01, 1, 30)]
+    clips = [rng.normal(size=(40, 2, 25, 3)).astype("f4") * size for size in (0.01, 1, 1)]
+    clips[2] += 30  # metres away
     clips[1][:7, 1] = 0
     store = open_store(write_store(tmp_path / "x", clips, [0] * 3, dtype="int16"), verify=True)
     worst, data = 0.0, store.to("cpu")
@@ -128,12 +129,30 @@ def test_splits_lie_in_the_store(tmp_path):
     (dict(splits={"a": ([0], [0])}), "expected numbers of clips from 0 to 0, each once"),
     (dict(clips=[np.ones((1, 25, 3))] * 2, labels=[0, 0], names=["a", "a"]),
      "two clips have the name a: remove one"),
+    (dict(labels=[0.5]), "label of clip 0 is 0.5: expected a whole number"),
+    (dict(labels=["a"]), "label of clip 0 is 'a': expected a whole number"),
+    (dict(labels=[[0, 1]]), r"label of clip 0 is \[0, 1\]: expected a whole number"),
+    (dict(clips=[np.arange(375.0).reshape(5, 1, 25, 3)]), "clip 0 measures 72 m: give"),
 ])
 def test_bad_arrays_leave_nothing(tmp_path, change, said):
     arrays = dict(clips=[np.ones((5, 1, 25, 3))], labels=[0]) | change
     with pytest.raises(StoreError, match=said):
         write_store(tmp_path / "x", **arrays)
     assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: path.write_text("a thesis"),
+    lambda path: path.mkdir() or (path / "thesis.txt").write_text("a thesis"),
+    lambda path: write_store(path / "other", some_clips(), [0, 1, 0]),
+])
+@pytest.mark.parametrize("place", ["x", "x.old"])
+def test_nothing_but_a_store_is_replaced(tmp_path, make, place):
+    make(tmp_path / place)
+    there = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    with pytest.raises(StoreError, match=f"{place} holds something else than a store"):
+        write_store(tmp_path / "x", some_clips(), [0, 1, 0])
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == there
 
 
 def change_meta(path, **values):
