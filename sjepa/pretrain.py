@@ -115,7 +115,7 @@ class Pretraining:
         The host never waits for the device.
 
         Returns:
-            The loss, and the collapse monitors on every `monitor_every`-th step.
+            The loss, and every `monitor_every` steps the monitors, read off rank 0's last part.
         """
         config, model = self.config, self.model
         rate = learning_rate(self.step / self.steps_per_epoch, config)
