@@ -1,7 +1,5 @@
 """What tests of several rooms share: commands, damaged files, the open sets where they are."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import io

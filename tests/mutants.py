@@ -4,8 +4,6 @@ Each is one changed line of the method in a copy of the tree; the tests that it 
 there. Words choose mutants by file or by what they break. The status is 1 if one goes unnoticed.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import importlib

@@ -1,7 +1,5 @@
 """Generated PKU-MMD files of the exact grammar, to try the reader without the licensed ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

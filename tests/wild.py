@@ -4,8 +4,6 @@ Each joint turns as the bones behind it do, so that a file holds rotations as re
 the first frame's pose.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial.transform import Rotation
 

@@ -11,8 +11,6 @@
 * In prose and tables, by hand or by code, a number keeps its percent sign and has a true minus.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import os

@@ -6,8 +6,6 @@ All chapters as tests, several at a time on one device. Cells are run and their 
 outputs that a chapter keeps are a CPU's and are not compared.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

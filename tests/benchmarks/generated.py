@@ -1,7 +1,5 @@
 """A data set of NTU60's size and mix, made in memory: benchmarks need no data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

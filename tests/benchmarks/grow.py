@@ -6,8 +6,6 @@ One setting at a time is changed, from the paper's model with few clips a step. 
 median of a few steps after one untimed step.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 

@@ -6,8 +6,6 @@ parameter, the predictor's last layer on all tokens. Nothing is slower than it n
 style, and the loss is the same: `tests/core/test_benchmark.py` compares both.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import nn

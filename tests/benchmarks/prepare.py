@@ -8,8 +8,6 @@ reader goes line by line and makes every field a Python float, as most public re
 do. Each time is the median over the rounds.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import os

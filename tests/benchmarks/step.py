@@ -7,8 +7,6 @@ Rounds of both steps alternate and the medians over the rounds are reported: wha
 does in the meantime then falls on both. Under `torchrun` the batch is shared by all processes.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics

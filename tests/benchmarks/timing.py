@@ -1,7 +1,5 @@
 """Seconds of a step: two clocks, turns of several steps, a profile; and the record of it all."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -5,8 +5,6 @@ goes on to the same bits, or ends in one sentence. The status is 1 if anything d
 campaign is part of `make test`; `make faults` runs the long one.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import importlib.metadata

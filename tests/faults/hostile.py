@@ -1,7 +1,5 @@
 """Files made to run a command or to fill the memory: each is refused in a sentence."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import os

@@ -4,8 +4,6 @@ Each job runs in a child that is forked from a process which has loaded everythi
 strikes the work and not the start.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

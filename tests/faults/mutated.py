@@ -1,7 +1,5 @@
 """Mutated files of every kind that is read: each has to be read, or refused in one sentence."""
 
-from __future__ import annotations
-
 import io
 import json
 import math
