@@ -31,7 +31,13 @@ def face_camera(clip: np.ndarray) -> np.ndarray:
 
     The first frame in which its hips are not in one place tells; without such a frame nothing is
     turned.
+
+    Raises:
+        SjepaError: another shape, such as that of a clip of joints in a picture.
     """
+    if clip.ndim != 4 or clip.shape[2:] != (len(NTU25), 3):
+        raise SjepaError(f"expected a clip [T, M, 25, 3] to turn, found {list(clip.shape)}: give "
+                         "one body as clip[:, None]; joints in a picture cannot be turned")
     left, right = NTU_JOINTS.index("left hip"), NTU_JOINTS.index("right hip")
     across = clip[:, 0, right] - clip[:, 0, left]  # has to point along +x
     length = np.hypot(across[:, 0], across[:, 2])
@@ -113,6 +119,9 @@ def check_clip(clip: np.ndarray, where: str, hint: str = "divide centimetres by 
         raise SjepaError(f"{where}: expected [T, {len(skeleton)}, 3] or [T, M, {len(skeleton)}, 3] "
                          f"in the layout {skeleton.name}, found {list(clip.shape)}: map other "
                          "joints with sjepa.datasets.layouts.LAYOUTS")
+    if clip.shape[1] > max(len(clip), 2):
+        raise SjepaError(f"{where}: {list(clip.shape)} has more bodies than frames: expected "
+                         "[T, M, …], of [M, T, …] give clip.swapaxes(0, 1)")
     if not np.isfinite(clip).all():
         frame = int(np.flatnonzero(~np.isfinite(clip).all((1, 2, 3)))[0])
         raise SjepaError(f"{where}: a position in frame {frame} is NaN or infinite: leave such "

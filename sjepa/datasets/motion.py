@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,9 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "synthetic" / "throw.bvh"
 _BODIES = 2
 _KINDS = (".bvh", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".npy", ".npz", ".pkl", ".skeleton",
           ".amc")
+_SHAPES = ("[T, J, 3], [T, M, J, 3], [T, M * J * 3] or ST-GCN's [3, T, J, M] of one clip, or "
+           "[N, T, M, J, 3], [N, T, M * J * 3] or [N, 3, T, J, M] of many")
+_ROWS = 60, 75, 96, 99, 150  # numbers of all joints in a frame
 
 
 class MotionWarning(UserWarning):
@@ -61,6 +65,7 @@ class Motion:
     facts: list[str]  #: what was found: kind, axes, unit
     guesses: list[str] = field(default_factory=list)  #: what could be otherwise
     named: bool = True  #: whether the file itself says which joint is which
+    stated: bool = False  #: whether its format sets joints, axes and unit
 
     @property
     def measured(self) -> np.ndarray:
@@ -81,12 +86,15 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path
     Args:
         path: BVH of any skeleton; a table (`.csv`, `.tsv`, `.txt`) or JSON of joints of a Kinect
             v1, v2, Azure Kinect, MediaPipe (world landmarks), OpenPose or COCO; a folder of
-            OpenPose's files; `.npy`; `.npz` of the N x 300 x 150 layout; pyskl's `.pkl`; NTU's
-            `.skeleton`; `.amc` with its `.asf` beside it.
+            OpenPose's files; pyskl's `.pkl`; NTU's `.skeleton`; `.amc` with its `.asf` beside it;
+            `.npy`, or `.npz` with one such array or `x_train` and `x_test`: `[T, J, 3]`,
+            `[T, M, J, 3]`, `[T, M * J * 3]`, ST-GCN's `[3, T, J, M]`, and of many clips
+            `[N, T, M, J, 3]`, `[N, T, M * J * 3]`, `[N, 3, T, J, M]`.
         mapping: joint of NTU-25 to the file's joint, or a YAML file of it, where the names and the
             tree say too little.
-        unit: metres a unit of the file; None: found from the person's size.
-        up: the file's axis that is up, `y`, `z`, `-y`, …; None: found from how the person stands.
+        unit: metres a unit of the file, above 0; None: found from the person's size.
+        up: the file's axis that is up: `x`, `y`, `z`, `-x`, `-y` or `-z`; None: found from how the
+            person stands.
         clip: which one, where a file holds several: a number from 0, or its name.
         show: draw what was understood, by `sjepa.show.motion.show_motion`.
 
@@ -95,8 +103,9 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path
         the layout COCO-17, for an encoder of such clips.
 
     Raises:
-        SjepaError: no such file, a fault in it, or joints of which nothing is understood; then
-            what was found and the mapping to fill in are told.
+        SjepaError: no such file, a fault in it, frames out of order, an argument that does not
+            fit, or joints of which nothing is understood; then what was found and the mapping to
+            fill in are told.
     """
     motion = open_motion(path, mapping, unit, up, clip)
     if motion.guesses:
@@ -112,14 +121,24 @@ def open_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path
                 unit: float | None = None, up: str | None = None,
                 clip: int | str | None = None) -> Motion:
     """A motion file with what was understood of it; see `read_motion`."""
+    if not isinstance(path, str | os.PathLike):
+        raise SjepaError(f"path is of type {type(path).__name__}: give that of a motion file")
     path = Path(path)
-    suffix = "" if path.is_dir() else path.suffix.lower()
+    suffix = "" if os.path.isdir(path) else path.suffix.lower()  # False for a name too long
     if suffix not in _KINDS and not path.is_dir():
         raise SjepaError(f"{path}: expected one of {', '.join(_KINDS)} or a folder of JSON files")
-    if up is not None and up not in UPRIGHT:
+    if up not in (None, *UPRIGHT):
         raise SjepaError(f"up is {up!r}: expected one of {', '.join(UPRIGHT)}")
+    if unit is not None and not (isinstance(unit, Real) and 0 < unit < np.inf):
+        raise SjepaError(f"unit is {unit!r}: expected metres a unit of the file, a number above 0, "
+                         "0.01 for centimetres")
     if isinstance(mapping, str | Path):
         mapping = load_params(mapping)
+    if not isinstance(mapping, Mapping | None):
+        raise SjepaError(f"mapping is of type {type(mapping).__name__}: expected a dict, joint of "
+                         "NTU-25 to the file's joint, or a YAML file of it")
+    if suffix not in (".npz", ".pkl", ".npy"):
+        _chosen(path, [path.name], clip)
     if suffix in (".npz", ".pkl"):
         motion = _one_of_many(path, clip, mapping, unit, up)
     elif suffix == ".skeleton":
@@ -130,8 +149,11 @@ def open_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path
         motion = _amc(path)
     else:
         points = (read_table(path) if suffix in (".csv", ".tsv", ".txt") else
-                  _array(path) if suffix == ".npy" else read_poses(path))
+                  _array(path, clip) if suffix == ".npy" else read_poses(path))
         motion = _of_points(points, path, mapping, unit, up)
+    if motion.stated and (mapping, unit, up) != (None, None, None):
+        raise SjepaError(f"{path}: {motion.facts[0]}: joints, axes and unit are known, leave out "
+                         "mapping=, unit= and up=")
     check_clip(motion.clip, str(path), "pass unit=, metres a unit of the file", motion.skeleton)
     odd = unlike_person(motion.clip[:, 0]) if motion.skeleton == NTU25 else ""
     if odd and motion.named:
@@ -215,7 +237,8 @@ def _sources(layout: str) -> dict[str, str]:
 
 def _whole(clip: np.ndarray, kind: str, layout: str = "ntu25") -> Motion:
     """A clip that is already as it has to be."""
-    return Motion(clip, NTU25, _sources(layout), [kind, "y is up", "the unit is metres"])
+    return Motion(clip, NTU25, _sources(layout), [kind, "y is up", "the unit is metres"],
+                  stated=True)
 
 
 def _people(points: Points, where: Path) -> Points:
@@ -264,14 +287,15 @@ def _picture(x: np.ndarray, where: Path) -> Motion:
 def _flat(clip: np.ndarray) -> Motion:
     return Motion(clip, COCO17, {joint: joint for joint in COCO17.joints}, ["joints in a picture"],
                   ["these are joints in a picture (COCO-17, 2D): no encoder that comes with the "
-                   "package takes them; train one on such clips, and give embed skeleton=COCO17"])
+                   "package takes them; train one on such clips, and give embed skeleton=COCO17"],
+                  stated=True)
 
 
-def _array(path: Path) -> Points:
+def _array(path: Path, clip: int | str | None) -> Points:
     """A `.npy` file."""
     try:
         with path.open("rb") as file:
-            return as_points(read_array(file, path.stat().st_size), path)
+            return as_points(read_array(file, path.stat().st_size), path, clip)
     except OSError as error:
         raise SjepaError(f"{path} cannot be read: {error.strerror or error}") from error
     except SjepaError:
@@ -281,22 +305,23 @@ def _array(path: Path) -> Points:
                          "joints [T, J, 3]") from error
 
 
-def as_points(x: np.ndarray, where: str | Path) -> Points:
-    """An array of joints, in one of the shapes in which they are kept.
-
-    `[T, J, 2 to 5]`, `[T, M, J, 2 to 5]`, `[T, M * J * 3]`, or ST-GCN's `[3, T, J, M]`.
-    """
-    shape = x.shape
-    x = x.astype(np.float64)
-    if x.ndim == 4 and shape[0] == 3 and shape[2] in (17, 18, 25) and shape[3] <= _BODIES:
+def as_points(x: np.ndarray, where: str | Path, clip: int | str | None = None) -> Points:
+    """An array of joints in one of the shapes that `read_motion` lists; of many clips one."""
+    shape, known = list(x.shape), x.size > 0 and x.dtype.kind in "biuf"
+    many = known and (x.ndim == 5 or x.ndim == 3 and shape[2] in _ROWS)
+    place = _chosen(where, [str(k) for k in range(shape[0] if many else 1)], clip)
+    x = (x[place] if many else x).astype(np.float64) if known else np.empty(0)
+    if x.ndim == 4 and len(x) == 3 and x.shape[2] in (17, 18, 25) and x.shape[3] <= _BODIES:
         x = x.transpose(1, 3, 2, 0)
-    elif x.ndim == 2 and shape[1] in (60, 75, 96, 99, 150):
-        x = x.reshape(len(x), 1 + (shape[1] == 150), -1, 3)
+    elif x.ndim == 2 and x.shape[1] in _ROWS:
+        x = x.reshape(len(x), 1 + (x.shape[1] == 150), -1, 3)
     elif x.ndim == 3:
         x = x[:, None]
-    if x.ndim != 4 or not 2 <= x.shape[3] <= 5 or not x.size:
-        raise SjepaError(f"{where}: expected landmarks or joints [T, J, 3] or [T, M, J, 3], found "
-                         f"{list(shape)}")
+    if x.ndim != 4 or not 2 <= x.shape[3] <= 5:
+        raise SjepaError(f"{where}: expected joints {_SHAPES}; found {shape}")
+    if x.shape[1] > max(len(x), _BODIES):
+        raise SjepaError(f"{where}: {shape} would be {x.shape[1]} people in {len(x)} frames: "
+                         f"expected joints {_SHAPES}; of [M, T, J, 3] save x.swapaxes(0, 1)")
     planar = x.shape[3] == 2 or x.shape[2] in (17, 18, 133) and looks_planar(x)
     if x.shape[3] == 2:
         x = np.concatenate([x, np.ones_like(x[..., :1])], -1)
@@ -319,30 +344,34 @@ def _one_of_many(path: Path, clip: int | str | None, *said) -> Motion:
         clips = npz.read_conversion(path)
         found = clips[_chosen(path, [each.name for each in clips], clip)]
         return _whole(found.positions, "a conversion of an open set")
-    sides = [name for name in ("x_train", "x_test") if name in arrays]
+    sides = [name for name in ("x_train", "x_test") if name in arrays and arrays[name].ndim > 2]
     joints = [each for each in arrays.values() if each.ndim > 2] or [*arrays.values()]
     if not sides and len(joints) == 1:
-        return _of_points(as_points(*joints, path), path, *said)
+        return _of_points(as_points(*joints, path, clip), path, *said)
     names = [f"{side[2:]}_{k:06d}" for side in sides for k in range(len(arrays[side]))]
     if not names:
         raise SjepaError(f"{path} holds {', '.join(arrays)}: expected x_train and x_test "
-                         "[N, 300, 150], or one array of joints")
+                         f"[N, 300, 150], or one array of joints, {_SHAPES}")
     side, k = names[_chosen(path, names, clip)].split("_")
-    x = npz.unpad(arrays[f"x_{side}"][int(k)])
-    return _whole(center_on_spine(x, NTU25, path), "a clip of the N x 300 x 150 layout")
+    x = arrays[f"x_{side}"][int(k)]
+    if x.shape[1:] not in ((75,), (150,)) or x.dtype.kind != "f":
+        return _of_points(as_points(x, path), path, *said)
+    return _whole(center_on_spine(npz.unpad(x), NTU25, path), "a clip of the N x 300 x 150 layout")
 
 
-def _chosen(path: Path, names: list[str], clip: int | str | None) -> int:
+def _chosen(path: str | Path, names: list[str], clip: int | str | None) -> int:
     """The place of the clip that is asked for."""
     if clip is None and len(names) == 1:
         return 0
     if isinstance(clip, str) and clip in names:
         return names.index(clip)
-    if not isinstance(clip, int) or not 0 <= clip < len(names):
-        raise SjepaError(f"{path} holds {len(names)} clips, {names[0]} to {names[-1]}: pass clip=, "
-                         f"a name or a number from 0 to {len(names) - 1}"
+    if not isinstance(clip, int | np.integer) or not 0 <= clip < len(names):
+        what = (f"{len(names)} clips, {names[0]} to {names[-1]}: pass clip=, a name or a number "
+                f"from 0 to {len(names) - 1}" if len(names) > 1 else
+                f"{'one' if names else 'no'} clip: leave out clip=")
+        raise SjepaError(f"{path} holds {what}"
                          + ("" if clip is None else f"; there is no {clip!r}"))
-    return clip
+    return int(clip)
 
 
 def _amc(path: Path) -> Motion:

@@ -8,6 +8,7 @@ and how.
 import hashlib
 import inspect
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,14 +45,17 @@ def load_pretrained(name: str | Path = DEFAULT) -> tuple[torch.nn.Module, dict]:
     Raises:
         SjepaError: nothing of that name, or a damaged file, or one of another architecture.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise SjepaError(f"the encoder is of type {type(name).__name__}: give a name or a path, "
+                         "or to embed the first of encoder, card = load_pretrained()")
     path = WEIGHTS / f"{name}.safetensors" if str(name) in shipped() else Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):
         encoder, run = load_encoder(path)
         return encoder, {
             "name": path.resolve().name, "data": [{"set": run["settings"]["dataset"]}],
             "licence": BOUND,
             "recipe": what_counts(run["settings"])}
-    if not path.is_file():
+    if not os.path.isfile(path):  # False also for a name too long
         raise SjepaError(f"there is no pretrained encoder {str(name)!r}: this copy comes with "
                          f"{', '.join(shipped()) or 'none'}; or give the folder of a run, or a "
                          "file that `python -m sjepa.study export` wrote")

@@ -1,12 +1,13 @@
 """Frozen features: of stored clips, which every protocol starts from, and of arrays at hand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from sjepa.clips import DeviceStore, center_crop, train_crop
+from sjepa.config import STREAMS
 from sjepa.datasets.layouts import center_on_spine, check_clip
 from sjepa.datasets.posture import fill_joints
 from sjepa.device import autocast
@@ -126,16 +127,29 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
         skeleton: of the clips, where the encoder was trained on another one than NTU's.
 
     Raises:
-        SjepaError: no such encoder, one for other joints, or a clip that is none (which, and why).
+        SjepaError: no such encoder, one for other joints, an argument that does not fit, or a
+            clip that is none (which, and why).
     """
+    if isinstance(clips, np.ndarray | torch.Tensor):  # its first axis could be frames
+        raise SjepaError(f"clips is one array {list(clips.shape)}: give a list, [clip] for one")
+    if not isinstance(clips, Iterable) or isinstance(clips, str | torch.nn.Module):
+        raise SjepaError(f"clips is of type {type(clips).__name__}: give a list of arrays first, "
+                         "as in embed([clip], encoder)")
+    for name, value in (("bodies", bodies), ("batch", batch)):
+        if value is not None and not (isinstance(value, int | np.integer) and value > 0):
+            raise SjepaError(f"{name} is {value!r}: expected a whole number from 1")
+    if stream not in (None, *STREAMS):
+        raise SjepaError(f"stream is {stream!r}: expected one of {', '.join(STREAMS)}")
     if not isinstance(encoder, torch.nn.Module):
         encoder, card = load_pretrained(encoder)
         stream = stream or card["recipe"].get("stream")
-    if encoder.joints != len(skeleton):
-        raise SjepaError(f"the encoder takes {encoder.joints} joints, clips in the layout "
+    if not isinstance(skeleton, Skeleton):
+        raise SjepaError(f"skeleton is {skeleton!r}: give a Skeleton, such as COCO17 of "
+                         "sjepa.datasets.layouts")
+    joints = getattr(encoder, "joints", "no")
+    if joints != len(skeleton):
+        raise SjepaError(f"the encoder takes {joints} joints, clips in the layout "
                          f"{skeleton.name} have {len(skeleton)}")
-    if isinstance(clips, np.ndarray | torch.Tensor):  # its first axis could be frames
-        raise SjepaError(f"clips is one array {list(clips.shape)}: give a list, [clip] for one")
     ready = [_filled(clip, bodies, center, f"clip {n}", skeleton) for n, clip in enumerate(clips)]
     if not ready:
         raise SjepaError("clips is empty: give at least one")

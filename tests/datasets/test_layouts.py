@@ -78,6 +78,12 @@ def test_everybody_faces_us_however_the_room_was_turned(angle):
     np.testing.assert_allclose(*spans, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(4, 25, 3), (4, 1, 17, 3)])
+def test_face_camera_takes_clips_of_25_joints_only(shape):
+    with pytest.raises(SjepaError, match=r"expected a clip \[T, M, 25, 3\] to turn, found \[4, "):
+        face_camera(np.zeros(shape, np.float32))
+
+
 def test_face_camera_turns_to_where_body_1_is_first_seen():
     clip = np.random.default_rng(0).normal(size=(5, 2, 25, 3))
     clip[0, 0] = 0  # body 2 alone is in the first frame

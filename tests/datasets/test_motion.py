@@ -144,7 +144,8 @@ def test_other_trees_need_a_mapping_which_the_error_prints(tmp_path, person):
         read_motion(path)
     assert "\n" not in str(caught.value)
     for change, said in (({"skull": "bone3"}, "no joint of NTU-25 is 'skull'"),
-                         ({"head": "skull"}, "the file has no joint 'skull'; .* bone12")):
+                         ({"head": "skull"}, "the file has no joint 'skull'; .* bone12"),
+                         ({"left knee": names["right knee"]}, "'bone.*' stands for two joints")):
         with pytest.raises(SjepaError, match=f"a.bvh: the mapping does not fit: {said}"):
             read_motion(path, mapping=names | change)
     (tmp_path / "names.yaml").write_text(yaml.safe_dump(names))
@@ -242,7 +243,7 @@ WRITERS = {
     "long.csv": long(range(33)),
     "names.csv": long(IN_ORDER, ("frame_id", "landmark_name", "X", "Y", "Z", "visibility")),
     "dicts.json": dump(lambda frame: points(frame, SEEN)),
-    "lines.jsonl": dump(lambda frame: {"frame": 3, "pose_world_landmarks": points(frame, SEEN)},
+    "lines.jsonl": dump(lambda frame: {"fps": 3, "pose_world_landmarks": points(frame, SEEN)},
                         lines=True),
     "lines.json": dump(lambda frame: {"pose_landmarks": [], "pose_world_landmarks": {
         "landmark": points(frame, SEEN)}}, lines=True),
@@ -356,6 +357,8 @@ KINECTS = {
         {"JointType": j, "Position": dict(zip("XYZ", p, strict=True))} for j, p in
         zip(CAMEL, frame.tolist(), strict=True)]} for frame in x]})), lambda x: x),
     "array.npy": (lambda path, x: np.save(path, x.reshape(len(x), 75)), lambda x: x),
+    "one stgcn.npz": (lambda path, x: np.savez(
+        path, data=x.transpose(2, 0, 1)[None, ..., None], label=[3]), lambda x: x),
     "stgcn.npy": (lambda path, x: np.save(path, x.transpose(2, 0, 1)[..., None]), lambda x: x),
     "k4a.csv": (wide("{j}_{a}", ("timestamp",), "xyz", K4A), as_azure),
     "k4a.json": (azure_json, as_azure),
@@ -477,10 +480,115 @@ def test_a_clip_is_chosen_by_number_or_name(tmp_path, person):
     assert off(clip, person).max() < 1e-5
 
 
+MANY = {
+    "N, T, M, J, 3": lambda x: x[:, :, None],
+    "N, T, J * 3": lambda x: x.reshape(3, -1, 75),
+    "N, 3, T, J, M": lambda x: x.transpose(0, 3, 1, 2)[..., None],
+}
+
+
+@pytest.mark.parametrize("name", ["a.npy", "data.npz", "x_train.npz"])
+@pytest.mark.parametrize("shape", MANY)
+def test_a_clip_of_an_array_of_many(tmp_path, person, shape, name):
+    x = MANY[shape](np.stack([person, person[::-1], person * (1, 1, 0.9)]))
+    np.save(tmp_path / name, x) if name == "a.npy" else np.savez(
+        tmp_path / name, **{name[:-4]: x})
+    assert off(quiet(tmp_path / name, clip=np.int64(1)), person[::-1]).max() < 1e-5
+    for clip in (None, 3):
+        with pytest.raises(SjepaError, match=f"{name} holds 3 clips, .* number from 0 to 2"):
+            read_motion(tmp_path / name, clip=clip)
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda x: np.stack([x, x]), r"40 people in 2 frames: expected .*save x.swapaxes\(0, 1\)"),
+    (lambda x: np.stack([x] * 9)[:, :10], "10 people in 9 frames"),
+    (lambda x: x.transpose(0, 2, 1), r"ST-GCN's \[3, T, J, M\] .* found \[40, 3, 25\]"),
+    (lambda x: x[:0], r"expected joints .* found \[0, 25, 3\]"),
+    (lambda x: x.astype(str), r"expected joints .* found \[40, 25, 3\]"),
+])
+def test_other_arrays_are_refused(tmp_path, person, change, said):
+    np.save(tmp_path / "a.npy", change(person))
+    np.savez(tmp_path / "a.npz", x=change(person))
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(SjepaError, match=f"{name}: .*{said}"):
+            read_motion(tmp_path / name)
+
+
 def test_ntus_own_files_are_read_too(tmp_path, person):
     path = tmp_path / "mine.skeleton"
     write_skeleton(path, person[:, None].astype(np.float32))
     assert off(quiet(path), person).max() < 1e-4
+    with pytest.raises(SjepaError, match="axes and unit are known, leave out mapping=, unit="):
+        read_motion(path, unit=0.01)
+
+
+@pytest.mark.parametrize("option, said", [
+    *(({"unit": unit}, "unit is .*: expected metres a unit of the file, a number above 0")
+      for unit in (-1, 0, np.nan, np.inf, "cm")),
+    ({"up": "w"}, "up is 'w': expected one of y, -y, z"), ({"up": ["z"]}, "up is .* expected one"),
+    ({"mapping": ["head"]}, "mapping is of type list: expected a dict"),
+    *(({"clip": clip}, "holds one clip: leave out clip=; there is no") for clip in (1, "b")),
+    *(({"path": path}, "path is of type .*: give that of a motion file") for path in (None, 3)),
+    ({"path": f"{'a' * 300}.npy"}, "cannot be read: File name too long"),
+])
+def test_bad_options_in_words(tmp_path, person, option, said):
+    joints, how = KINDS["mixamo"]
+    (tmp_path / "a.bvh").write_text(wild_bvh(person, joints, **how))
+    np.save(tmp_path / "a.npy", person)
+    for name in ("a.bvh", "a.npy"):
+        quiet(tmp_path / name, clip=0)
+        with pytest.raises(SjepaError, match=said):
+            read_motion(**{"path": tmp_path / name} | option)
+
+
+def test_lines_of_two_people_in_turn_are_refused(tmp_path, person):
+    """Who was lost and found again has another number and is read."""
+    head = ",".join(["body", *(f"{j}_{a}" for j in CAMEL for a in "xyz")])
+    for name, who in (("found.csv", [1] * 20 + [2] * 20), ("two.csv", [1, 2] * 20)):
+        np.savetxt(tmp_path / name, np.column_stack([who, person.reshape(40, -1)]), header=head,
+                   delimiter=",", comments="")
+    assert off(quiet(tmp_path / "found.csv"), person).max() < 1e-5
+    with pytest.raises(SjepaError, match="two.csv: its lines are of several people in turn"):
+        read_motion(tmp_path / "two.csv")
+
+
+def numbered(name: str, numbers):
+    """Writers of a person's joints with what a frame is called, a line each and in JSON."""
+    def lines(path, x):
+        path.write_text("\n".join([",".join([name, *(f"{j}_{a}" for j in CAMEL for a in "xyz")]), *(
+            ",".join(map(str, (n, *frame.ravel()))) for n, frame in zip(numbers, x, strict=True))]))
+
+    def joints(path, x):
+        path.write_text("\n".join([f"{name},joint,x,y,z", *(
+            ",".join(map(str, (n, joint, *point)))
+            for n, frame in zip(numbers, x, strict=True)
+            for joint, point in zip(CAMEL, frame, strict=True))]))
+
+    def frames(path, x):
+        path.write_text("\n".join(json.dumps({name: n, "joints": frame.tolist()})
+                                  for n, frame in zip(numbers, x, strict=True)))
+
+    def keys(path, x):
+        path.write_text(json.dumps({f"{name}_{n}": frame.tolist()
+                                    for n, frame in zip(numbers, x, strict=True)}))
+    return {"lines.csv": lines, "joints.csv": joints, "frames.jsonl": frames, "keys.json": keys}
+
+
+@pytest.mark.parametrize("name", numbered("", ()))
+def test_frames_stand_in_the_order_that_the_file_states(tmp_path, person, name):
+    order, path = np.random.default_rng(0).permutation(40).tolist(), tmp_path / name
+    numbered("frame", order)[name](path, person[order])
+    assert off(quiet(path), person).max() < 1e-5
+    if name == "keys.json":
+        return
+    numbered("image", order)[name](path, person)  # a picture's name or number says no order
+    assert off(quiet(path), person).max() < 1e-5
+    numbered("frame", [0, *range(39)])[name](path, person)
+    with pytest.raises(SjepaError, match="frame 0 stands twice|once in frame 0, found it again"):
+        read_motion(path)
+    numbered("timestamp", [*range(20), *range(100, 120)][::-1])[name](path, person)
+    with pytest.raises(SjepaError, match="timestamp .* comes after a later one: sort the frames"):
+        read_motion(path)
 
 
 def test_what_was_understood_is_drawn_in_words(tmp_path, person):
@@ -517,8 +625,6 @@ def test_bad_files_in_words(tmp_path, name, text, said):
     (tmp_path / name).unlink()
     with pytest.raises(SjepaError, match="cannot be read: No such file|expected one of .bvh"):
         read_motion(tmp_path / name)
-    with pytest.raises(SjepaError, match="up is 'w': expected one of y, -y|expected one of .bvh"):
-        read_motion(tmp_path / name, up="w")
 
 
 def test_height_is_that_of_the_bones_whatever_the_pose(person):

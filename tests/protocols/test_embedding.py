@@ -105,6 +105,7 @@ BAD = {
     "joints": (lambda x: x[:, :, :20], r"expected \[T, 25, 3\].* found \[\d+, \d, 20, 3\]"),
     "no frames": (lambda x: x[:0], "has no frames"),
     "nobody": (lambda x: 0 * x, "nobody is in the clip"),
+    "bodies first": (lambda x: x.swapaxes(0, 1).repeat(2, 0)[:2], "more bodies than frames"),
     "first absent": (lambda x: np.stack([0 * x[:, 0], x[:, 0]], 1), "its first body is absent"),
     "centimetres": (lambda x: 100 * x, "would be 1[0-9]{2} m tall.* divide centimetres by 100"),
     "words": (lambda x: [["a"]], "is no array of numbers"),
@@ -126,10 +127,29 @@ def test_bad_clips_are_named_by_their_place(store, encoder, some, fault):
     ([np.eye(25, 3)[None, None].repeat(2, 1) / 4], {"bodies": 1}, "more than bodies = 1"),
     ([np.zeros((4, 25, 3))], {"encoder": "no-such"}, "no pretrained encoder 'no-such'"),
     ([np.zeros((4, 25, 3))], {"encoder": Encoder(8, 1, 1, joints=17)}, "takes 17 joints"),
+    ([], {"encoder": torch.nn.Linear(1, 1)}, "the encoder takes no joints"),
+    ([], {"encoder": (Encoder(8, 1, 1), {})},
+     r"the encoder is of type tuple: .* first of encoder, card = load_pretrained\(\)"),
+    (Encoder(8, 1, 1), {"encoder": []}, "clips is of type Encoder: give a list of arrays first"),
+    ("public", {}, "clips is of type str: give a list"),
+    *(([], {"bodies": value}, "bodies is .*: expected a whole number from 1")
+      for value in (0, 1.5, "2")),
+    ([], {"skeleton": "coco17"}, "skeleton is 'coco17': give a Skeleton"),
+    ([], {"batch": -1}, "batch is -1: expected a whole number from 1"),
+    ([], {"stream": "bones"}, "stream is 'bones': expected one of joint, bone, motion"),
 ])
 def test_bad_arguments_in_words(encoder, clips, more, said):
     with pytest.raises(SjepaError, match=said):
         embed(clips, **{"encoder": encoder} | more)
+
+
+@pytest.mark.parametrize("name, said", [
+    (None, "the encoder is of type NoneType: give a name or a path"),
+    (3, "the encoder is of type int"),
+    ("a" * 300, "there is no pretrained encoder")])
+def test_what_names_no_encoder(name, said):
+    with pytest.raises(SjepaError, match=said):
+        load_pretrained(name)
 
 
 def test_the_package_gives_its_three_functions():

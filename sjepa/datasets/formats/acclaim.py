@@ -140,16 +140,18 @@ def read_amc(path: str | os.PathLike, skeleton: AsfSkeleton) -> np.ndarray:
     text = read_text(path)
     sizes = {name: len(bone.channels) for name, bone in skeleton.bones.items() if bone.channels}
     frames: list[dict[str, list[float]]] = []
+    number = -1.0
     for line, row in text.rows():
         name, *words = row.split()
         if name.upper() == ":RADIANS":
             text.fail(line, "angles in degrees", name)
         if frames and name in sizes:
             frames[-1][name] = text.numbers(line, words, sizes[name], f"values of {name}")
-        elif not words and name.isdecimal():
+        elif not words and name.isdecimal() and float(name) > number:
+            number = float(name)
             frames.append({})
         elif name[0] not in "#:":
-            text.fail(line, "a frame's number, or a bone that has channels", repr(row))
+            text.fail(line, "a later frame's number, or a bone that has channels", repr(row))
     text.bound(len(frames), len(skeleton.bones))
     for number, frame in enumerate(frames, 1):
         if lost := sizes.keys() - frame.keys():

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -27,6 +28,37 @@ class Points:
     x: np.ndarray
     planar: bool = False
     notes: tuple[str, ...] = ()
+
+
+#: What tables and JSON call a frame's number or time; the first that is there counts.
+FRAME = ("frame", "frame_id", "frameid", "frame_idx", "frame_index", "frameindex", "frame_number",
+         "framenumber", "frameno", "frame_num", "timestamp", "time", "timestamp_ms", "time_ms",
+         "timestamp_usec", "image_id", "image")
+
+
+def frame_order(name: str, stated: Sequence, where: str | Path) -> np.ndarray:
+    """In which order frames stand whose numbers or times are `stated` under `name`.
+
+    Words, as names of pictures are, say nothing of it: the order is the file's.
+
+    Raises:
+        SjepaError: a number stands twice, or time goes back, as a clock does after a minute.
+    """
+    try:
+        values = np.array(stated, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        values = np.zeros(0)
+    if "image" in name or values.shape != (len(stated),) or not np.isfinite(values).all():
+        return np.arange(len(stated))
+    order = values.argsort(kind="stable")
+    if "time" in name and (order != np.arange(len(order))).any():
+        raise SjepaError(f"{where}: {name} {values[np.diff(values).argmin() + 1]:g} comes after a "
+                         f"later one: sort the frames, or leave {name} out")
+    twice = np.flatnonzero(np.diff(values[order]) == 0)
+    if len(twice) and "time" not in name:
+        raise SjepaError(f"{where}: {name} {values[order][twice[0]]:g} stands twice: expected one "
+                         f"recording and each frame once, with all its people, or no {name}")
+    return order
 
 
 _PICTURE = 4.0  # of a picture in pixels, points lie further from each other
@@ -149,14 +181,17 @@ def mapped_parts(joints: Sequence[str], mapping: dict, where: str) -> dict[str, 
     """A mapping of NTU-25's joints to joints of a file, as numbers.
 
     Raises:
-        SjepaError: it lacks a joint that is needed, or names one that is not there.
+        SjepaError: it lacks a joint that is needed, or names one that is not there, or twice.
     """
     lost = [joint for joint in NEEDED if joint not in mapping]
     odd = [str(joint) for joint in mapping if joint not in NTU_JOINTS]
     unknown = [str(name) for name in mapping.values() if str(name) not in joints]
-    if lost or odd or unknown:
+    needed = [str(mapping[joint]) for joint in NEEDED if joint in mapping]
+    twice = sorted({name for name in needed if needed.count(name) > 1})
+    if lost or odd or unknown or twice:
         what = (f"it lacks {', '.join(lost)}" if lost else f"no joint of NTU-25 is {odd[0]!r}"
-                if odd else f"the file has no joint {unknown[0]!r}")
+                if odd else f"the file has no joint {unknown[0]!r}" if unknown else
+                f"{twice[0]!r} stands for two joints")
         raise SjepaError(f"{where}: the mapping does not fit: {what}; the file has "
                          f"{', '.join(joints)[:1500]}")
     return {joint: list(joints).index(str(name)) for joint, name in mapping.items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sjepa.datasets.formats.points import Points, by_joint, looks_planar
+from sjepa.datasets.formats.points import FRAME, Points, by_joint, frame_order, looks_planar
 from sjepa.datasets.text import MAX_BYTES, MAX_FRAMES
 from sjepa.errors import SjepaError
 
@@ -39,8 +39,7 @@ def read_poses(path: Path) -> Points:
     """
     try:
         if path.is_dir():
-            files = sorted(path.glob("*.json"), key=lambda file: [
-                int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)])
+            files = sorted(path.glob("*.json"), key=lambda file: _natural(file.name))
             if not files:
                 raise SjepaError(f"{path} has no .json files: give OpenPose's folder of a video")
             data: Any = [json.loads(file.read_bytes()) for file in files[: MAX_FRAMES + 1]]
@@ -61,6 +60,12 @@ def read_poses(path: Path) -> Points:
     except Exception as error:  # damaged files raise anything
         raise SjepaError(f"{path} holds no landmarks ({error!r:.120}): expected a JSON list of "
                          "frames, or a frame a line, each with a person's joints") from error
+
+
+def _natural(name: str) -> list:
+    """Sorts names by the numbers in them: 2 before 10."""
+    return [float(part) if k % 2 else part
+            for k, part in enumerate(re.split(r"(\d+(?:\.\d+)?)", name))]
 
 
 def _load(raw: bytes) -> Any:
@@ -88,7 +93,7 @@ def _frames(data: Any) -> tuple[list, list[str] | None]:
         if inside := _first(data, _FRAMES):
             data = data[inside]
         elif set(data) and all(re.search(r"\d", str(name)) for name in data):
-            data = list(data.values())  # "0": …, "1": …, or frame_0001: …
+            data = [data[name] for name in sorted(data, key=_natural)]  # "0": …, or frame_0001: …
         else:
             data = [data]
     if not isinstance(data, list) or len(data) > MAX_FRAMES:
@@ -98,6 +103,11 @@ def _frames(data: Any) -> tuple[list, list[str] | None]:
         for each in data:
             frames.setdefault(str(each["image_id"]), []).append(each)
         data = list(frames.values())
+    elif data and all(isinstance(each, dict) for each in data):
+        low = [{str(name).lower(): value for name, value in each.items()} for each in data]
+        if name := next((name for name in FRAME if all(name in each for each in low)), ""):
+            order = frame_order(name, [each[name] for each in low], "its frames")
+            data = [data[k] for k in order]
     if data and _is_point(data[0]):
         data = [data]
     return data, names

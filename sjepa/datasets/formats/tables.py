@@ -7,11 +7,12 @@ Without a header, the number of columns has to tell.
 """
 
 import re
+from operator import ne
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.formats.points import Points, by_joint
+from sjepa.datasets.formats.points import FRAME, Points, by_joint, frame_order
 from sjepa.datasets.text import MAX_FRAMES, MAX_NUMBER, TextFile, read_text
 from sjepa.errors import SjepaError
 
@@ -21,11 +22,8 @@ _OTHER = re.compile("rot|orient|quat|veloc|colou?r|depth|pixel|project|angle|nor
 _JOINT = ("joint", "joint_name", "joint_id", "jointid", "jointtype", "joint_type", "joint_index",
           "landmark", "landmark_id", "landmark_index", "landmark_name", "landmarkid", "keypoint",
           "keypoint_id", "id", "index", "name", "type", "part", "marker", "point")
-_FRAME = ("frame", "frame_id", "frameid", "frame_idx", "frame_index", "frame_number", "frameno",
-          "frame_num", "framenumber", "timestamp", "time", "timestamp_ms", "time_ms", "image_id",
-          "image")
 _BODY = ("body", "body_id", "bodyid", "body_index", "bodyindex", "person", "person_id", "personid",
-         "pose", "pose_id", "tracking_id", "trackingid", "skeleton", "skeleton_id", "user_id")
+         "pose_id", "tracking_id", "trackingid", "skeleton", "skeleton_id", "user_id", "pose")
 _XYZ = [{axis, f"{axis}_world", f"world_{axis}", f"pos_{axis}", f"position_{axis}", f"{axis}_m",
          f"camera_{axis}", f"camera{axis}"} for axis in "xyz"]
 
@@ -67,7 +65,7 @@ def read_table(path: Path) -> Points:
     joint = next((low.index(name) for name in _JOINT if name in low), -1)
     if min(*xyz, joint) >= 0:
         return _long(text, rows[1:], body, [joint, *xyz], low)
-    return _wide(text, rows[1:], body, header)
+    return _wide(text, rows[1:], body, header, low)
 
 
 def _axes_below(fields: list[list[str]]) -> int:
@@ -102,7 +100,14 @@ def _values(text: TextFile, line: int, row: list[str], columns: list[int]) -> li
     return [value if abs(value) <= MAX_NUMBER else np.nan for value in values]
 
 
-def _wide(text: TextFile, rows, body: list[list[str]], header: list[str]) -> Points:
+def _stated(names: tuple[str, ...], low: list[str], rows) -> tuple[str, list[str]]:
+    """The first column of these names, and what stands in it; nothing where there is none."""
+    name = next((name for name in names if name in low), "")
+    return name, ["".join(row[low.index(name) :][:1]) for _, row in rows] if name else []
+
+
+def _wide(text: TextFile, rows, body: list[list[str]], header: list[str],
+          low: list[str]) -> Points:
     """A line a frame."""
     joints = by_joint((name, column) for column, name in enumerate(header)
                       if not _OTHER.search(name))
@@ -121,6 +126,12 @@ def _wide(text: TextFile, rows, body: list[list[str]], header: list[str]) -> Poi
                   f"{len(kept)}")
     x = np.array([_values(text, line, row, columns) for line, row in kept])
     x = x.reshape(len(x), 1, len(whole), -1)
+    _, who = _stated(_BODY[:-1], low, kept)  # pose may be a word for what somebody does
+    if sum(map(ne, who, who[1:])) >= max(len({*who}), 2):  # else it is one who was lost and found
+        raise SjepaError(f"{text.path}: its lines are of several people in turn: keep those of one")
+    name, numbers = _stated(FRAME, low, kept)
+    if name:
+        x = x[frame_order(name, [*map(_number, numbers)], text.path)]
     if planar:
         x = np.concatenate([x, np.isfinite(x[..., :1])], axis=-1)
     short = len(body) - len(kept)
@@ -132,7 +143,7 @@ def _long(text: TextFile, rows, body: list[list[str]], columns: list[int],
           low: list[str]) -> Points:
     """A line a joint of each frame."""
     frame_at, body_at = (next((low.index(name) for name in names if name in low), None)
-                         for names in (_FRAME, _BODY))
+                         for names in (FRAME, _BODY))
     cells: dict[tuple[str, str], dict[str, list[float]]] = {}
     turn: dict[str, int] = {}  # without frames, a joint that comes again begins the next one
     for (line, _), row in zip(rows, body, strict=False):
@@ -142,7 +153,10 @@ def _long(text: TextFile, rows, body: list[list[str]], columns: list[int],
         turn[joint] = turn.get(joint, -1) + 1
         frame = row[frame_at] if frame_at is not None else str(turn[joint])
         who = row[body_at] if body_at is not None else ""
-        cells.setdefault((frame, who), {})[joint] = _values(text, line, row, columns[1:])
+        points = cells.setdefault((frame, who), {})
+        if joint in points:
+            text.fail(line, f"joint {joint} once in frame {frame}", "it again")
+        points[joint] = _values(text, line, row, columns[1:])
     joints = tuple(dict.fromkeys(joint for points in cells.values() for joint in points))
     frames = list(dict.fromkeys(frame for frame, _ in cells))
     people = list(dict.fromkeys(who for _, who in cells))
@@ -150,6 +164,9 @@ def _long(text: TextFile, rows, body: list[list[str]], columns: list[int],
         raise SjepaError(f"{text.path}: a table with a line a joint has {len(frames)} frames, "
                          f"{len(people)} people and {len(joints)} joints, "
                          f"{', '.join(joints)[:900]}")
+    if frame_at is not None:
+        order = frame_order(low[frame_at], [_number(frame) for frame in frames], text.path)
+        frames = [frames[k] for k in order]
     x = np.full((len(frames), len(people), len(joints), 3), np.nan)
     at = {frame: k for k, frame in enumerate(frames)}
     for (frame, who), points in cells.items():
