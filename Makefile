@@ -36,7 +36,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # A forced backend would silence the inline figures of the chapters.
 unexport MPLBACKEND
 
-.PHONY: help book render print test lint unit unit-and-quick chapters pages mutants faults audit bench bench-gpu chapters-gpu \
+.PHONY: help book render print test lint unit chapters pages mutants faults audit bench bench-gpu chapters-gpu \
         quick clean
 .NOTPARALLEL:
 
@@ -70,16 +70,8 @@ render: quick
 print: render
 	$(BIN)/python book/print.py
 
-test: lint unit-and-quick chapters pages
+test: lint unit chapters pages
 	@echo "All checks passed."
-
-# Side by side, a thread each: two threads are far from twice as fast on a network as small as the quick run's.
-unit-and-quick: $(STAMP)
-	@mkdir -p _build
-	@OMP_NUM_THREADS=1 $(BIN)/python -m sjepa.reproduce quick > _build/quick.log 2>&1 & quick=$$!; \
-	  trap 'kill $$quick 2>/dev/null || true' EXIT; \
-	  $(MAKE) unit JOBS=$$(($(JOBS) > 1 ? $(JOBS) - 1 : 1)) && unit=0 || unit=$$?; \
-	  wait $$quick || { tail -n 20 _build/quick.log >&2; exit 1; }; exit $$unit
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
