@@ -213,7 +213,9 @@ def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = 
     path = Path(path)
     old, begun = _old(path), f"{path.name}.partial"
     for there in filter(Path.exists, (path, old)):
-        if not there.is_dir() or {each.name for each in there.iterdir()} - _FILES:
+        # A killed `prepare` may leave the beginning of its counts.
+        if not there.is_dir() or any(each.name not in _FILES and ".counts.json." not in each.name
+                                     for each in there.iterdir()):
             raise StoreError(f"{there} holds something else than a store, which would be lost: "
                              "choose another place, or move it away")
     try:

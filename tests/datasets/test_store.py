@@ -217,6 +217,7 @@ def test_what_a_kill_left_never_costs_a_finished_store(path):
     (path.with_name("x.partial")).mkdir()
     (path.with_name("x.old")).mkdir()
     (path.with_name("x.old") / "frames.npy").write_bytes(b"older")
+    (path / ".counts.json.123").write_bytes(b"{")
     write_store(path, some_clips(), [0, 1, 0])
     assert listing(path.parent) == ["x"] and open_store(path, verify=True).meta != there
     path.rename(path.with_name("x.old"))
