@@ -198,9 +198,6 @@ def _own_hash(meta: dict) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-# --- writing ------------------------------------------------------------------------------------
-
-
 @contextmanager
 def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = "float32",
               skeleton: Skeleton = NTU25, **about) -> Iterator["StoreWriter"]:
@@ -214,8 +211,8 @@ def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = 
     old, begun = _old(path), f"{path.name}.partial"
     for there in filter(Path.exists, (path, old)):
         # A killed `prepare` may leave the beginning of its counts.
-        if not there.is_dir() or any(each.name not in _FILES and ".counts.json." not in each.name
-                                     for each in there.iterdir()):
+        names = {each.name for each in there.glob("*") if ".counts.json." not in each.name}
+        if not there.is_dir() or names - _FILES:
             raise StoreError(f"{there} holds something else than a store, which would be lost: "
                              "choose another place, or move it away")
     try:
