@@ -19,12 +19,13 @@ class ClipFiles:
 
     Attributes:
         glob: pattern of the files' names, in small letters.
-        scheme: regular expression of a name without its suffix. Its groups are called as `Clip`
-            calls them: label, subject, view, rep, setup; others are for `name` alone. A label that
-            is a number counts from 1.
+        scheme: regular expression of a name without its suffix, behind names of folders perhaps.
+            Its groups are called as `Clip` calls them: label, subject, view, rep, setup; others
+            are for `name` alone. A label that is a number counts from 1.
         like: a good name, for errors.
         layout: the joints that are read, a key of `LAYOUTS`.
-        positions: reads a file: one person, `[T, J, 3]` metres.
+        positions: reads a file: people `[T, (M,) J, 3]` in metres, or why it is left out; a file
+            off its grammar is a `SjepaError`.
         words: group to the words that it may hold, whose places are the numbers. A file with
             another word is left out.
         name: what a clip is called, a format of the groups; nothing: as its file.
@@ -34,7 +35,7 @@ class ClipFiles:
     scheme: str
     like: str
     layout: str
-    positions: Callable[[Path], np.ndarray]
+    positions: Callable[[Path], np.ndarray | LeftOut]
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     name: str = ""
 
@@ -57,5 +58,8 @@ class ClipFiles:
                 numbers[group] = words.index(word) if words else int(word) - (group == "label")
         name = self.name.format(**{group: int(word) if word.isdecimal() else word
                                    for group, word in said.items()})
-        clip = map_clip(path, self.layout, self.positions(path))
+        found = self.positions(path)
+        if isinstance(found, LeftOut):
+            return [found]
+        clip = map_clip(path, self.layout, found)
         return [Clip(clip, name=name or path.stem, **numbers)]

@@ -4,11 +4,11 @@ import gzip
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -40,29 +40,31 @@ def walk_files(raw: Path, glob: str) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names if fnmatchcase(name.lower(), glob))
 
 
-def find_files(raw: Path, glob: str, scheme: re.Pattern, like: str,
-               key: Callable[[Path], Any] = lambda path: path.stem) -> list[Path]:
-    """As `walk_files`, sorted by name, or by another `key`.
+def find_files(raw: Path, glob: str, scheme: re.Pattern, like: str) -> list[Path]:
+    """As `walk_files`, sorted by what `parse_name` reads.
 
     Raises:
         SjepaError: a folder that cannot be read, a name that stands twice, or as `parse_name`.
     """
-    found: dict[Any, Path] = {}
+    found: dict[str, Path] = {}
     for path in sorted(walk_files(raw, glob)):
-        parse_name(path, scheme, like)
-        if first := found.get(key(path)):
-            raise SjepaError(f"{first} and {path} have the same name: remove one")
-        found[key(path)] = path
-    return [found[each] for each in sorted(found)]
+        name = parse_name(path, scheme, like)[0]
+        if name in found:
+            raise SjepaError(f"{found[name]} and {path} have the same name: remove one")
+        found[name] = path
+    return [found[name] for name in sorted(found)]
 
 
 def parse_name(path: Path, scheme: re.Pattern, like: str) -> re.Match:
     """The match of `scheme` with the name of `path` without its suffix; `like` is a good name.
 
+    With as many of its folders before it as the scheme has slashes.
+
     Raises:
         SjepaError: the name is off the scheme.
     """
-    match = scheme.fullmatch(path.stem)
+    parts = path.with_suffix("").parts[-1 - scheme.pattern.count("/") :]
+    match = scheme.fullmatch("/".join(parts))
     if match is None:
         raise SjepaError(f"{path} is off the owners' naming scheme: expected a name like {like}")
     return match
@@ -139,8 +141,8 @@ def _is_number(word: str, limit: float) -> bool:
         return False
 
 
-def read_text(path: str | os.PathLike, limit: int = MAX_BYTES) -> TextFile:
-    """Reads a text file, also a `.gz`, of at most `limit` bytes; lines end in LF or CRLF or both.
+def read_text(path: str | os.PathLike) -> TextFile:
+    """Reads a text file, also a `.gz`; lines end in LF or CRLF or both.
 
     It should be UTF-8; other letters, in comments and names, become question marks.
 
@@ -149,9 +151,9 @@ def read_text(path: str | os.PathLike, limit: int = MAX_BYTES) -> TextFile:
     """
     try:
         with (gzip.open if os.fspath(path).endswith(".gz") else open)(path, "rb") as file:
-            raw = file.read(limit + 1)
-        if len(raw) > limit:
-            raise SjepaError(f"{path} has more than {limit >> 20} MiB, far more than any "
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise SjepaError(f"{path} has more than {MAX_BYTES >> 20} MiB, far more than any "
                              "recording: get it again, or cut it")
         text = raw.decode("utf-8-sig", errors="replace")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

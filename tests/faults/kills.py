@@ -48,7 +48,7 @@ def write_set(folder: Path) -> None:
     for label, action in enumerate(nwucla.ACTIONS, 1):
         for subject, view, rep in np.ndindex(2, 3, 3):
             x = rng.normal(0, 0.3, (1, 20, 3)) + rng.normal(0, 0.01, (12, 20, 3)).cumsum(0) * label
-            name = f"a{action:02d}_s{subject + 1:02d}_e{rep:02d}_v{view + 1:02d}.json"
+            name = f"a{action}_s{subject + 1:02d}_e{rep:02d}_v{view + 1:02d}.json"
             (folder / name).write_text(json.dumps({"skeletons": x.tolist(), "label": label}))
 
 

@@ -30,9 +30,7 @@ STYLES = [
 #: Active, elderly, exhausted and feminine train; masculine, normal and youthful are never seen.
 TRAIN_STYLES = (0, 4, 5, 6)
 NO_CLASS = "dance-long"  # a content of one clip, which the public conversion lacks
-FPS = 30.0
-_ROOT = "joint_Root"
-_METRES = 0.01
+FPS, _ROOT = 30.0, "joint_Root"
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -43,7 +41,7 @@ def read_clip(path: Path) -> np.ndarray:
                          f"found {bvh.joints[0]} and {bvh.fps:.4g}")
     parents = [above - 1 for above in bvh.parents[1:]]
     order = LAYOUTS["bandai21"].order(bvh.joints[1:], parents, str(path))
-    return bvh.positions[:, 1:][:, order] * _METRES
+    return bvh.positions[:, 1:][:, order] * 0.01
 
 
 FILES = ClipFiles(

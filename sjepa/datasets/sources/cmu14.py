@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.formats.npz import NO_CLASS
 from sjepa.datasets.layouts import LAYOUTS
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split
-from sjepa.datasets.store import Clip, LeftOut
+from sjepa.datasets.store import LeftOut
 from sjepa.errors import SjepaError
 
 CLASSES = (NO_CLASS,)
@@ -29,16 +28,14 @@ TRIALS = {
 }
 POSE, EVERY = 8, 4  # frames of the T pose; and one in four is taken: 30 Hz
 FPS = 120.0
-_METRES = (-0.01, 0.01, -0.01)  # of centimetres, turned to where a camera stands
 _TOES = {"lFoot end": "lToe", "rFoot end": "rToe"}
 
 
-def read_clip(path: Path) -> np.ndarray:
-    """Positions `[T, 31, 3]` float64 in metres at 30 Hz, joints as in `LAYOUTS["cmu_daz31"]`.
-
-    Raises:
-        SjepaError: the file cannot be read, or is of another skeleton, rate or length.
-    """
+def read_clip(path: Path) -> np.ndarray | LeftOut:
+    """Positions `[T, 31, 3]` float64 in metres at 30 Hz, joints as in `LAYOUTS["cmu_daz31"]`."""
+    subject, trial = map(int, path.stem.split("_"))
+    if trial not in TRIALS.get(subject, ()):
+        return LeftOut(path.stem, "it is none of the 130 trials that this project uses")
     bvh = read_bvh(path, ends=True)
     places = {_TOES.get(joint, joint): k for k, joint in enumerate(bvh.joints)}
     joints = LAYOUTS["cmu_daz31"].joints
@@ -47,23 +44,14 @@ def read_clip(path: Path) -> np.ndarray:
         raise SjepaError(f"{path}: expected CMU's joints for Daz and more than {POSE} frames, "
                          f"{FPS:g} a second; found {len(bvh.positions)}, {bvh.fps:.4g} a second, "
                          f"and of the joints lack {', '.join(absent) or 'none'}")
-    return bvh.positions[POSE::EVERY, [places[joint] for joint in joints]] * _METRES
+    clip = bvh.positions[POSE::EVERY, [places[joint] for joint in joints]]
+    return clip * (-0.01, 0.01, -0.01)  # of centimetres, turned to where a camera stands
 
 
 FILES = ClipFiles("*.bvh", r"(?P<subject>[0-9]{2,3})_(?P<rep>[0-9]{2})", "09_02.bvh", "cmu_daz31",
                   read_clip)
-
-
-def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
-    """The file's clip; rep is the trial."""
-    said = FILES.said(path)
-    if int(said["rep"]) not in TRIALS.get(int(said["subject"]), ()):
-        return [LeftOut(path.stem, "it is none of the 130 trials that this project uses")]
-    return FILES.read(path, options)
-
-
 SPEC = DatasetSpec(
-    name="cmu14", title="CMU 1–14", classes=CLASSES, files=FILES.files, read=read,
+    name="cmu14", title="CMU 1–14", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the .bvh files for Daz or cmu14_int16.npz", converted="cmu14_int16.npz",
     splits={"all": Split(lambda store: np.ones(len(store), bool), (130, 0))},
     clips=130, content=Content(

@@ -21,11 +21,7 @@ REACH, NOWHERE = 2.0, 1e-3  # metres: no joint is so far from the spine's base, 
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """Positions `[T, 25, 3]` float64 in metres, y up, walking to −z.
-
-    Raises:
-        SjepaError: the file cannot be read, is off its grammar, or has no good frame.
-    """
+    """Positions `[T, 25, 3]` float64 in metres, y up, walking to −z."""
     text = read_text(path)
     rows = text.frames(1, 101, "seconds, and number x y z of 25 joints", limit=np.inf)
     joints = rows[:, 0, 1:].reshape(-1, 25, 4)

@@ -5,7 +5,6 @@ The public copy's folders `train` and `test` are not read: the actor tells (bd, 
 Ofli et al. 2014). Every fourth frame is taken, 30 Hz.
 """
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +25,12 @@ ACTORS = ["bd", "bk", "dg", "mm", "tr"]
 EVERY = 4  # of 120 frames a second
 
 
-@cache
-def _skeleton_near(folder: Path, name: str) -> Path | None:
-    above = [up / name for up in (folder, *folder.parents[:2])]
-    # The public copy holds an actor's skeleton in one of the class folders only.
-    near = above + sorted(folder.parent.glob(f"*/{name}"))
-    return next((path for path in near if path.is_file()), None)
-
-
 def skeleton_file(path: Path) -> Path:
     """The skeleton of an AMC file's actor: beside it, above it, or in a folder beside its own."""
-    name = f"HDM_{FILES.said(path)['subject']}.asf"
-    found = _skeleton_near(path.absolute().parent, name)
+    name, folder = f"HDM_{FILES.said(path)['subject']}.asf", path.absolute().parent
+    above = [up / name for up in (folder, *folder.parents[:2])]
+    # The public copy holds an actor's skeleton in one of the class folders only.
+    found = next(filter(Path.is_file, above + sorted(folder.parent.glob(f"*/{name}"))), None)
     if found is None:
         raise SjepaError(f"{path} needs its actor's skeleton {name}, beside it, above it or in a "
                          "folder beside its own: get it from the same place")

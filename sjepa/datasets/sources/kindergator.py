@@ -34,19 +34,15 @@ JOINTS = (
 )
 _HEADER = ["Timestamp", *(joint + axis for joint in JOINTS for axis in "XYZ")]
 _WIDTH, _WIDEST = len(_HEADER), len(_HEADER) + 3  # subject, class, and an empty field
-MAX_BYTES = 1 << 24  # 16 MiB; the longest trial has 0.4
 
 
 def read_clip(path: Path) -> np.ndarray:
     """Positions `[T, 20, 3]` float64 in metres, joints as in `LAYOUTS["kinect20"]`.
 
     Rows of fewer than 61 fields are skipped, as in the public conversion.
-
-    Raises:
-        SjepaError: the file cannot be read, or is off the grammar, which the error says.
     """
-    text = read_text(path, MAX_BYTES)
-    head, *lines = ([field.strip() for field in line.split(",")] for line in text.lines)
+    text = read_text(path)
+    head, *lines = ([field.strip() for field in line.split(",", _WIDEST)] for line in text.lines)
     for wanted, found in zip(_HEADER, head + [""] * _WIDTH, strict=False):
         if wanted != found:
             text.fail(1, f"the header {_HEADER[0]},{_HEADER[1]},… with {wanted}", repr(found))

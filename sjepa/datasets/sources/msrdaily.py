@@ -28,9 +28,6 @@ def read_clip(path: Path) -> np.ndarray:
     What was not seen lies on the line between its neighbours in time; at an end, it stays. A `nan`
     counts for its coordinate alone, as in the public conversion: in the last frame of four clips of
     walking x is 0 beside two of them, and stays 0.
-
-    Raises:
-        SjepaError: the file cannot be read, is off the grammar, or never shows a joint.
     """
     text = read_text(path)
     table = text.frames(20, 5, "frame, joint, x, y, z", limit=np.inf)

@@ -4,7 +4,6 @@ One file a clip, `aAA_sSS_eEE_vVV.json` (action, subject, repetition, view), wit
 `[T, 20, 3]` metres in Kinect v1 order and `label`, dense, from 1.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.specs import Archive, Content, DatasetSpec, Origin, Split, by_subject, by_view
 from sjepa.datasets.text import MAX_NUMBER
 from sjepa.errors import SjepaError
+from sjepa.files import read_json
 
 CLASSES = (
     "pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down",
@@ -20,40 +20,30 @@ CLASSES = (
 )
 VALIDATION = (2,)  # of the training views 1 and 2, to choose a recipe
 #: The owners' numbers of these classes.
-ACTIONS = [1, 2, 3, 4, 5, 6, 8, 9, 11, 12]
-MAX_BYTES = 1 << 22  # 4 MiB; the longest clip has 0.3
+ACTIONS = "01 02 03 04 05 06 08 09 11 12".split()
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """Positions `[T, 20, 3]` in metres, joints as in `LAYOUTS["kinect20"]`.
-
-    Raises:
-        SjepaError: the file is not such a clip, or its label is not that of its name.
-    """
+    """Positions `[T, 20, 3]` in metres, joints as in `LAYOUTS["kinect20"]`."""
+    data = read_json(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES >> 20} MiB")
-        data = json.loads(path.read_bytes())
         clip, label = np.array(data["skeletons"]), data["label"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        why = repr(error)[:100]
-        raise SjepaError(f"{path} is no NW-UCLA clip ({why}): get it again") from error
-    if clip.dtype.kind not in "if" or clip.ndim != 3 or clip.shape[1:] != (20, 3) or not len(clip):
+    except (ValueError, KeyError, TypeError) as error:
+        raise SjepaError(f"{path} is no NW-UCLA clip ({error!r:.100}): get it again") from error
+    if (clip.dtype.kind not in "if" or clip.ndim != 3 or clip.shape[1:] != (20, 3)
+            or not (np.abs(clip) <= MAX_NUMBER).all()):
         raise SjepaError(f"{path} is no NW-UCLA clip: expected skeletons [T, 20, 3] of numbers, "
-                         f"found {list(clip.shape)} of {clip.dtype}")
-    if not (np.abs(clip) <= MAX_NUMBER).all():
-        raise SjepaError(f"{path}: expected finite positions in metres, found NaN or huge ones")
-    expected = ACTIONS.index(int(FILES.said(path)["label"]))
-    if label != expected + 1:
-        raise SjepaError(f"{path}: label {str(label)[:40]}, expected {expected + 1}, which the "
-                         "name says")
+                         f"finite and in metres, found {list(clip.shape)} of {clip.dtype}")
+    expected = 1 + ACTIONS.index(FILES.said(path)["label"])
+    if label != expected:
+        raise SjepaError(f"{path}: label {label!s:.40}, expected {expected}, which the name says")
     return clip
 
 
 FILES = ClipFiles(
-    "a[0-9]*.json", rf"a(?P<label>{'|'.join(f'{k:02d}' for k in ACTIONS)})"
+    "a[0-9]*.json", rf"a(?P<label>{'|'.join(ACTIONS)})"
     "_s(?P<subject>[0-9]{2})_e(?P<rep>[0-9]{2})_v(?P<view>0[123])",
-    "a01_s01_e00_v01.json", "kinect20", read_clip, {"label": [f"{k:02d}" for k in ACTIONS]})
+    "a01_s01_e00_v01.json", "kinect20", read_clip, {"label": ACTIONS})
 SPEC = DatasetSpec(
     name="nwucla", title="NW-UCLA", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' .json files or nwucla.npz", converted="nwucla.npz",

@@ -6,7 +6,6 @@ protocol of its own tests on. Members keep their subjects, views and repetitions
 """
 
 import zlib
-from pathlib import Path
 
 import numpy as np
 
@@ -30,11 +29,6 @@ NEW = ("islkinect", "wmft")
 TURN = np.array((-1, 1, -1), np.float32)
 #: Class names of all members, each with its set's name before it.
 CLASSES = tuple(f"{name}: {each}" for name in MEMBERS for each in spec(name).classes)
-
-
-def members(raw: Path) -> list[str]:
-    """A member is read at a time, from its store; no folder is needed."""
-    return list(MEMBERS)
 
 
 def read(name: str, options: PrepareConfig) -> list[Clip]:
@@ -81,8 +75,8 @@ def share_of(store: Store, eighths: int) -> np.ndarray:
 
 #: For pretraining alone: nothing to test on.
 SPEC = DatasetSpec(
-    name="pool", title="open pool", classes=CLASSES, files=members, read=read, members=member_of,
-    needs="nothing: it is made from the stores of its members",
+    name="pool", title="open pool", classes=CLASSES, files=lambda raw: list(MEMBERS), read=read,
+    needs="nothing: it is made from the stores of its members", members=member_of,
     splits={
         "all": Split(every, (11_031, 0)),
         "public": Split(every, (2_835, 0), lambda store: _of(store, *PUBLIC)),

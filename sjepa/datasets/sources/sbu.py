@@ -5,18 +5,14 @@ frame: its number, then x y z of fifteen OpenNI joints of the one and of the oth
 picture and of 10 m, separated by commas.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.layouts import map_clip
+from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.sources.florence import ORDER
 from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
-from sjepa.datasets.store import Clip
-from sjepa.datasets.text import read_text, walk_files
-from sjepa.errors import SjepaError
+from sjepa.datasets.text import read_text
 
 PAGE = "https://www3.cs.stonybrook.edu/~kyun/research/kinect_interaction/index.html"
 CLASSES = (
@@ -29,12 +25,6 @@ FOLDS = [fold.split() for fold in (
 #: A clip's subject is its pair's place here.
 PAIRS = sorted(sum(FOLDS, []))
 _SIDES = ((227, 55), (230, 52), (226, 56), (228, 54), (217, 65))  # clips to train and to test on
-_PLACE = re.compile(rf"(?:^|/)({'|'.join(PAIRS)})/(0[1-8])/([0-9]{{3}})/skeleton_pos\.txt$")
-
-
-def files(raw: Path) -> list[Path]:
-    """All clips' files below `raw`, in order."""
-    return sorted(walk_files(raw, "skeleton_pos.txt"))
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -45,24 +35,18 @@ def read_clip(path: Path) -> np.ndarray:
     return metres[:, :, ORDER]
 
 
-def read(path: Path, options: PrepareConfig) -> list[Clip]:
-    """The file's clip: subject is the pair's place in `PAIRS`."""
-    match = _PLACE.search(path.as_posix())
-    if match is None:
-        raise SjepaError(f"{path} is off the owners' naming scheme: expected a path like "
-                         "s01s02/08/001/skeleton_pos.txt")
-    pair, action, rep = match.groups()
-    return [Clip(map_clip(path, "openni15", read_clip(path)), int(action) - 1,
-                 f"{pair}_a{action}_e{rep}", PAIRS.index(pair), rep=int(rep))]
-
-
 def _all_but(fold: list[str]):
     """Training clips: those of the pairs that are not in the fold."""
     return by_subject([k for k, pair in enumerate(PAIRS) if pair not in fold])
 
 
+FILES = ClipFiles(
+    "skeleton_pos.txt",
+    rf"(?P<subject>{'|'.join(PAIRS)})/(?P<label>0[1-8])/(?P<rep>[0-9]{{3}})/skeleton_pos",
+    "s01s02/08/001/skeleton_pos.txt", "openni15", read_clip, {"subject": PAIRS},
+    "{subject}_a{label:02d}_e{rep:03d}")
 SPEC = DatasetSpec(
-    name="sbu", title="SBU", classes=CLASSES, files=files, read=read,
+    name="sbu", title="SBU", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' skeleton_pos.txt files or sbu_int16.npz", converted="sbu_int16.npz",
     splits={f"fold{k}": Split(_all_but(fold), sides)
             for k, (fold, sides) in enumerate(zip(FOLDS, _SIDES, strict=True), 1)},

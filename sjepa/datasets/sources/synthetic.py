@@ -1,7 +1,6 @@
 """The built-in set: people from equations (`sjepa.synthetic`), as three depth cameras see them."""
 
 from functools import partial
-from pathlib import Path
 
 from sjepa import synthetic
 from sjepa.datasets.build import PrepareConfig
@@ -14,11 +13,6 @@ from sjepa.datasets.store import Clip
 RECIPE = "1"
 
 
-def subjects(raw: Path) -> range:
-    """A subject is read at a time; no folder is needed."""
-    return range(synthetic.SUBJECTS)
-
-
 def performances(subject: int, options: PrepareConfig, kinect20: bool = False) -> list[Clip]:
     """A subject's clips; `kinect20`: other performances, as a camera of 20 joints reports them."""
     made = synthetic.iterate_clips(subjects=(subject,), seed=int(kinect20))
@@ -29,8 +23,8 @@ def performances(subject: int, options: PrepareConfig, kinect20: bool = False) -
 def built_in(name: str, title: str, kinect20: bool, splits: dict[str, Split]) -> DatasetSpec:
     """One of the two built-in sets."""
     return DatasetSpec(
-        name=name, title=title, classes=synthetic.ACTIONS, files=subjects,
-        read=partial(performances, kinect20=kinect20), needs="nothing", splits=splits,
+        name=name, title=title, classes=synthetic.ACTIONS, needs="nothing", splits=splits,
+        files=lambda raw: range(synthetic.SUBJECTS), read=partial(performances, kinect20=kinect20),
         feeder=name.capitalize(), recipe=RECIPE, note="procedurally generated, no human data")
 
 

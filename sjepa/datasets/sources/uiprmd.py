@@ -6,15 +6,15 @@ folders `Kinect/Positions` and `Vicon/Positions`; Kinect's angles are in `Kinect
 frame, separated by commas. The two were cut separately: their frames do not correspond.
 """
 
-import re
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from sjepa.datasets.build import PrepareConfig
+from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.kinematics import forward_kinematics, rotations
-from sjepa.datasets.layouts import LAYOUTS, bridge, derive, map_clip
+from sjepa.datasets.layouts import LAYOUTS, bridge, derive
 from sjepa.datasets.specs import (
     Content,
     DatasetSpec,
@@ -26,7 +26,7 @@ from sjepa.datasets.specs import (
     github_commit,
 )
 from sjepa.datasets.store import Clip, LeftOut, Store
-from sjepa.datasets.text import find_files, parse_name, read_text
+from sjepa.datasets.text import read_text
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU_JOINTS
 
@@ -39,16 +39,12 @@ EXERCISES = (
 CLASSES = tuple(f"{each}, {how}" for how in ("correct", "incorrect") for each in EXERCISES)
 KINECT, VICON = 1, 2  # views
 TRAIN = (1, 3, 5, 7, 9)
-#: Vicon's clips of one frame, or with markers missing beyond repair.
+#: Vicon's files of one frame, or with markers missing beyond repair.
 LOST = (
-    "m03_s02_e01_correct", "m03_s10_e01_incorrect", "m05_s10_e01_incorrect", "m10_s03_e01_correct",
-    "m10_s03_e01_incorrect", "m10_s05_e01_incorrect", "m10_s05_e09_incorrect",
+    "m03_s02_e01_positions", "m03_s10_e01_positions_inc", "m05_s10_e01_positions_inc",
+    "m10_s03_e01_positions", "m10_s03_e01_positions_inc", "m10_s05_e01_positions_inc",
+    "m10_s05_e09_positions_inc",
 )
-_LIKE = "m01_s03_e04_positions.txt.gz"
-_NAME = re.compile(r"m(0[1-9]|10)_s(0[1-9]|10)_e(0[1-9]|10)_positions(_inc)?\.txt")
-files = partial(  # both systems', Kinect's first
-    find_files, glob="m[0-9]*_positions*.txt.gz", scheme=_NAME, like=_LIKE,
-    key=lambda path: (path.parent.parent.name.lower(), path.name))
 
 
 # --- Kinect: offsets and angles along a tree ----------------------------------------------------
@@ -59,10 +55,6 @@ def read_kinect(path: Path) -> np.ndarray:
 
     The order of the rotations is not documented: of the six, this one brings the joints nearest to
     Vicon's.
-
-    Raises:
-        SjepaError: a file is off its grammar, or the one of the angles is not there or of another
-            length.
     """
     folder, name = path.parent.with_name("Angles"), path.name.replace("positions", "angles")
     offsets, angles = (_table(each, 22) for each in (path, folder / name))
@@ -91,12 +83,6 @@ HERTZ, KEPT = 100, 30  # frames a second in the files and in the store
 SHORT = 30  # frames of a gap that is bridged in time
 
 
-def _gaps(seen: np.ndarray) -> list[tuple[int, int]]:
-    """Begin and end of each stretch of False in `[T]`."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], ~seen, [0]))))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
 def _moved(points: np.ndarray, of: np.ndarray, to: np.ndarray) -> np.ndarray:
     """`points` `[K, 3]`, moved with the stiff body whose points `of` `[N, 3]` are now at `to`."""
     u, _, v = np.linalg.svd((of - of.mean(0)).T @ (to - to.mean(0)))
@@ -110,11 +96,12 @@ def repaired(x: np.ndarray) -> np.ndarray:
     Short gaps are bridged in time. In longer ones a marker is put where three or more others of its
     part say, as they stood together in the nearest frame; else it stays missing.
     """
-    seen, bridged = x.any(-1), bridge(x, x.any(-1, keepdims=True))
-    for marker in np.flatnonzero(~seen.all(0)):
-        for begin, end in _gaps(seen[:, marker]):
-            if end - begin <= SHORT:
-                x[begin:end, marker] = bridged[begin:end, marker]
+    from scipy.ndimage import label  # here: most sets are read without it
+
+    seen = x.any(-1)
+    gaps, _ = label(~seen, [[0, 1, 0]] * 3)  # numbered, along time alone
+    short = np.bincount(gaps.ravel())[gaps] <= SHORT
+    x = np.where(short[..., None], bridge(x, seen[..., None]), x)
     for part in PARTS:
         places = np.array([MARKERS.index(marker) for marker in part.split()])
         seen = x[:, places].any(-1)
@@ -144,9 +131,6 @@ def read_vicon(path: Path) -> np.ndarray:
     """Positions `[T, 25, 3]` float64 in metres on NTU-25 at 30 Hz, facing −z.
 
     Shoulders, elbows, knees, ankles and feet are markers on the skin.
-
-    Raises:
-        SjepaError: the file is off its grammar, or lacks a marker for longer than can be rebuilt.
     """
     x = repaired(_table(path, len(MARKERS))[..., [1, 2, 0]] * (-0.001, 0.001, -0.001))
     lost = [MARKERS[k] for k in np.flatnonzero(~x.any(-1).all(0)) if MARKERS[k] not in UNUSED]
@@ -161,14 +145,12 @@ def read_vicon(path: Path) -> np.ndarray:
     joints = {"spine base": mean("LASI", "RASI", "LPSI", "RPSI"), "spine mid": mean("T10", "STRN"),
               "spine shoulder": mean("C7", "CLAV"), "head": mean("LFHD", "RFHD", "LBHD", "RBHD")}
     joints["left hip"], joints["right hip"] = _hips(at["LASI"], at["RASI"], mean("LPSI", "RPSI"))
-    for side in ("left", "right"):
-        s = side[0].upper()
-        joints |= {f"{side} {joint}": at[s + marker] for joint, marker in (
-            ("shoulder", "SHO"), ("elbow", "ELB"), ("knee", "KNE"), ("ankle", "ANK"),
-            ("foot", "TOE"))}
-        finger = at[f"{s}FIN"]
-        joints |= {f"{side} wrist": mean(f"{s}WRA", f"{s}WRB"), f"{side} hand": finger,
-                   f"{side} thumb": finger + 0.7 * (at[f"{s}WRA"] - at[f"{s}WRB"])}
+    for side, s in (("left", "L"), ("right", "R")):
+        for joint, marker in (("shoulder", "SHO"), ("elbow", "ELB"), ("knee", "KNE"),
+                              ("ankle", "ANK"), ("foot", "TOE"), ("hand", "FIN")):
+            joints[f"{side} {joint}"] = at[s + marker]
+        joints[f"{side} wrist"] = mean(f"{s}WRA", f"{s}WRB")
+        joints[f"{side} thumb"] = at[f"{s}FIN"] + 0.7 * (at[f"{s}WRA"] - at[f"{s}WRB"])
     derive(joints)
     clip = np.stack([joints[joint] for joint in NTU_JOINTS], 1)
     times = np.arange((len(x) - 1) * KEPT // HERTZ + 1) * HERTZ / KEPT
@@ -186,22 +168,31 @@ def _table(path: Path, points: int) -> np.ndarray:
     return read_text(path).frames(1, 3 * points, expected).reshape(-1, points, 3)
 
 
+def read_clip(path: Path) -> np.ndarray | LeftOut:
+    """Positions `[T, 25, 3]` in metres on NTU-25, of either system."""
+    if path.parts[-3] == "Kinect":
+        return LAYOUTS["uiprmd22"].map(read_kinect(path))
+    if path.stem.removesuffix(".txt") in LOST:
+        return LeftOut(path.stem, "one frame, or markers are missing beyond repair")
+    return read_vicon(path)
+
+
+FILES = ClipFiles(
+    "m[0-9]*_positions*.txt.gz",
+    r"(?P<view>Kinect|Vicon)/Positions/m(?P<label>0[1-9]|10)_s(?P<subject>0[1-9]|10)"
+    r"_e(?P<rep>0[1-9]|10)_positions(?:_inc)?\.txt",
+    "Vicon/Positions/m01_s03_e04_positions.txt.gz", "ntu25", read_clip,
+    {"view": ("", "Kinect", "Vicon")}, "m{label:02d}_s{subject:02d}_e{rep:02d}")
+
+
 def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
     """The file's clip: the class is the exercise and how it was done, view the system."""
-    exercise, subject, rep, wrong = parse_name(path, _NAME, _LIKE).groups()
-    system = path.parent.parent.name.lower()
-    if system not in ("kinect", "vicon"):
-        raise SjepaError(f"{path} should lie in Kinect/Positions or Vicon/Positions, as the owners "
-                         "have it")
-    how = f"m{exercise}_s{subject}_e{rep}_{'incorrect' if wrong else 'correct'}"
-    if system == "vicon" and how in LOST:
-        return [LeftOut(f"{how}_vicon", "one frame, or markers are missing beyond repair")]
-    if system == "kinect":
-        clip = map_clip(path, "uiprmd22", read_kinect(path))
-    else:
-        clip = map_clip(path, "ntu25", read_vicon(path))
-    label = int(exercise) - 1 + len(EXERCISES) * bool(wrong)
-    return [Clip(clip, label, f"{how}_{system}", int(subject), 1 + (system == "vicon"), int(rep))]
+    (found,) = FILES.read(path, options)
+    if isinstance(found, LeftOut):
+        return [found]
+    wrong, system = "_inc" in path.name, path.parts[-3].lower()
+    name = f"{found.name}_{'incorrect' if wrong else 'correct'}_{system}"
+    return [replace(found, name=name, label=found.label + len(EXERCISES) * wrong)]
 
 
 def _across(origin: int, goal: int) -> dict:
@@ -213,7 +204,7 @@ def _across(origin: int, goal: int) -> dict:
 
 
 SPEC = DatasetSpec(
-    name="uiprmd", title="UI-PRMD", classes=CLASSES, files=files, read=read,
+    name="uiprmd", title="UI-PRMD", classes=CLASSES, files=FILES.files, read=read,
     needs="the owners' *_positions.txt.gz and *_angles.txt.gz files or uiprmd_int16.npz",
     converted="uiprmd_int16.npz",
     splits={

@@ -26,11 +26,7 @@ _FRAME = 25 * 3 * 4  # bytes
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """Positions `[T, 25, 3]` float32 in metres.
-
-    Raises:
-        SjepaError: the file is no whole number of frames, or holds what is no position.
-    """
+    """Positions `[T, 25, 3]` float32 in metres."""
     try:
         size = path.stat().st_size
         if size % _FRAME or not 0 < size <= MAX_BYTES:
