@@ -12,7 +12,7 @@ import fnmatch
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
@@ -69,12 +69,27 @@ def run(row: Experiment) -> None:
             evaluate(row.step, config_of(row.name))
 
 
+@contextlib.contextmanager
+def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes of one thread each.
+
+    Raises:
+        SjepaError: one of them died.
+    """
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
+            yield pool
+    except BrokenProcessPool as error:
+        raise SjepaError("a process died, for want of memory perhaps: what is finished stays, "
+                         "start again with fewer jobs") from error
+
+
 def run_chain(rows: list[Experiment]) -> list[str]:
     """Run one experiment after another, and say what failed.
 
     What reads a failed pretraining is not tried.
     """
-    torch.set_num_threads(1)
     lost: list[str] = []
     for row in rows:
         if finished(row):
@@ -108,14 +123,9 @@ def run_all(names: Iterable[str], jobs: int) -> int:
     if jobs == 1:
         lost = sum(map(run_chain, planned), [])
     else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(planned)), mp_context=context) as pool:
+        with processes(min(jobs, len(planned))) as pool:
             started = [pool.submit(run_chain, rows) for rows in planned]
-            try:
-                lost = sum((done.result() for done in as_completed(started)), [])
-            except BrokenProcessPool as error:
-                raise SjepaError("a process died, for want of memory perhaps: what is finished "
-                                 "stays, start again with fewer jobs") from error
+            lost = sum((done.result() for done in as_completed(started)), [])
     if lost:
         raise SjepaError(f"{len(lost)} runs failed: {'; '.join(lost[:5])}")
     return sum(map(len, planned))

@@ -11,8 +11,10 @@ import contextlib
 import functools
 import hashlib
 import shutil
+from concurrent.futures import Future
 from pathlib import Path
 
+import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
@@ -63,6 +65,21 @@ def renew(row: Experiment) -> None:
     (folder / "code").write_text(code_behind()[0])
 
 
+def renew_all(rows: dict[str, Experiment]) -> None:
+    """Run experiments, each after those that it reads, as many at once as there are threads.
+
+    Their small networks gain little from a second thread.
+    """
+    started: dict[str, Future] = {}
+    with batch.processes(torch.get_num_threads()) as pool:
+        for row in sorted(rows.values(), key=lambda row: row.step != "pretrain"):
+            for name in set(row.after) & set(started):
+                started[name].result()
+            started[row.name] = pool.submit(renew, row)
+        for run in started.values():
+            run.result()
+
+
 def quick_runs() -> list[Experiment]:
     """The experiments of the quick reproduction that leave a run."""
     return [row for row in experiments("quick").values() if row.run]
@@ -100,13 +117,16 @@ def reproduce() -> Path:
         raise SjepaError(f"quick runs have to be made, and {RUNS} cannot be written "
                          f"({error.strerror}): work in a copy that can") from error
     with lock, contextlib.chdir(RUNS.parent):  # parameters name folders as seen from there
-        fresh = set()
         for row in rows.values():
             if row.step == "prepare":
                 prepare(config_of(row.name))
-            elif row in runs and (fresh & set(row.after) or not current(row)):
-                renew(row)
-                fresh.add(row.name)
+        fresh: dict[str, Experiment] = {}
+        for row in runs:
+            if set(row.after) & set(fresh) or not current(row):
+                fresh[row.name] = row
+        if "quick-pretrain" in fresh:  # with all threads: what is left waits for it
+            renew(fresh.pop("quick-pretrain"))
+        renew_all(fresh)
         write_report(config_of("quick-report"))
     return RUNS / "quick"
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sjepa.study import quick as study
 from sjepa.study.experiments import config_of, experiments, other_settings
 from sjepa.study.quick import code_behind
 
-RUNS = [row.run for row in study.quick_runs()]
+RUNS = sorted(row.run for row in study.quick_runs())
 
 
 @pytest.fixture
@@ -38,16 +39,20 @@ def house(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "code_behind", lambda: made.code)
     monkeypatch.setattr(study.batch, "pretrain", lambda config: train("pretrain", config))
     monkeypatch.setattr(study.batch, "evaluate", train)
+    monkeypatch.setattr(study.batch, "processes", lambda jobs: ThreadPoolExecutor(1))
     for nothing in ("prepare", "write_report"):
         monkeypatch.setattr(study, nothing, lambda config: None)
     return made
 
 
 def quick(house):
-    """Names of the runs that the quick reproduction made now."""
+    """The runs that the quick reproduction made now, each after those that it reads."""
     house.ran.clear()
     assert study.reproduce() == house.runs / "quick"
-    return list(house.ran)
+    rows = {row.run: row for row in study.quick_runs()}
+    for place, name in enumerate(house.ran):
+        assert not {rows[later].name for later in house.ran[place:]} & set(rows[name].after)
+    return sorted(house.ran)
 
 
 def test_what_is_up_to_date_stays_and_what_reads_a_new_run_is_made_anew(house):
@@ -79,7 +84,7 @@ def test_a_run_of_other_settings_is_not_the_experiment(house):
     assert [other_settings(rows[name], read_result(house.runs / rows[name].run))
             for name in ("quick-bone-pretrain", "quick-knn", "quick-linear")] == [
         {"epochs": (3, settings["epochs"])}, {"depth of the pretraining": (1, 3)}, {}]
-    assert quick(house) == ["quick-knn", "quick-bone", "quick-bone-linear", "quick-fuse"]
+    assert quick(house) == ["quick-bone", "quick-bone-linear", "quick-fuse", "quick-knn"]
     assert read_result(house.runs / "old" / "quick-bone")["settings"]["epochs"] == 3
 
 
@@ -98,7 +103,7 @@ def test_two_processes_never_train_at_once(house):
         worker.start()
     for worker in workers:
         worker.join()
-    assert sorted(house.ran) == sorted(RUNS)
+    assert sorted(house.ran) == RUNS
 
 
 def test_a_folder_that_cannot_be_written_is_said(house):
@@ -128,7 +133,7 @@ def test_code_is_the_method_and_no_reader_or_page(tmp_path):
 
 def test_the_package_s_runs_are_those_of_the_plan():
     rows = study.quick_runs()
-    assert [row.run for row in rows] == RUNS
+    assert sorted(kept.name for kept in study.SHIPPED.iterdir()) == RUNS
     assert not any(other_settings(row, read_result(study.SHIPPED / row.run)) for row in rows)
     encoder, result = load_encoder(study.SHIPPED / "quick")
     assert encoder.dim == result["settings"]["dim"]
