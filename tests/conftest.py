@@ -54,6 +54,12 @@ def pretrained_once(store, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def here(store, monkeypatch):
+    """`pretrain` finds the small store."""
+    monkeypatch.setattr(pretrain, "load_store", lambda name: store)
+
+
 @pytest.fixture(scope="session")
 def finished(store, tmp_path_factory):
     """The folder of a whole run of `tiny`, to look at alone."""

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+from torch.testing import assert_close
 
 from sjepa.config import ROOT, data_dir
 from sjepa.files import alone
@@ -74,6 +75,24 @@ def another_at_work(path: Path):
 def full_disk(*_, **__):
     """What a write to a full disk raises."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def assert_same_weights(mine, theirs, atol=2e-6, rtol=1e-4) -> None:
+    """Of two networks; without biases of keys, which shift no softmax.
+
+    Their gradient is rounding alone, which AdamW then brings to full size.
+    """
+    mine, theirs = ({name: value for name, value in network.state_dict().items()
+                     if not name.endswith("qkv.bias")} for network in (mine, theirs))
+    assert_close(mine, theirs, atol=atol, rtol=rtol)
+
+
+def poison(data, clips) -> None:
+    """Make each of the `clips` of a store on a device NaN: a result that is finite read none."""
+    for clip in clips:
+        for start in data.offsets[clip]:
+            if start >= 0:
+                data.frames[start : start + data.lengths[clip]] = float("nan")
 
 
 def swap(old: str, new: str):

@@ -40,6 +40,9 @@ def test_presets_name_known_settings_and_keep_the_method(name):
             assert getattr(config, kept) == getattr(PretrainConfig(), kept)
 
 
+TWO = {"runs": ["a", "b"]}  # which no default can name
+
+
 @pytest.mark.parametrize("params, said", [
     ({"epoch": 3}, "unknown parameter 'epoch': did you mean epochs"),
     ({"colour": 3}, "unknown parameter 'colour': known"),
@@ -59,10 +62,14 @@ def test_presets_name_known_settings_and_keep_the_method(name):
     ({"split": "hdm05/xsub"}, "split = 'hdm05/xsub': expected one of dataset = 'synthetic'"),
     ({"split": "xsub"}, "split = 'xsub': expected one of"),
     ({"mask_ratio": 1.0}, "expected a number, above 0, below 1"),
+    (TWO | {"weights": 0.3}, "weights = 0.3: expected a list"),
+    (TWO | {"weights": ["fast"]}, "weights = 'fast': expected float"),
+    (TWO | {"weights": [True]}, "weights = True: expected float"),
 ])
 def test_wrong_parameters_are_refused_in_words(params, said):
     with pytest.raises(SjepaError, match=said):
-        make_config(PretrainConfig, params)
+        make_config(FuseConfig if "runs" in params else PretrainConfig, params)
+    assert make_config(FuseConfig, TWO | {"weights": [1, "3e-1"]}).weights == (1.0, 0.3)
 
 
 def outside(within):
@@ -85,7 +92,7 @@ def test_every_range_holds_at_its_setting(cls, f):
             value = [int(value) if "int" in kind and math.isfinite(value) else value]
         with pytest.raises(SjepaError, match=f"parameter {f.name} = .*expected"):
             make_config(cls, {f.name: value})
-    two = {"runs": ("a", "b")} if cls is FuseConfig else {}  # which no default can name
+    two = {"runs": tuple(TWO["runs"])} if cls is FuseConfig else {}
     assert make_config(cls, two) == cls(**two)
 
 
@@ -119,14 +126,3 @@ def test_parameter_files(tmp_path, text, said):
         (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(SjepaError, match=said):
         load_params(tmp_path / "a.yaml")
-
-
-@pytest.mark.parametrize("value, said", [
-    (0.3, "weights = 0.3: expected a list"), (["fast"], "weights = 'fast': expected float"),
-    ([True], "weights = True: expected float"),
-])
-def test_a_list_is_of_numbers(value, said):
-    two = {"runs": ["a", "b"]}
-    assert make_config(FuseConfig, two | {"weights": [1, "3e-1"]}).weights == (1.0, 0.3)
-    with pytest.raises(SjepaError, match=said):
-        make_config(FuseConfig, two | {"weights": value})

@@ -50,13 +50,14 @@ def test_only_kept_tokens_take_part(clip):
     assert (take(shown, keep) - made).abs().max() > 1e-3  # the whole clip tells more
 
 
-def test_impossible_shapes_are_refused():
-    for shape in ((1, 64, 25, 3), (1, 120, 20, 3), (1, 120, 25, 2)):
-        with pytest.raises(SjepaError, match="the encoder takes clips"):
-            Encoder(32, 1, 4)(torch.zeros(shape))
-    for bad in (dict(frames=121), dict(dim=30, heads=4)):
-        with pytest.raises(SjepaError, match="no multiple of"):
-            Encoder(**({"dim": 32, "depth": 1, "heads": 4} | bad))
+@pytest.mark.parametrize("make, said", [
+    *((lambda shape=shape: Encoder(32, 1, 4)(torch.zeros(shape)), "the encoder takes clips")
+      for shape in ((1, 64, 25, 3), (1, 120, 20, 3), (1, 120, 25, 2))),
+    (lambda: Encoder(32, 1, 4, frames=121), "no multiple of"),
+    (lambda: Encoder(30, 1, 4), "no multiple of")])
+def test_impossible_shapes_are_refused(make, said):
+    with pytest.raises(SjepaError, match=said):
+        make()
 
 
 def test_predictor_sees_where_and_what():
@@ -101,19 +102,15 @@ def mamp_forward(w, x, depth, heads):
 
 
 def mamp_weights(dim=32, depth=2):
-    shapes = {"joints_embed.proj.weight": (dim, 3, 4, 1), "joints_embed.proj.bias": (dim,),
-              "temp_embed": (1, 30, 1, dim), "pos_embed": (1, 1, 25, dim),
-              "norm.weight": (dim,), "norm.bias": (dim,),
-              "mask_token": (1, 1, dim), "decoder_embed.weight": (dim, dim)}
+    layers = {"joints_embed.proj": (dim, 3, 4, 1), "norm": (dim,), "decoder_embed": (dim, dim)}
     for i in range(depth):
-        for name, shape in {
-            "norm1.weight": (dim,), "norm1.bias": (dim,), "norm2.weight": (dim,),
-            "norm2.bias": (dim,), "attn.qkv.weight": (3 * dim, dim), "attn.qkv.bias": (3 * dim,),
-            "attn.proj.weight": (dim, dim), "attn.proj.bias": (dim,),
-            "mlp.fc1.weight": (4 * dim, dim), "mlp.fc1.bias": (4 * dim,),
-            "mlp.fc2.weight": (dim, 4 * dim), "mlp.fc2.bias": (dim,),
-        }.items():
-            shapes[f"blocks.{i}.{name}"] = shape
+        layers |= {f"blocks.{i}.{name}": shape for name, shape in {
+            "norm1": (dim,), "norm2": (dim,), "attn.qkv": (3 * dim, dim), "attn.proj": (dim, dim),
+            "mlp.fc1": (4 * dim, dim), "mlp.fc2": (dim, 4 * dim)}.items()}
+    shapes = {"temp_embed": (1, 30, 1, dim), "pos_embed": (1, 1, 25, dim),
+              "mask_token": (1, 1, dim)}
+    for name, shape in layers.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     generator = torch.Generator().manual_seed(0)
     return {name: torch.randn(shape, generator=generator) * 0.3 for name, shape in shapes.items()}
 

@@ -1,8 +1,8 @@
 """Places to extend: targets, masks, backbones by name, other skeletons; the wall of the house."""
 
-import dataclasses
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -66,26 +66,24 @@ class Pooling(Encoder):
 ])
 def test_a_mask_that_leaves_tokens_out_is_refused(store, tiny, monkeypatch, change):
     monkeypatch.setitem(MASKS, "partial", lambda *given: change(*MASKS["motion-aware"](*given)))
-    run = Pretraining(dataclasses.replace(tiny, mask="partial"), store)
+    run = Pretraining(replace(tiny, mask="partial"), store)
     with pytest.raises(SjepaError, match="the mask partial keeps .* of 100 tokens: expected the"):
         run.training_step(run.train[:4])
 
 
 @pytest.fixture
 def registered(monkeypatch):
-    monkeypatch.setitem(TARGETS, "middle", Middle)
-    monkeypatch.setitem(MASKS, "whole-joints", whole_joints)
-    monkeypatch.setitem(ENCODERS, "pooling", Pooling)
+    for table, name, own in ((TARGETS, "middle", Middle), (MASKS, "whole-joints", whole_joints),
+                             (ENCODERS, "pooling", Pooling)):
+        monkeypatch.setitem(table, name, own)
 
 
 @pytest.mark.parametrize("change", [{"target": "middle"}, {"mask": "whole-joints"},
                                     {"encoder": "pooling"}])
-def test_one_line_registers_a_part_of_the_method(registered, store, tiny, tmp_path, monkeypatch,
+def test_one_line_registers_a_part_of_the_method(registered, here, tiny, tmp_path, monkeypatch,
                                                  change):
-    """It trains, lowers its loss, leaves an encoder that loads, and stays out where it is not
-    named."""
-    monkeypatch.setattr("sjepa.pretrain.load_store", lambda name: store)
-    config = make_config(PretrainConfig, dataclasses.asdict(tiny) | change | {"epochs": 8})
+    """It trains, lowers its loss, and leaves an encoder that loads."""
+    config = make_config(PretrainConfig, asdict(tiny) | change | {"epochs": 8})
     out = pretrain(config, tmp_path / "run")
     encoder, result = load_encoder(out)
     assert type(encoder) is (Pooling if change == {"encoder": "pooling"} else Encoder)
@@ -116,12 +114,11 @@ def people(skeleton, count=16, frames=40, seed=0):
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_method_learns_on_other_skeletons(tiny, skeleton, target):
     """A few steps of each target lower its loss on 20 and 17 joints."""
-    data = people(skeleton)
-    generator = torch.Generator().manual_seed(0)
+    data, generator = people(skeleton), torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    config = dataclasses.replace(tiny, target=target)
+    config = replace(tiny, target=target)
     network = TARGETS[target](config, skeleton)
-    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=2e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     losses = []
     for _ in range(40):
         x, weight = make_batch(data, torch.arange(16), config, generator)
@@ -161,7 +158,7 @@ def test_skeletons_are_sound(skeleton):
     assert skeleton.parents.count(-1) == 1
     children = [child for child, _ in skeleton.bones]
     assert len(children) == len(set(children)) == len(skeleton) - 1
-    assert Skeleton.from_dict(dataclasses.asdict(skeleton)) == skeleton
+    assert Skeleton.from_dict(asdict(skeleton)) == skeleton
     x = torch.randn(2, 3, len(skeleton), 3)
     bones = to_stream(x, "bone", skeleton)
     assert not bones[:, :, [j for j in range(len(skeleton)) if j not in children]].any()
@@ -169,28 +166,22 @@ def test_skeletons_are_sound(skeleton):
         torch.testing.assert_close(bones[:, :, child], x[:, :, child] - x[:, :, parent])
 
 
-def test_a_skeleton_that_names_joints_it_has_not_is_refused():
-    with pytest.raises(SjepaError, match="skeleton 'kinect20': expected .* from 0 to 19"):
-        dataclasses.replace(KINECT20, spine=(0, 20))
-    with pytest.raises(SjepaError, match="not a skeleton"):
-        Skeleton.from_dict({"name": "x"})
-
-
-def test_too_high_a_ratio_leaves_no_token_to_see():
-    config = dataclasses.replace(PretrainConfig(), mask_ratio=0.9999)
-    with pytest.raises(SjepaError, match="mask_ratio = 0.9999 leaves 0 of 100 tokens"):
-        MASKS["motion-aware"](torch.randn(1, 4, 25, 12), config)
+@pytest.mark.parametrize("make, said", [
+    (lambda: replace(KINECT20, spine=(0, 20)), "skeleton 'kinect20': expected .* from 0 to 19"),
+    (lambda: Skeleton.from_dict({"name": "x"}), "not a skeleton"),
+    (lambda: MASKS["motion-aware"](torch.randn(1, 4, 25, 12),
+                                   replace(PretrainConfig(), mask_ratio=0.9999)),
+     "mask_ratio = 0.9999 leaves 0 of 100 tokens"),
+])
+def test_impossible_parts_are_refused(make, said):
+    with pytest.raises(SjepaError, match=said):
+        make()
 
 
 def test_the_method_loads_no_reader_no_study_no_picture():
-    """`import sjepa.pretrain` stays within the method and the store: at most 25 modules of ours.
-
-    And the package alone loads no torch.
-    """
+    """`import sjepa.pretrain` loads at most 25 modules of ours; the package alone no torch."""
     code = ("import sys, sjepa; assert 'torch' not in sys.modules; import sjepa.pretrain; "
             "print(*[m for m in sys.modules if m.split('.')[0] == 'sjepa'])")
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = made.stdout.split()
-    rooms = ("sources", "formats", "study", "show", "synthetic")
-    assert not [m for m in loaded if set(m.split(".")) & set(rooms)]
-    assert len(loaded) <= 25, loaded
+    loaded, rooms = made.stdout.split(), {"sources", "formats", "study", "show", "synthetic"}
+    assert len(loaded) <= 25 and not [m for m in loaded if set(m.split(".")) & rooms], loaded

@@ -1,7 +1,7 @@
 """On a second device that is not there: what mixes devices is found, and what does not, passes."""
 
-import dataclasses
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_draws_of_a_generator_of_the_host_are_those_of_the_host():
                                     {"loss": "mse", "stream": "bone", "empty_bodies": "drop"}])
 def test_a_step_stays_on_its_device_and_never_waits_for_it(store, tiny, change):
     with far() as mode:
-        run = Pretraining(dataclasses.replace(tiny, device="cuda", epochs=1, **change), store)
+        run = Pretraining(replace(tiny, device="cuda", epochs=1, **change), store)
         assert run.training_step(run.train[:8])["loss"].is_cuda
         mode.waits = 0
         assert "rank" in run.training_step(run.train[:8])  # with its monitors

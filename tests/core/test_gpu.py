@@ -1,6 +1,7 @@
 """What only a GPU can show: no waiting inside a step, generated kernels, graphs, fp16."""
 
-import dataclasses
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 
 @pytest.fixture
 def gpu(tiny):
-    return dataclasses.replace(tiny, device="cuda", compile="none", monitor_every=1000)
+    return replace(tiny, device="cuda", compile="none", monitor_every=1000)
 
 
 def steps(config, store, count=3):
@@ -28,7 +29,7 @@ def steps(config, store, count=3):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_step_never_waits_for_the_device(store, gpu, precision):
-    run, _ = steps(dataclasses.replace(gpu, precision=precision, monitor_every=1), store, 1)
+    run, _ = steps(replace(gpu, precision=precision, monitor_every=1), store, 1)
     torch.cuda.set_sync_debug_mode("error")
     try:
         run.training_step(run.train[:8])
@@ -39,9 +40,9 @@ def test_a_step_never_waits_for_the_device(store, gpu, precision):
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 @pytest.mark.parametrize("precision, bound", [("fp32", 1e-5), ("bf16", 0.01)])
 def test_compiled_steps_equal_eager_ones(store, gpu, mode, precision, bound):
-    config = dataclasses.replace(gpu, precision=precision, accumulate=2)
+    config = replace(gpu, precision=precision, accumulate=2)
     _, losses = steps(config, store)
-    run, theirs = steps(dataclasses.replace(config, compile=mode), store)
+    run, theirs = steps(replace(config, compile=mode), store)
     assert run.compiled
     torch.testing.assert_close(torch.stack(losses), torch.stack(theirs), atol=0, rtol=bound)
 
@@ -72,7 +73,7 @@ def test_compiled_fine_tuning_equals_an_eager_one(pretrained, mode, precision, b
 @pytest.mark.parametrize("precision, bound", [("fp16", 2e-3), ("bf16", 0.01)])
 def test_lower_precision_stays_near(store, gpu, precision, bound):
     _, losses = steps(gpu, store, 1)
-    _, theirs = steps(dataclasses.replace(gpu, precision=precision), store, 1)
+    _, theirs = steps(replace(gpu, precision=precision), store, 1)
     torch.testing.assert_close(losses[0], theirs[0], atol=0, rtol=bound)
 
 

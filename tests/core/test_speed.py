@@ -1,14 +1,11 @@
-"""Fast paths equal the plain ones, each to a stated bound: weights, parts, halves, graphs.
+"""Fast paths equal the plain ones, each to a stated bound: weights, parts, halves, graphs."""
 
-Biases of keys are left out where weights are compared: a shift of all keys changes no softmax, so
-their gradient is rounding alone, which AdamW then brings to full size.
-"""
-
-import dataclasses
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from formats import assert_same_weights
 
 from sjepa import device
 from sjepa.inputs import body_rows, make_batch
@@ -29,14 +26,6 @@ def after(run, steps=3, size=8):
                  for k in range(steps)]
 
 
-def assert_same_weights(a, b, atol=2e-6):
-    for (name, mine), theirs in zip(a.model.state_dict().items(), b.model.state_dict().values(),
-                                    strict=True):
-        if not name.endswith("qkv.bias"):
-            torch.testing.assert_close(mine, theirs, atol=atol, rtol=1e-4,
-                                       msg=lambda m, n=name: f"{n}: {m}")
-
-
 def gradient(run):
     """The gradient of the first step, from AdamW's running mean."""
     return torch.cat([s["exp_avg"].flatten() for s in run.optimizer.state.values()]) / 0.1
@@ -44,30 +33,25 @@ def gradient(run):
 
 def test_one_row_with_a_weight_is_many_rows(store, tiny):
     """With the same mask: loss and gradient of the weighted row are those of its copies."""
-    model = SJEPA(tiny)
     run = Pretraining(tiny, store)
     ((inputs, weight, _),) = run.micro_batches(run.train[:8])
     assert weight is not None and weight.max() > 1
     copies = torch.arange(len(weight)).repeat_interleave(weight.long())
-    made = []
-    for rows in ((*inputs, weight), [each[copies] for each in inputs]):
-        model.zero_grad()
-        loss = model(*rows).loss
-        loss.backward()
-        made.append((loss, [p.grad.clone() for p in model.parameters() if p.requires_grad]))
-    assert made[0][0].item() == pytest.approx(made[1][0].item(), rel=1e-6)
-    for a, b in zip(made[0][1], made[1][1], strict=True):
-        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+    trained = [p for p in run.model.parameters() if p.requires_grad]
+    one, many = run.model(*inputs, weight).loss, run.model(*(each[copies] for each in inputs)).loss
+    assert one.item() == pytest.approx(many.item(), rel=1e-6)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, trained) for loss in (one, many)),
+                               atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("empty", ["all", "weighted", "drop"])
 def test_rows_from_the_store_are_those_seen_in_the_clips(store, tiny, empty):
     """Who is there is known on the host; the clips themselves show it too."""
-    config = dataclasses.replace(tiny, empty_bodies=empty)
+    config = replace(tiny, empty_bodies=empty)
     run = Pretraining(config, store)
     index = run.train[:16]
     rows, weight = make_batch(run.data, index, config, torch.Generator().manual_seed(1))
-    every, _ = make_batch(run.data, index, dataclasses.replace(config, empty_bodies="all"),
+    every, _ = make_batch(run.data, index, replace(config, empty_bodies="all"),
                           torch.Generator().manual_seed(1))
     present = every.flatten(1).any(1)
     assert 0 < present.sum() < len(every)
@@ -88,7 +72,7 @@ def test_a_batch_in_which_nobody_is_absent():
 @pytest.mark.parametrize("empty", ["drop", "weighted"])
 def test_padding_changes_no_sum(store, tiny, empty):
     """Steps on padded batches, as a compiled model takes them, against steps on the bare ones."""
-    config = dataclasses.replace(tiny, empty_bodies=empty)
+    config = replace(tiny, empty_bodies=empty)
     bare, padded = Pretraining(config, store), Pretraining(config, store)
     padded.compiled, padded.multiple = True, 7
     (inputs, weight, _), = padded.micro_batches(padded.train[:8])
@@ -96,12 +80,12 @@ def test_padding_changes_no_sum(store, tiny, empty):
     padded.generator.manual_seed(tiny.seed)
     (_, losses), (_, theirs) = after(bare), after(padded)
     assert losses == pytest.approx(theirs, rel=1e-6)
-    assert_same_weights(bare, padded)
+    assert_same_weights(bare.model, padded.model)
 
 
 def test_no_part_is_padding_alone(store, tiny):
     """Eight clips in eight parts, padded to two rows a part: a part of weight 0 would be 0 / 0."""
-    run = Pretraining(dataclasses.replace(tiny, accumulate=8, empty_bodies="drop"), store)
+    run = Pretraining(replace(tiny, accumulate=8, empty_bodies="drop"), store)
     run.compiled = True
     parts = run.micro_batches(run.train[:8])
     assert {len(weight) for _, weight, _ in parts} == {len(parts[0][1])}
@@ -112,18 +96,11 @@ def test_no_part_is_padding_alone(store, tiny):
 @pytest.mark.parametrize("empty", ["drop", "weighted"])
 def test_parts_add_up_to_the_whole(store, tiny, empty):
     """Three unequal micro-batches a step, with the same draws: the same run."""
-    config = dataclasses.replace(tiny, empty_bodies=empty)
+    config = replace(tiny, empty_bodies=empty)
     whole, losses = after(Pretraining(config, store))
-    parts, theirs = after(Pretraining(dataclasses.replace(config, accumulate=3), store))
+    parts, theirs = after(Pretraining(replace(config, accumulate=3), store))
     assert losses == pytest.approx(theirs, rel=1e-6)
-    assert_same_weights(whole, parts)
-
-
-def test_bf16_gradient_is_near(store, tiny):
-    exact, (loss,) = after(Pretraining(tiny, store), 1)
-    half, (their_loss,) = after(Pretraining(dataclasses.replace(tiny, precision="bf16"), store), 1)
-    assert their_loss == pytest.approx(loss, rel=5e-3)
-    assert 0 < error(gradient(half), gradient(exact)) < 0.05
+    assert_same_weights(whole.model, parts.model)
 
 
 def in_fp16(config, store, scale=1024.0):
@@ -136,16 +113,19 @@ def in_fp16(config, store, scale=1024.0):
     return run
 
 
-def test_fp16_gradient_is_near_and_unscaled(store, tiny):
+@pytest.mark.parametrize("start, bound, far", [
+    (lambda config, store: Pretraining(replace(config, precision="bf16"), store), 5e-3, 0.05),
+    (in_fp16, 1e-3, 0.01)], ids=["bf16", "fp16"])
+def test_the_gradient_of_halves_is_near_and_unscaled(store, tiny, start, bound, far):
     exact, (loss,) = after(Pretraining(tiny, store), 1)
-    half, (their_loss,) = after(in_fp16(tiny, store), 1)
-    assert half.scaler.get_scale() == 1024
-    assert their_loss == pytest.approx(loss, rel=1e-3)
-    assert 0 < error(gradient(half), gradient(exact)) < 0.01
+    half, (their_loss,) = after(start(tiny, store), 1)
+    assert their_loss == pytest.approx(loss, rel=bound)
+    assert 0 < error(gradient(half), gradient(exact)) < far
+    assert not half.scaler.is_enabled() or half.scaler.get_scale() == 1024
 
 
 def test_fp16_clips_the_unscaled_gradient(store, tiny):
-    half, _ = after(in_fp16(dataclasses.replace(tiny, clip_grad=0.01), store), 1)
+    half, _ = after(in_fp16(replace(tiny, clip_grad=0.01), store), 1)
     assert gradient(half).norm().item() == pytest.approx(0.01, rel=0.01)
 
 
@@ -161,7 +141,7 @@ def test_fp16_skips_a_step_that_overflows(store, tiny):
 def test_coordinates_stay_in_float32(store, tiny):
     """Rotated views and embedded joints keep their millimetres whatever the networks compute in."""
     (exact, *_), (half, *_) = (
-        Pretraining(dataclasses.replace(tiny, precision=p), store).micro_batches(torch.arange(4))[0]
+        Pretraining(replace(tiny, precision=p), store).micro_batches(torch.arange(4))[0]
         for p in ("fp32", "bf16"))
     assert all(torch.equal(a, b) for a, b in zip(exact, half, strict=True))
     encoder, x = SJEPA(tiny).encoder, exact[0]
@@ -179,13 +159,13 @@ def test_the_step_is_one_graph(store, tiny, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode, dynamic: compile_(
         self, backend="aot_eager", dynamic=dynamic, fullgraph=True))
     for precision, bound in (("fp32", 1e-6), ("bf16", 5e-3)):
-        config = dataclasses.replace(tiny, precision=precision, depth=1)
+        config = replace(tiny, precision=precision, depth=1)
         eager, losses = after(Pretraining(config, store), 1)
-        graph, theirs = after(Pretraining(dataclasses.replace(config, compile="default"), store), 1)
+        graph, theirs = after(Pretraining(replace(config, compile="default"), store), 1)
         assert graph.compiled and not eager.compiled
         assert losses == pytest.approx(theirs, rel=bound)
         if precision == "fp32":
-            assert_same_weights(eager, graph)
+            assert_same_weights(eager.model, graph.model)
 
 
 def test_compiled_loss_equals_the_eager_one():
@@ -208,7 +188,7 @@ def test_compiled_loss_equals_the_eager_one():
 def test_without_a_compiler_it_says_so_and_runs(store, tiny, monkeypatch, capsys):
     monkeypatch.setenv("CXX", "no-such-compiler")
     eager, losses = after(Pretraining(tiny, store), 1)
-    run, theirs = after(Pretraining(dataclasses.replace(tiny, compile="default"), store), 1)
+    run, theirs = after(Pretraining(replace(tiny, compile="default"), store), 1)
     assert not run.compiled and losses == theirs
     said = capsys.readouterr().out
     assert said == ("running without torch.compile: there is no compiler no-such-compiler "

@@ -1,6 +1,6 @@
 """Streams: what bones and motion keep and lose, absences included; pretraining on each."""
 
-import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_absent_bodies_and_frames_stay_zero(clip, stream):
 
 
 def test_a_batch_is_cropped_and_turned_as_the_settings_say(store, tiny):
-    config = dataclasses.replace(tiny, crop=0.9, base_rotation=1.5, empty_bodies="all")
+    config = replace(tiny, crop=0.9, base_rotation=1.5, empty_bodies="all")
     data, index = store.to("cpu"), torch.arange(8)
     x, _ = make_batch(data, index, config, torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(0)
@@ -48,7 +48,7 @@ def test_pretraining_sees_the_stream_and_draws_the_mask_from_joints(store, tiny)
     """Not from the view's joints nor from the stream; each stream has a loss of its own."""
     losses = {}
     for stream in STREAMS:
-        config = dataclasses.replace(tiny, stream=stream, view_rotation=1.0, view_translation=0.2,
+        config = replace(tiny, stream=stream, view_rotation=1.0, view_translation=0.2,
                                      view_flip=0.7, mask_ratio=0.8, mask_tau=0.3)
         run = Pretraining(config, store)
         x, weight = make_batch(run.data, run.train[:6], config, run.generator)
@@ -63,7 +63,7 @@ def test_pretraining_sees_the_stream_and_draws_the_mask_from_joints(store, tiny)
 
 
 def test_runs_of_other_streams_live_apart(tiny):
-    folders = {run_folder(dataclasses.replace(tiny, stream=s)).name for s in STREAMS}
+    folders = {run_folder(replace(tiny, stream=s)).name for s in STREAMS}
     assert folders == {"quick-synthetic-xsub-0", "quick-synthetic-xsub-0-bone",
                        "quick-synthetic-xsub-0-motion"}
 

@@ -1,6 +1,7 @@
 """EMA, centre and loss against their formulas, in float64 where rounding could hide a mistake."""
 
-import dataclasses
+import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,13 @@ from sjepa.diagnostics import (
 from sjepa.encoder import Encoder, patchify, take
 from sjepa.masking import motion_aware_mask
 from sjepa.model import SJEPA, Step, StepOutput
-from sjepa.target import TargetEncoder, ema_momentum, latent_cross_entropy, sharpen
+from sjepa.target import (
+    TargetEncoder,
+    ema_momentum,
+    latent_cross_entropy,
+    sharpen,
+    squared_error,
+)
 
 
 def plain_loss(p, t, c, tau_p, tau_t):
@@ -53,13 +60,13 @@ def test_gradient_flows_to_the_prediction_alone():
     torch.testing.assert_close(p.grad, wanted)
 
 
-def test_weights_stand_for_equal_rows():
-    p, t, c = torch.randn(3, 5, 16), torch.randn(3, 5, 16), torch.randn(16)
-    weight = torch.tensor([1.0, 1.0, 4.0])
-    rows = [0, 1, 2, 2, 2, 2]
-    torch.testing.assert_close(
-        latent_cross_entropy(p, t, c, weight=weight), latent_cross_entropy(p[rows], t[rows], c)
-    )
+@pytest.mark.parametrize("loss", [
+    squared_error, functools.partial(latent_cross_entropy, center=torch.linspace(-1, 1, 16))])
+def test_weights_stand_for_equal_rows(loss):
+    predicted, target, rows = *torch.randn(2, 3, 5, 16), [0, 1, 2, 2, 2, 2]
+    weighted = loss(predicted, target, weight=torch.tensor([1.0, 1.0, 4.0]))
+    torch.testing.assert_close(weighted, loss(predicted[rows], target[rows]))
+    assert loss(predicted.bfloat16(), target).dtype == torch.float32
 
 
 def test_center_formula():
@@ -147,7 +154,7 @@ def test_the_target_sees_the_clip_and_not_the_view(drawn, clip):
 
 def test_the_loss_has_the_centre_and_the_temperatures_of_the_settings(drawn, clip):
     model, keep, masked = drawn
-    model.config = dataclasses.replace(model.config, tau_p=0.4, tau_t=0.2)
+    model.config = replace(model.config, tau_p=0.4, tau_t=0.2)
     model.target.center.normal_()
     made = model(clip, clip, keep, masked)
     wanted = plain_loss(made.predicted.detach(), made.target, model.target.center, 0.4, 0.2)
