@@ -112,7 +112,8 @@ bench: $(STAMP)
 	  --profile --json $(RESULTS)/bench-step-cpu-1.json
 	$(BIN)/torchrun --nproc_per_node=2 tests/benchmarks/step.py --device cpu --threads 1 --batch 16 --steps 4 \
 	  --rounds 2 --json $(RESULTS)/bench-step-cpu-2.json
-	$(BIN)/python tests/benchmarks/grow.py --threads 1 --clock process --json $(RESULTS)/bench-grow-cpu.json
+	$(BIN)/python tests/benchmarks/step.py --grow --device cpu --threads 1 --clock process --steps 3 \
+	  --json $(RESULTS)/bench-grow-cpu.json
 
 # A store of NTU60's size and 500 steps of the paper's batch, beside the plain step.
 bench-gpu: $(STAMP)

@@ -9,32 +9,32 @@ outputs that a chapter keeps are a CPU's and are not compared.
 import argparse
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
-from xml.etree import ElementTree
 
+import pytest
 from timing import write_record
 
 from sjepa.config import ROOT
 from sjepa.device import pick_device
 
-COLOURS = re.compile(r"(#x1B|\x1b)\[[\d;]*m")  # of a terminal, as XML and text spell them
+COLOURS = re.compile(r"\x1b\[[\d;]*m")  # of a terminal
 
 
-def chapters_of(report: Path) -> dict[str, dict]:
-    """Name to cells, failed cells with the end of their message, and seconds, from JUnit's XML."""
-    found: dict[str, dict] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        name = next(part for part in case.get("classname").split(".") if part[1:2].isdecimal())
-        row = found.setdefault(name, {"cells": 0, "failed": {}, "seconds": 0.0})
-        row["cells"] += 1
-        row["seconds"] = round(row["seconds"] + float(case.get("time")), 2)
-        for fault in (*case.iter("failure"), *case.iter("error")):
-            row["failed"][case.get("name")] = COLOURS.sub("", fault.text or "")[-600:]
-    return dict(sorted(found.items()))
+class Chapters:
+    """Name to cells, failed cells with the end of their message, and seconds; for pytest."""
+
+    def __init__(self):
+        self.found: dict[str, dict] = {}
+
+    def pytest_runtest_logreport(self, report):
+        path, _, cell = report.nodeid.partition("::")
+        row = self.found.setdefault(Path(path).stem, {"cells": 0, "failed": {}, "seconds": 0.0})
+        row["cells"] += report.when == "teardown"
+        row["seconds"] = round(row["seconds"] + report.duration, 2)
+        if report.failed:
+            row["failed"][cell] = COLOURS.sub("", report.longreprtext)[-600:]
 
 
 def main() -> int:
@@ -43,19 +43,16 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=4, help="chapters at a time")
     parser.add_argument("--json", required=True, type=Path, help="file of the result")
     args = parser.parse_args()
-    paths, begun = sorted((ROOT / "notebooks").glob("[0-9a]?_*.ipynb")), time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax",
-             "--nbval-current-env", "--nbval-cell-timeout", "300", "-n", str(args.workers),
-             "--dist", "loadscope", f"--junitxml={report}", *map(str, paths)],
-            cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "2"})
-        chapters = chapters_of(report)
-    passed = sum(not row["failed"] for row in chapters.values())
+    chapters, begun = Chapters(), time.perf_counter()
+    paths = sorted((ROOT / "notebooks").glob("[0-9a]?_*.ipynb"))
+    os.environ["OMP_NUM_THREADS"] = "2"
+    pytest.main(["-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env",
+                 "--nbval-cell-timeout", "300", "-n", str(args.workers), "--dist", "loadscope",
+                 *map(str, paths)], plugins=[chapters])
+    passed = sum(not row["failed"] for row in chapters.found.values())
     write_record(args.json, {
         "passed": passed, "of": len(paths), "seconds": round(time.perf_counter() - begun, 1),
-        "workers": args.workers, "chapters": chapters}, pick_device())
+        "workers": args.workers, "chapters": dict(sorted(chapters.found.items()))}, pick_device())
     print(f"{passed} of {len(paths)} chapters passed ({args.json})")
     return int(passed < len(paths))
 

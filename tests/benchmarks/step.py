@@ -5,30 +5,40 @@
 The clips are generated (lengths and share of second bodies as in NTU60), so no data is needed.
 Rounds of both steps alternate and the medians over the rounds are reported: what else the machine
 does in the meantime then falls on both. Under `torchrun` the batch is shared by all processes.
+With `--grow`: how the cost of our step grows, and what each choice that makes it fast is worth.
 """
 
 import argparse
 import os
 import statistics
 import time
+from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import torch
 from generated import TWO_BODIES, GeneratedStore
 from plain import Clips, PlainStep
-from timing import add_pace, product_rate, profiled, set_pace, take_turns, warm_up, write_record
+from timing import CLOCKS, product_rate, profiled, take_turns, timed, warm_up, write_record
 
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets.splits import SPLITS
 from sjepa.device import describe, pick_device, rank, team, world
-from sjepa.errors import main_with_errors
+from sjepa.errors import SjepaError, main_with_errors
 from sjepa.inputs import body_rows
 from sjepa.pretrain import Pretraining
 from sjepa.study import flops as costs
 from sjepa.study.experiments import config_of, experiments
 
 PLAIN_STEPS = 4  # of each plain batch, a round
+#: What grows, and the one setting that each row changes.
+GRID = {
+    "tokens": [dict(frames=frames) for frames in (40, 80, 120, 160, 240)],
+    "blocks of the encoder": [dict(depth=depth) for depth in (2, 4, 8, 16)],
+    "clips a step": [dict(batch_size=clips) for clips in (4, 8, 16, 32)],
+    "without": [dict(empty_bodies="all"), dict(precision="bf16"), dict(accumulate=2)],
+}
 
 
 class Ours:
@@ -140,8 +150,24 @@ def measure(args, config: PretrainConfig) -> dict:
     return made
 
 
+def grow(args, base: PretrainConfig) -> dict:
+    """A row for each change: the steps' seconds after one untimed step, and what they mean."""
+    rows = []
+    for what, change in ((what, change) for what, changes in GRID.items() for change in changes):
+        ours = Ours(replace(base, **change), GeneratedStore(64))
+        config, device = ours.run.config, ours.run.device
+        warm_up(ours, 1, device)
+        ours.rows.clear()
+        seconds = [timed(ours, 1, device, args.clock) for _ in range(args.steps)]
+        rows.append(work(ours, config.batch_size / statistics.median(seconds)) | {
+            "grows": what, "change": change, "step_seconds": seconds,
+            "tokens": config.frames // config.segment * 25})
+    return {"rows": rows, "clock": args.clock, "batch": args.batch, "preset": args.preset,
+            "steps": args.steps}
+
+
 def parse(argv: list[str] | None):
-    """The command line."""
+    """The command line; refuses a clock that would count seconds twice, or none of a GPU's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--batch", type=int, default=8, help="clips a step, over all processes")
@@ -156,10 +182,18 @@ def parse(argv: list[str] | None):
                         help="efficient: the one fused kernel that a T4 has, too")
     parser.add_argument("--clips", type=int, default=2048, help="40091 is NTU60 cross-subject")
     parser.add_argument("--no-plain", action="store_true", help="ours alone")
-    add_pace(parser)
+    parser.add_argument("--grow", action="store_true", help="ours alone, by size and by choice")
+    parser.add_argument("--threads", type=int, default=None, help="of the CPU")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall",
+                        help="process: waiting for other work is left out; one thread of a CPU")
+    parser.add_argument("--json", required=True, type=Path, help="file of the result")
     args = parser.parse_args(argv)
     args.rounds = min(args.rounds, args.steps)
-    set_pace(args.clock, args.threads, args.device)
+    if args.clock == "process" and (args.threads, args.device) != (1, "cpu"):
+        raise SjepaError("--clock process counts the seconds of one thread: "
+                         "add --device cpu --threads 1")
+    if args.threads:
+        torch.set_num_threads(args.threads)
     return args
 
 
@@ -170,12 +204,13 @@ def main(argv: list[str] | None = None) -> None:
         "preset": args.preset, "batch_size": args.batch, "device": args.device,
         "precision": args.precision, "compile": args.compile, "accumulate": args.accumulate})
     with team(config.device):
-        made = measure(args, config)
+        made = grow(args, config) if args.grow else measure(args, config)
         if rank() > 0:
             return
         write_record(args.json, made, pick_device(config.device))
-    beside = f", ratio {made['ratio']:.3g}" if made["ratio"] else ""
-    print(f"{made['samples_per_s']:.3g} samples/s{beside} ({args.json})")
+    for row in made.get("rows", [made]):
+        beside = f", ratio {row['ratio']:.3g}" if row.get("ratio") else ""
+        print(f"{row.get('change', '')} {row['samples_per_s']:.3g} samples/s{beside}".strip())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from torch.autograd import DeviceType
 
 from sjepa.checkpoint import commit, save_atomically, versions
 from sjepa.device import describe, peak_bytes
-from sjepa.errors import SjepaError
 
 #: `process` counts the seconds that a core worked for this process. With one thread on a quiet
 #: machine both agree; on a busy one it leaves out the waiting, and not what a shared cache costs.
@@ -72,23 +71,6 @@ def profiled(step, device: torch.device) -> list[dict]:
             for e in profile.key_averages() if e.device_type == at and not e.is_user_annotation]
     least = max(0.001 * sum(r["ms"] for r in rows), 1e-9)
     return sorted((r for r in rows if r["ms"] >= least), key=lambda r: -r["ms"])
-
-
-def add_pace(parser) -> None:
-    """Arguments of a benchmark that times a CPU."""
-    parser.add_argument("--threads", type=int, default=None, help="of the CPU")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall",
-                        help="process: waiting for other work is left out; one thread of a CPU")
-    parser.add_argument("--json", required=True, type=Path, help="file of the result")
-
-
-def set_pace(clock: str, threads: int | None, device: str = "cpu") -> None:
-    """Set the threads; refuse a clock that would count seconds twice, or none of a GPU's."""
-    if clock == "process" and (threads != 1 or device != "cpu"):
-        raise SjepaError("--clock process counts the seconds of one thread: "
-                         "add --device cpu --threads 1")
-    if threads:
-        torch.set_num_threads(threads)
 
 
 def write_record(path: Path, figures: dict, device: torch.device) -> None:

@@ -4,7 +4,6 @@ import json
 import time
 from dataclasses import replace
 
-import grow
 import numpy as np
 import plain
 import prepare
@@ -128,17 +127,16 @@ def test_command_line(tmp_path, capsys):
 
 
 def test_each_row_of_growth_changes_one_thing(tmp_path, monkeypatch):
-    grid = {"tokens": [{}, dict(frames=128)], "without": grow.GRID["without"]}
-    base = dict(preset="quick", batch_size=4, device="cpu")
-    for name, value in (("GRID", grid), ("BASE", base), ("STEPS", 1)):
-        monkeypatch.setattr(grow, name, value)
-    grow.main(["--json", str(tmp_path / "grow.json")])
+    without = step.GRID["without"]
+    monkeypatch.setattr(step, "GRID", {"tokens": [{}, dict(frames=128)], "without": without})
+    step.main(["--grow", "--preset", "quick", "--batch", "4", "--steps", "1", "--device", "cpu",
+               "--json", str(tmp_path / "grow.json")])
     made = json.loads((tmp_path / "grow.json").read_text())["rows"]
     asis, longer, everyone = made[:3]
     assert (asis["tokens"], longer["tokens"]) == (100, 200)
     assert longer["gflop_per_sample"] > 2 * asis["gflop_per_sample"]
     assert everyone["rows_per_sample"] == 2 > asis["rows_per_sample"]  # quick drops absent bodies
-    assert [row["change"] for row in made[2:]] == grow.GRID["without"]
+    assert [row["change"] for row in made[2:]] == without
     assert all(row["samples_per_s"] > 0 for row in made)
 
 

@@ -12,51 +12,17 @@ from sjepa.checkpoint import read_history
 from sjepa.clips import DeviceStore
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets.layouts import COCO17, KINECT20
-from sjepa.encoder import ENCODERS, Encoder, patchify, take
+from sjepa.encoder import ENCODERS, Encoder
 from sjepa.errors import SjepaError
 from sjepa.inputs import draw, make_batch, to_stream
 from sjepa.masking import MASKS
-from sjepa.model import TARGETS, PredictionTarget, StepOutput
+from sjepa.model import TARGETS
 from sjepa.pretrain import Pretraining, pretrain
 from sjepa.protocols.encoders import load_encoder
 from sjepa.skeleton import NTU25, Skeleton
-from sjepa.target import squared_error
 from sjepa.views import base_rotation, flip, geometric_view
 
 SKELETONS = (NTU25, KINECT20, COCO17)
-
-
-class Middle(PredictionTarget):
-    """Predicts where the middle of a token's points lies."""
-
-    def __init__(self, config, skeleton=NTU25):
-        super().__init__(config, skeleton, out=3)
-
-    def forward(self, x, view, keep, masked, weight=None):
-        tokens = patchify(x, self.config.segment).flatten(1, 2)
-        middle = take(tokens.unflatten(2, (-1, 3)).mean(2), masked)
-        predicted = self.predictor(self.encoder(view, keep), keep, masked)
-        return StepOutput(squared_error(predicted, middle, weight), middle, predicted)
-
-
-def whole_joints(tokens, config, generator=None):
-    """Hides joints for the whole clip."""
-    batch, segments, joints, _ = tokens.shape
-    order = torch.rand(batch, joints, generator=generator, device=tokens.device).argsort(1)
-    shown = max(1, round(joints * (1 - config.mask_ratio)))
-    at = torch.arange(segments, device=tokens.device)[:, None] * joints
-    keep, masked = (part[:, None].add(at).flatten(1).sort(1).values
-                    for part in (order[:, :shown], order[:, shown:]))
-    return keep, masked
-
-
-class Pooling(Encoder):
-    """A backbone without attention: each token learns of the others by their mean."""
-
-    def forward(self, x, keep=None):
-        tokens = self.embed(patchify(x, self.segment).flatten(1, 2)) + self.positions()
-        tokens = tokens if keep is None else take(tokens, keep)
-        return self.norm(tokens + tokens.mean(1, keepdim=True))
 
 
 @pytest.mark.parametrize("change", [
@@ -71,28 +37,29 @@ def test_a_mask_that_leaves_tokens_out_is_refused(store, tiny, monkeypatch, chan
         run.training_step(run.train[:4])
 
 
-@pytest.fixture
-def registered(monkeypatch):
-    for table, name, own in ((TARGETS, "middle", Middle), (MASKS, "whole-joints", whole_joints),
-                             (ENCODERS, "pooling", Pooling)):
-        monkeypatch.setitem(table, name, own)
+class Own(Encoder):
+    """A backbone of another class."""
 
 
-@pytest.mark.parametrize("change", [{"target": "middle"}, {"mask": "whole-joints"},
-                                    {"encoder": "pooling"}])
-def test_one_line_registers_a_part_of_the_method(registered, here, tiny, tmp_path, monkeypatch,
-                                                 change):
-    """It trains, lowers its loss, and leaves an encoder that loads."""
-    config = make_config(PretrainConfig, asdict(tiny) | change | {"epochs": 8})
+@pytest.mark.parametrize("part, table, build", [
+    ("target", TARGETS, lambda config, skeleton: TARGETS["motion"](
+        replace(config, target="motion"), skeleton)),
+    ("mask", MASKS, lambda tokens, *rest: MASKS["motion-aware"](0 * tokens, *rest)),
+    ("encoder", ENCODERS, Own)], ids=["target", "mask", "encoder"])
+def test_one_line_registers_a_part_of_the_method(here, tiny, tmp_path, monkeypatch, part, table,
+                                                 build):
+    """It trains under a name that no other line knows, and leaves an encoder that loads."""
+    monkeypatch.setitem(table, "own", build)
+    config = make_config(PretrainConfig, asdict(tiny) | {part: "own", "epochs": 8})
     out = pretrain(config, tmp_path / "run")
     encoder, result = load_encoder(out)
-    assert type(encoder) is (Pooling if change == {"encoder": "pooling"} else Encoder)
-    assert {name: result["settings"][name] for name in change} == change
+    assert type(encoder) is (Own if part == "encoder" else Encoder)
+    assert result["settings"][part] == "own"
     first, *_, last = read_history(out)
     assert last["loss"] < first["loss"]
-    if type(encoder) is Pooling:
-        monkeypatch.delitem(ENCODERS, "pooling")
-        with pytest.raises(SjepaError, match="holds an encoder 'pooling', which is not registered"):
+    monkeypatch.undo()
+    if part == "encoder":
+        with pytest.raises(SjepaError, match="holds an encoder 'own', which is not registered"):
             load_encoder(out)
 
 

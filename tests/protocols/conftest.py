@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from sjepa.protocols.context import Context
+
 
 @pytest.fixture
 def common(pretrained):
@@ -15,6 +17,19 @@ def common(pretrained):
 def quick(common):
     """A fine-tuning of two epochs."""
     return common | {"epochs": 2, "batch_size": 12, "hidden": 16, "warmup_epochs": 1}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """`(clips, rotation)` of all features that a protocol asks for."""
+    noted, features = [], Context.features
+
+    def note(self, index, rotation=None, *args, **more):
+        noted.append((index.tolist(), rotation))
+        return features(self, index, rotation, *args, **more)
+
+    monkeypatch.setattr(Context, "features", note)
+    return noted
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The classical baseline: what its vectors ignore, on any skeleton, and how it is judged."""
 
-import dataclasses
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_vectors_ignore_place_size_and_facing(clip, skeleton):
                                atol=1e-3)
     left = describe_clip(x, skeleton, False)
     assert np.abs(describe_clip(moved, skeleton, False) - left).max() > 0.1
-    nameless = dataclasses.replace(skeleton, joints=tuple(map(str, range(len(skeleton)))))
+    nameless = replace(skeleton, joints=tuple(map(str, range(len(skeleton)))))
     np.testing.assert_array_equal(describe_clip(x, nameless), left)  # its shoulders have no name
 
 

@@ -1,8 +1,8 @@
 """Evaluations: one result in the run's own folder, and all that is refused at the start."""
 
-import dataclasses
 import json
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_leaked_clips_are_reported_apart_and_intervals_are_by_subject(run, store
     """One test clip in three is a copy of a training clip; ten people."""
     monkeypatch.setattr("sjepa.datasets.splits.leaked",
                         lambda store, train, test: np.arange(len(test)) % 3 == 0)
-    people = dataclasses.replace(store, subjects=np.arange(len(store)) % 10)
+    people = replace(store, subjects=np.arange(len(store)) % 10)
     monkeypatch.setattr(contexts, "load_store", lambda name: people)
     monkeypatch.setattr(contexts, "split", lambda name, one: (np.arange(36), np.arange(36, 72)))
     result = run("knn", ks=[1])
@@ -139,8 +139,8 @@ def test_coarse_classes_forgive_twins_and_nothing_else(common):
     assert readings["top1-coarse"].right.tolist() == [[True, True, False]]
     context = set_up(make_config(CONFIGS["knn"], common))
     assert context.coarse == () and not context.frontal and coarse_readings(context, {}) == {}
-    config = dataclasses.replace(context.config, dataset="kindergator")
-    context = dataclasses.replace(context, config=config)
+    config = replace(context.config, dataset="kindergator")
+    context = replace(context, config=config)
     assert len(context.coarse) == 58 and len(set(context.coarse)) == 42 and context.frontal
 
 
@@ -218,7 +218,7 @@ def test_clips_that_the_pretraining_met_are_counted_first(run, store, restate, m
         order.append("protocol"), judge(context))[1])
     for load, note in (
         (lambda name: order.append("store") or store, "0 of 36 test clips are copies of clips of"),
-        (lambda name: dataclasses.replace(store, labels=store.labels * 0,
+        (lambda name: replace(store, labels=store.labels * 0,
                                           subjects=store.subjects * 0), "not checked against"),
         (missing, "not checked against the clips of synthetic/xsub, whose store is not at hand"),
     ):

@@ -1,6 +1,7 @@
 """Features: equal to plain re-derivations, of the run's stream, and without traces elsewhere."""
 
-import dataclasses
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_random_judges_an_untrained_encoder_of_the_same_shape(common):
 
 
 def test_encoder_and_store_have_the_same_joints(common, store, monkeypatch):
-    other = dataclasses.replace(store, skeleton=KINECT20)
+    other = replace(store, skeleton=KINECT20)
     monkeypatch.setattr(module, "load_store", lambda name: other)
     with pytest.raises(SjepaError, match=r"takes 25 joints, the store synthetic has 20 \(kinect20"):
         set_up(make_config(LinearConfig, common))

@@ -1,12 +1,15 @@
 """Fine-tuning: the lineage's recipe by hand, at speed, and a run that can be killed at any time."""
 
-import dataclasses
 import math
+from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from formats import poison
 from torch.nn import functional as F
+from torch.testing import assert_close
 
 from sjepa import device
 from sjepa.checkpoint import keep
@@ -35,7 +38,7 @@ def config(common):
 
 
 def tuning(config, **changes):
-    config = dataclasses.replace(config, **changes)
+    config = replace(config, **changes)
     context = set_up(config)
     return tuner.FineTuning(context, config, context.encoder, context.train)
 
@@ -59,7 +62,7 @@ def test_every_parameter_is_in_one_group_with_the_scale_of_its_depth(encoder):
         assert group["lr_scale"] == pytest.approx(0.8 ** (4 - depth_of(name, 3))), name
     layers = encoder.parameter_layers()
     for wrong in (layers[:-1], [*layers, layers[1]]):
-        model.encoder.parameter_layers = lambda wrong=wrong: wrong
+        model.encoder.parameter_layers = Mock(return_value=wrong)
         with pytest.raises(SjepaError, match="Encoder.parameter_layers names .* each once"):
             tuner.layer_decay_groups(model, 0.8, 0.05)
 
@@ -70,7 +73,7 @@ def test_drop_path_drops_whole_rows_and_keeps_the_mean(encoder):
     x = torch.randn(1, 5, 4).expand(20_000, 5, 4)
     out = drop_path(x, 0.3)
     dropped = (out == 0).all(-1).all(-1)
-    torch.testing.assert_close(out[~dropped], x[~dropped] / 0.7)
+    assert_close(out[~dropped], x[~dropped] / 0.7)
     assert dropped.float().mean().item() == pytest.approx(0.3, abs=5 * math.sqrt(0.21 / 20_000))
     clips = torch.randn(4, 32, 25, 3)
     plain = encoder.train()(clips)
@@ -90,7 +93,7 @@ def test_head_by_hand():
     hidden = feature @ head.layers[0].weight.T + head.layers[0].bias
     normed = (hidden - hidden.mean(0)) / (hidden.var(0, correction=0) + 1e-5).sqrt()
     expected = normed.clamp(min=0) @ head.layers[3].weight.T + head.layers[3].bias
-    torch.testing.assert_close(head(tokens), expected, atol=1e-5, rtol=1e-4)
+    assert_close(head(tokens), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_dropout_falls_on_tokens_in_training_only():
@@ -100,9 +103,8 @@ def test_dropout_falls_on_tokens_in_training_only():
     head.train()(tokens)
     head.eval()(tokens)
     assert torch.equal(inputs[1], torch.ones(4, 200))
-    # The mean of 2 bodies x 2 segments, each 0 or 1 / 0.7.
-    steps = inputs[0] * 0.7 * 4
-    torch.testing.assert_close(steps, steps.round(), atol=1e-4, rtol=0)
+    steps = inputs[0] * 0.7 * 4  # the mean of 2 bodies x 2 segments, each 0 or 1 / 0.7
+    assert_close(steps, steps.round(), atol=1e-4, rtol=0)
     assert len(steps.round().unique()) == 5
 
 
@@ -117,13 +119,11 @@ def test_shared_and_padded_rows_change_neither_output_nor_gradient(encoder, seco
             lambda: encode_bodies(model.encoder, clips, padded=True))
     results = []
     for way in ways:
-        model.zero_grad()
         tokens = way()
-        F.cross_entropy(model.head(tokens), labels).backward()
-        results.append([tokens.detach(), *(p.grad.clone() for p in model.parameters())])
+        loss = F.cross_entropy(model.head(tokens), labels)
+        results.append([tokens, *torch.autograd.grad(loss, [*model.parameters()])])
     for other in results[1:]:
-        for a, b in zip(results[0], other, strict=True):
-            torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-3)
+        assert_close(results[0], other, atol=2e-5, rtol=1e-3)
 
 
 def test_defaults_are_the_lineages():
@@ -151,7 +151,7 @@ def test_one_step_by_hand(config):
     smooth[torch.arange(12), mine.context.labels[index]] += 0.9
     by_hand = -(smooth * logs).sum(1).mean()
     by_hand.backward()
-    torch.testing.assert_close(loss, by_hand.detach(), atol=1e-5, rtol=1e-5)
+    assert_close(loss, by_hand.detach(), atol=1e-5, rtol=1e-5)
     rate = learning_rate(epoch, mine.config)
     # Warm-up ends after epoch 1 of 4; the cosine goes from 1e-3 to 1e-5.
     assert rate == pytest.approx(1e-5 + 0.99e-3 * (1 + math.cos(math.pi * 1.5 / 3)) / 2)
@@ -165,7 +165,7 @@ def test_one_step_by_hand(config):
             # is itself a rounding error its sign is none, so only clear ones are compared.
             clear = p.grad.abs() > 1e-5
             expected = decayed - own * p.grad / (p.grad.abs() + 1e-8)
-            torch.testing.assert_close(q[clear], expected[clear], atol=1e-6, rtol=1e-3,
+            assert_close(q[clear], expected[clear], atol=1e-6, rtol=1e-3,
                                        msg=lambda m, n=name: f"{n}: {m}")
             compared += int(clear.sum())
     assert compared > 0.5 * sum(p.numel() for p in mine.model.parameters())
@@ -186,8 +186,7 @@ def test_a_run_left_after_an_epoch_or_amid_one_goes_on_to_the_bit(config, tmp_pa
     tuner.run_to_end(again, tmp_path / "killed")
     assert torch.equal(torch.get_rng_state(), elsewhere)  # which the run leaves as it was
     tuner.run_to_end(whole, tmp_path / "whole")
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, again.model.state_dict()[name]), name
+    assert_close(whole.model.state_dict(), again.model.state_dict(), atol=0, rtol=0)
     assert whole.history == again.history and torch.equal(whole.scores, again.scores)
     assert torch.equal(whole.best, again.best) and again.earlier > 0
     stamp = (tmp_path / "whole" / "last.pt").stat().st_mtime_ns
@@ -231,25 +230,20 @@ def test_test_clips_are_read_in_eval_mode_one_by_one(config):
     context = run.context
     context.test = context.test[:5]
     run.read_test()
-    torch.testing.assert_close(run.scores, scores[:5], atol=1e-5, rtol=1e-4)
+    assert_close(run.scores, scores[:5], atol=1e-5, rtol=1e-4)
 
 
 def test_test_clips_never_train(config):
     """Poison every test clip: a single training step on one would make the loss NaN."""
     run = tuning(config, test_every=10)
-    store = run.context.store
-    for i in run.context.test:
-        for start in store.offsets[i]:
-            if start >= 0:
-                run.context.data.frames[start : start + store.lengths[i]] = math.nan
+    poison(run.context.data, run.context.test)
     assert math.isfinite(run.run_epoch()["loss"])
 
 
 def test_pretrained_weights_are_where_it_starts(config):
     run, scratch = tuning(config), tuning(config, method="scratch")
     assert {group["lr_scale"] for group in scratch.optimizer.param_groups} == {1.0}
-    for name, value in run.context.encoder.state_dict().items():
-        assert torch.equal(run.model.encoder.state_dict()[name], value)
+    assert_close(run.model.encoder.state_dict(), run.context.encoder.state_dict(), atol=0, rtol=0)
     assert not torch.equal(scratch.model.encoder.embed.weight, run.model.encoder.embed.weight)
     assert all(p.requires_grad for p in run.model.parameters())
     assert not any(p.requires_grad for p in run.context.encoder.parameters())
@@ -259,29 +253,29 @@ def test_a_run_that_cannot_go_on_is_refused_and_leaves_nothing(config, tmp_path)
     context, run = set_up(config), tuning(config)
     with pytest.raises(SjepaError, match="takes 1 clips a step here, and BatchNorm needs two"):
         tuner.FineTuning(context, config, context.encoder, context.train[:1])
-    with torch.no_grad():
-        run.model.head.layers[3].bias.fill_(math.nan)
+    torch.nn.init.constant_(run.model.head.layers[3].bias, math.nan)
     with pytest.raises(SjepaError, match="the loss is nan in epoch 1"):
         tuner.run_to_end(run, tmp_path / "o")
     assert not [*(tmp_path / "o").iterdir()]
-    tuner.run_to_end(tuning(config, epochs=1), tmp_path / "o")
-    with pytest.raises(SjepaError, match="holds a run with lr = 0.001, not 0.002"):
-        tuner.run_to_end(tuning(config, epochs=1, lr=2e-3), tmp_path / "o")
-    run = tuning(config, epochs=1)
-    run.config = dataclasses.replace(run.config, precision="bf16")  # `auto` on another device
-    with pytest.raises(SjepaError, match="holds a run with precision = fp32, not bf16"):
-        tuner.run_to_end(run, tmp_path / "o")
-    for name, value in (("origin", {"encoder": "another"}), ("train", torch.arange(20))):
-        run = tuning(config, epochs=1)
+    once = replace(config, epochs=1)
+    tuner.run_to_end(tuning(once), tmp_path / "o")
+    for name, value, said in (
+        ("config", replace(once, lr=2e-3), "holds a run with lr = 0.001, not 0.002"),
+        ("config", replace(once, precision="bf16"),  # `auto` on another device
+         "holds a run with precision = fp32, not bf16"),
+        ("origin", {"encoder": "another"}, "of another encoder or on other clips"),
+        ("train", torch.arange(20), "of another encoder or on other clips"),
+    ):
+        run = tuning(once)
         setattr(run, name, value)
-        with pytest.raises(SjepaError, match="of another encoder or on other clips"):
+        with pytest.raises(SjepaError, match=said):
             tuner.run_to_end(run, tmp_path / "o")
 
 
 def test_semi_trains_on_each_subset_and_goes_on_where_it_was_killed(quick, store, monkeypatch):
     config = make_config(SemiConfig, quick | {"share": 0.5, "subsets": 2, "checkpoint_every": 1})
     context = set_up(config)
-    whole = tuner.run_semi(set_up(dataclasses.replace(config, out=config.run + "/whole")))
+    whole = tuner.run_semi(set_up(replace(config, out=config.run + "/whole")))
     epochs, run_epoch = [], tuner.FineTuning.run_epoch
 
     def dies(run, *stopped):
@@ -301,16 +295,16 @@ def test_semi_trains_on_each_subset_and_goes_on_where_it_was_killed(quick, store
     np.testing.assert_array_equal(again.readings["top1-50pct"].scores,
                                   whole.readings["top1-50pct"].scores)
     for seed in range(2):
-        folder = tuner.checkpoints(dataclasses.replace(config, seed=seed))
+        folder = tuner.checkpoints(replace(config, seed=seed))
         kept = labelled_subset(store, context.train, 0.5, seed)
         state = torch.load(folder / "last.pt", weights_only=True)
         assert state["train"].tolist() == kept.tolist() and len(kept) == 18
         assert (folder / "labelled.txt").read_text().split() == store.names[kept].tolist()
     monkeypatch.undo()
     monkeypatch.setattr("sjepa.protocols.context.load_store", lambda name: store)
-    scratch = dataclasses.replace(config, method="scratch", epochs=1)
+    scratch = replace(config, method="scratch", epochs=1)
     tuner.run_semi(set_up(scratch))
-    starts = {torch.load(tuner.checkpoints(dataclasses.replace(scratch, seed=seed)) / "last.pt",
+    starts = {torch.load(tuner.checkpoints(replace(scratch, seed=seed)) / "last.pt",
                          weights_only=True)["origin"]["encoder"] for seed in range(2)}
     assert len(starts) == 2  # each subset has random weights of its own
 
@@ -361,13 +355,12 @@ def test_a_compiled_step_equals_an_eager_one(config, graphs, tmp_path):
 
     In bf16 both round, each in its own way: neither may be much further from float32.
     """
-    plain = dataclasses.replace(config, dropout=0.0, drop_path=0.0)
+    plain = replace(config, dropout=0.0, drop_path=0.0)
     eager, compiled = (tuning(plain, compile=mode) for mode in ("none", "default"))
     assert compiled.compiled and compiled.model.padded and not eager.compiled
     compiled.load_state(eager.state(), tmp_path)  # a run goes on compiled
     exact, other = one_step(eager), one_step(compiled)
-    for a, b in zip(exact[:2], other[:2], strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    assert_close(exact[:2], other[:2], atol=1e-5, rtol=1e-5)
     assert (exact[2] - other[2]).norm() < 1e-4 * exact[2].norm() and len(graphs) == 2
     halves = [one_step(tuning(plain, compile=mode, precision="bf16"))
               for mode in ("none", "default")]

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -11,7 +10,7 @@ from sjepa.config import make_config
 from sjepa.datasets.subsets import labelled_subset
 from sjepa.protocols import linear
 from sjepa.protocols.config import LinearConfig
-from sjepa.protocols.context import Context, set_up
+from sjepa.protocols.context import set_up
 from sjepa.protocols.linear import linear_probe, make_probe, probe, run_linear
 
 
@@ -28,10 +27,9 @@ def test_best_epoch_is_the_curves_maximum():
     g = torch.Generator().manual_seed(0)
     x, y = torch.randn(200, 4, generator=g), torch.randint(0, 3, (200,), generator=g)
     probed = linear_probe(lambda _: x[:100], y[:100], x[100:], y[100:], 3, epochs=20)
-    best = (probed["best"] == y[100:]).float().mean().item() * 100
-    last = (probed["predicted"] == y[100:]).float().mean().item() * 100
-    assert best == pytest.approx(max(probed["curve"]))
-    assert last == pytest.approx(probed["curve"][-1])
+    for name, wanted in (("best", max(probed["curve"])), ("predicted", probed["curve"][-1])):
+        right = (probed[name] == y[100:]).float().mean().item()
+        assert 100 * right == pytest.approx(wanted)
 
 
 def clouds(classes=7, dim=24):
@@ -73,23 +71,19 @@ def test_a_probe_by_hand(lr):
 
 
 @pytest.mark.parametrize("passes, kept", [(0, 4), (2, 2)])
-def test_it_trains_on_augmented_clips_drawn_anew_or_in_turn(common, monkeypatch, passes, kept):
+def test_it_trains_on_augmented_clips_drawn_anew_or_in_turn(common, asked, monkeypatch, passes,
+                                                            kept):
     """Of every epoch, or of the first two, which then take turns."""
-    asked, got, features = [], [], Context.features
-
-    def noted(self, index, rotation=None, *args, **more):
-        asked.append((len(index), rotation))
-        return features(self, index, rotation, *args, **more)
-
-    monkeypatch.setattr(Context, "features", noted)
+    got = []
     monkeypatch.setattr(linear, "linear_probe", lambda passes, *args, **more: (
         got.extend(passes(epoch) for epoch in range(4)),
         linear_probe(lambda epoch: got[0], *args, **more))[1])
     config = make_config(LinearConfig, common | {"epochs": 1, "passes": passes})
     context = set_up(config)
     probe(context, config)
-    assert asked == [(36, None), *[(36, 0.3)] * kept]  # test clips as they are, then rotated crops
-    plain = features(context, context.train)
+    train, test = context.train.tolist(), context.test.tolist()
+    assert asked == [(test, None), *[(train, 0.3)] * kept]  # test as they are, then rotated crops
+    plain = context.features(context.train)
     for number, one in enumerate(got):
         assert (one - plain).abs().mean() > 1e-3  # augmented
         assert [torch.equal(one, other) for other in got[:number]] == [
@@ -107,21 +101,13 @@ def test_by_joint_adds_a_reading_and_leaves_the_other(common):
     assert both["top1"].scores.shape == (1, 36, 6)
 
 
-def test_few_labels_are_the_labelled_subsets(common, monkeypatch):
+def test_few_labels_are_the_labelled_subsets(common, asked):
     """Each subset's probe is that of its clips alone, and test features are made once."""
-    asked, features = [], Context.features
-
-    def noted(self, index, *args, **more):
-        asked.append(np.array(index))
-        return features(self, index, *args, **more)
-
-    monkeypatch.setattr(Context, "features", noted)
     few = {"epochs": 3, "passes": 1, "share": 0.25, "subsets": 2, "seed": 5}
     context = set_up(make_config(LinearConfig, common | few))
     made = run_linear(context)
     subsets = [labelled_subset(context.store, context.train, 0.25, seed) for seed in (5, 6)]
-    assert [index.tolist() for index in asked] == [
-        context.test.tolist(), *(subset.tolist() for subset in subsets)]
+    assert [clips for clips, _ in asked] == [each.tolist() for each in (context.test, *subsets)]
     assert made.seeds == (5, 6) and set(made.readings) == {"top1-25pct", "top1-best-epoch-25pct"}
     assert made.readings["top1-25pct"].right.shape == (2, len(context.test))
     context.train = subsets[1]
