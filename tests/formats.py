@@ -17,10 +17,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import numpy as np
 import pytest
 from torch.testing import assert_close
 
 from sjepa.config import ROOT, data_dir
+from sjepa.datasets.store import Clip, LeftOut
+from sjepa.errors import SjepaError
 from sjepa.files import alone
 
 
@@ -104,6 +107,41 @@ def swap(old: str, new: str):
     return change
 
 
+def edit(line: int, new, field: int | None = None, mark: str = " "):
+    """A change of a text: line number `line`, or words in it from `field` on, become `new`."""
+    def change(text: str) -> str:
+        rows = text.split("\n")
+        if field is not None:
+            words = rows[line - 1].split(mark)
+            new_row = mark.join([*words[:field], *new, *words[field + 1 :]])
+        rows[line - 1] = new if field is None else new_row
+        return "\n".join(rows)
+
+    return change
+
+
+def damage(path: Path, change: Callable[[str], str]) -> None:
+    """Change a file's text, each letter of which is a byte."""
+    path.write_bytes(change(path.read_bytes().decode("latin-1")).encode("latin-1"))
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+@contextlib.contextmanager
+def refused(said: str, folder: Path | None = None):
+    """The block ends in a sentence that matches `said`, and changes nothing below `folder`."""
+    def there():
+        return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+    before = there() if folder else None
+    with pytest.raises(SjepaError, match=said) as caught:
+        yield caught
+    assert "\n" not in str(caught.value)
+    assert not folder or there() == before
+
+
 WORDS = [b"", b"nan", b"inf", b"1e999", b"-1", b"0", b"9" * 30, b"9" * 5000, b"1.5", b"{", b"}",
          b"[", b"end", b"\x00", b"\xff", b"\xef\xbb\xbf", b"[" * 3000, b"1_0", b"0x10",
          "é٣".encode()]
@@ -145,6 +183,21 @@ def _in_a_line(data: bytes, rng: random.Random) -> bytes:
     else:
         rows.insert(rng.randrange(len(rows) + 1), row)
     return b"\n".join(rows)
+
+
+def clips_of_file(k) -> list[Clip | LeftOut]:
+    """The clips of file k: two, or one that is left out; here, so that a process loads little."""
+    if k == "die":
+        os._exit(1)
+    if k == "vanish":
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/some/where")
+    if isinstance(k, str):
+        raise SjepaError(f"file {k}: off the grammar")
+    if k % 5 == 4:
+        return [LeftOut(f"c{k}", "every fifth")]
+    rng = np.random.default_rng(k)
+    return [Clip(rng.normal(size=(3 + k % 4, 1 + k % 2, 25, 3)).astype("f4"), k % 3, f"c{k}{side}",
+                 subject=k, sides={"a": "train"} if k % 2 else {"b": "test"}) for side in "ab"]
 
 
 def open_folder(what: str) -> Path:

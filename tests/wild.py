@@ -6,10 +6,10 @@ the first frame's pose.
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from sound import bvh_text
 
 from sjepa.skeleton import NTU_JOINTS
 
-AT = NTU_JOINTS.index
 LEFT_RIGHT = ("left", "right")
 
 
@@ -216,32 +216,17 @@ def wild_bvh(person: np.ndarray, joints, *, unit: float, up: str = "y", rest_up:
 
     below = [outwards(k) for k in range(len(joints))]
     turns = [_turns(x[k], below[k], rest) for k in range(len(joints))]
-    columns = []  # of the frames, depth first
-
-    def block(k: int) -> str:
-        above, listed, offset = parents[k], [], np.zeros(3)
-        if above < 0 or channels == "positions":
-            listed = [f"{axis}position" for axis in "XYZ"]
-            columns.append(x[k] - (x[above] if above >= 0 else 0))
-        else:
-            offset = (x[k][0] - x[above][0]) @ rest.T
+    listed, columns, ends = [], [], {}
+    for k, above in enumerate(parents):
+        moves = above < 0 or channels == "positions"
+        offset = np.zeros(3) if moves else (x[k][0] - x[above][0]) @ rest.T
+        named = [f"{axis}position" for axis in "XYZ" if moves]
+        columns += [x[k] - (x[above] if above >= 0 else 0)] if moves else []
         if channels != "positions":
+            named += [f"{axis}rotation" for axis in order]
             spin = turns[k] if above < 0 else turns[above].inv() * turns[k]
-            listed += [f"{axis}rotation" for axis in order]
             columns.append((spin if below[k] else Rotation.identity(len(person))).as_euler(
                 order, degrees=True))
-        inside = "".join(block(c) for c, up in enumerate(parents) if up == k)
-        if not inside:
-            last = (below[k][0][0] - x[k][0]) @ rest.T if below[k] else np.zeros(3)
-            inside = f"End Site\n{{\nOFFSET {_row(last, 7)}}}\n"
-        return (f"{'ROOT' if above < 0 else 'JOINT'} {names[k]}\n{{\nOFFSET {_row(offset, 7)}"
-                f"CHANNELS {len(listed)} {' '.join(listed)}\n{inside}}}\n")
-
-    tree, rows = block(0), np.concatenate(columns, 1)
-    text = (f"HIERARCHY\n{tree}MOTION\nFrames: {len(rows)}\nFrame Time: 0.0333333\n"
-            + "".join(_row(row, 6) for row in rows))
-    return text.replace("\n", line)
-
-
-def _row(values: np.ndarray, digits: int) -> str:
-    return " ".join(f"{v:.{digits}f}" for v in values) + "\n"
+        listed.append((names[k], above, offset, named))
+        ends[names[k]] = (below[k][0][0] - x[k][0]) @ rest.T if below[k] else np.zeros(3)
+    return bvh_text(listed, np.concatenate(columns, 1), 0.0333333, ends).replace("\n", line)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_store import listing
+from formats import listing
 
 from sjepa.config import ROOT
 from sjepa.datasets import download as command

@@ -1,11 +1,9 @@
 """The N x 300 x 150 npz: out and in again, as other projects' feeders read it, and one's own."""
 
-import os
-
 import numpy as np
 import pytest
-from formats import full_disk
-from test_store import listing, ntu_folder
+from formats import full_disk, refused
+from sound import feeder, ntu_folder, put
 
 from sjepa import synthetic
 from sjepa.datasets import open_store, prepare_store, write_store
@@ -14,7 +12,6 @@ from sjepa.datasets.formats import npz
 from sjepa.datasets.formats.npz import export_npz, file_name
 from sjepa.datasets.layouts import KINECT20
 from sjepa.datasets.splits import split
-from sjepa.errors import SjepaError
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +61,8 @@ def test_more_than_300_frames_are_cut_and_other_joints_refused(tmp_path):
         assert np.array_equal(made["x_train"][0, :, :75], clip[:300].reshape(300, 75).astype("f4"))
         assert not made["x_train"][0, :, 75:].any()
     few = open_store(write_store(tmp_path / "few", [clip[:, :20]], [0], skeleton=KINECT20))
-    with pytest.raises(SjepaError, match="has 20 joints, the layout takes 25"):
+    with refused("has 20 joints, the layout takes 25"):
         export_npz(few, "few/xsub", tmp_path)
-
-
-def small(path, **changes):
-    """A right file of two and one clips, in part overwritten by `changes`."""
-    rng = np.random.default_rng(0)
-    arrays = {"x_train": rng.normal(size=(2, 300, 150)).astype("f4"), "y_train": np.eye(2),
-              "x_test": rng.normal(size=(1, 300, 150)).astype("f4"), "y_test": np.eye(2)[:1]}
-    arrays |= changes
-    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
-    return path
 
 
 @pytest.mark.parametrize("changes, said", [
@@ -89,24 +76,24 @@ def small(path, **changes):
     (dict(class_names=np.array(["a"])), "is no conversion: expected x, offsets, "),
 ])
 def test_faults_are_named_and_leave_nothing(tmp_path, changes, said):
-    path = small(tmp_path / "NTU60_XSub.npz", **changes)
-    with pytest.raises(SjepaError, match=said):
+    path = put(tmp_path / "NTU60_XSub.npz", feeder(**changes))
+    with refused(said, tmp_path):
         prepare_store("ntu60", path, tmp_path)
-    assert os.listdir(tmp_path) == [path.name]
 
 
 def test_a_name_that_says_no_protocol(tmp_path):
-    with pytest.raises(SjepaError, match="rename it to one of NTU60_XSub.npz, NTU60_XView.npz, or "
-                                         "give the set a name of your own"):
-        prepare_store("ntu60", small(tmp_path / "mine.npz"), tmp_path)
+    path = put(tmp_path / "mine.npz", feeder())
+    with refused("rename it to one of NTU60_XSub.npz, NTU60_XView.npz, or give the set a name of "
+                 "your own", tmp_path):
+        prepare_store("ntu60", path, tmp_path)
 
 
 def test_a_set_of_ones_own_from_labels_and_one_body(tmp_path):
     """Plain labels, 75 columns, fewer frames; a clip of zeros is left out and counted."""
     x = np.random.default_rng(0).normal(size=(3, 40, 75))
     x[0], x[1, 30:] = 0, 0
-    path = small(tmp_path / "MySet_XSub.npz", x_train=x, y_train=np.array([1, 2, 0]),
-                 y_test=np.array([2]))
+    path = put(tmp_path / "MySet_XSub.npz", feeder(
+        x_train=x, y_train=np.array([1, 2, 0]), y_test=np.array([2])))
     store = open_store(prepare_store("myset", path, tmp_path))
     assert store.classes == ["class 1", "class 2", "class 3"] and store.bodies == 2
     assert store.names.tolist() == ["train_000001", "train_000002", "test_000000"]
@@ -117,6 +104,5 @@ def test_a_set_of_ones_own_from_labels_and_one_body(tmp_path):
 
 def test_a_full_disk_leaves_no_npz(ntu, tmp_path, monkeypatch):
     monkeypatch.setattr(npz, "_write_clips", full_disk)
-    with pytest.raises(SjepaError, match="cannot write .*NTU60_XSub.npz: No space left"):
+    with refused("cannot write .*NTU60_XSub.npz: No space left", tmp_path):
         export_npz(ntu, "ntu60/xsub", tmp_path)
-    assert listing(tmp_path) == []

@@ -4,12 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
-from pku_files import people, skeleton_text, write_set, write_split, write_video
+from formats import refused
+from sound import TESTED, VIDEOS, pair, write_pku, write_split, write_video
 
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.formats import pku
 from sjepa.datasets.store import Clip, LeftOut
-from sjepa.errors import SjepaError
 
 
 def read(raw, x, instances, name: str = "0001-L", **options) -> list:
@@ -46,7 +46,7 @@ def literal(raw, name: str, inclusive: bool) -> dict[str, tuple[int, list] | Non
 def test_cuts_as_the_lineage_does(tmp_path, seed, inclusive):
     rng = np.random.default_rng(seed)
     frames = int(rng.integers(320, 360))
-    x = people(frames, seed, slice(int(rng.integers(frames)), None))
+    x = pair(frames, seed, slice(int(rng.integers(frames)), None))
     x[100:130] = 0  # nobody is tracked for a second
     x[110, 0, 3, 0], x[110, 0, 4, 0] = 1.5, -1.5  # a sum of 0 that is not all zeros
     edges = np.sort(rng.integers(0, frames + 40, (7, 2)), axis=1).tolist()
@@ -69,7 +69,7 @@ def test_cuts_as_the_lineage_does(tmp_path, seed, inclusive):
 @pytest.mark.parametrize("name, said", [
     ("0291-M", (2, -1, 2, 2, 291)), ("A03N12-R", (2, 12, 3, 2, 3))])
 def test_what_the_names_say(tmp_path, name, said):
-    _, item = read(tmp_path, people(9), [(9, 0, 4), (3, 4, 9)], name)
+    _, item = read(tmp_path, pair(9), [(9, 0, 4), (3, 4, 9)], name)
     assert item.name == f"{name}_002"
     assert (item.label, item.subject, item.view, item.rep, item.setup) == said
 
@@ -79,7 +79,7 @@ def test_what_the_names_say(tmp_path, name, said):
 def test_labels_name_the_same_class(tmp_path, phase, choice):
     actions = [1, 11, 13, 15, 51] + [12, 38] * (phase == 1)
     name = ("0001-L", "A01N01-L")[phase - 1]
-    found = read(tmp_path, people(9), [(a, 0, 9) for a in actions], name, pku2_labels=choice)
+    found = read(tmp_path, pair(9), [(a, 0, 9) for a in actions], name, pku2_labels=choice)
     names = pku.classes(phase, choice)
     assert [names[item.label] for item in found] == [pku.classes(1)[a - 1] for a in actions]
     assert found[4].label == (40 if (phase, choice) == (2, "dense") else 50)
@@ -92,7 +92,7 @@ def test_labels_name_the_same_class(tmp_path, phase, choice):
 def test_found_wherever_they_were_unpacked(tmp_path, skeleton, label):
     names = ["0001-L", "0001-M", "0002-R"]
     for name in names:
-        write_video(tmp_path, name, people(3), [(1, 0, 3)], skeleton=skeleton, label=label)
+        write_video(tmp_path, name, pair(3), [(1, 0, 3)], skeleton=skeleton, label=label)
     for beside in ("README.txt", "._0001-L.txt", "A01N01-L.md"):
         (tmp_path / skeleton / beside).write_text("not a video")
     write_split(tmp_path / "cross-subject.txt", names[:2], names[2:])
@@ -104,14 +104,10 @@ def test_found_wherever_they_were_unpacked(tmp_path, skeleton, label):
 
 @pytest.mark.parametrize("phase", [1, 2])
 def test_split_lists(tmp_path, phase, capsys):
-    write_set(tmp_path, phase)
+    write_pku(tmp_path, phase)
     found = training(tmp_path, phase)
-    assert found == {
-        1: {"xsub": ["0001-L", "0001-M", "0001-R", "0290-M"],
-            "xview": ["0001-M", "0001-R", "0290-M", "0291-M"]},
-        2: {"xsub": ["A01N01-L", "A01N01-M", "A01N02-R"],
-            "xview": ["A01N01-M", "A01N02-R", "A02N03-M"]},
-    }[phase]
+    assert found == {split: [name for name in VIDEOS[phase] if TESTED[phase, split] not in name]
+                     for split in ("xsub", "xview")}
     for video in pku.files(tmp_path, phase):
         items = pku.read(pickle.loads(pickle.dumps(video)), PrepareConfig())  # it travels
         assert len(items) == {1: 51, 2: 41}[phase]
@@ -123,50 +119,25 @@ def test_split_lists(tmp_path, phase, capsys):
     assert f"in neither part, {found['xview'][0]} first: they test" in capsys.readouterr().err
 
 
-NAMES = ["A01N01-L", "A01N01-M", "A01N02-R", "A02N03-L", "A02N03-M"]
-FAULTS = {  # what is done to a set of phase 2, and what is said of it
-    "no labels": (lambda raw: (raw / "label" / "A01N01-M.txt").unlink(),
-                  "1 videos have a skeleton or labels but not both, A01N01-M first"),
-    "no split": (lambda raw: (raw / "Split" / "cross_view_v2.txt").unlink(),
-                 "has 0 files cross-view-v2.txt, expected one"),
-    "two splits": (lambda raw: write_split(raw / "cross-view-v2.txt", NAMES[1:], NAMES[:1]),
-                   "has 2 files cross-view-v2.txt, expected one"),
-    "both lists": (lambda raw: write_split(raw / "Split" / "cross_view_v2.txt", NAMES, NAMES[1:2]),
-                   "1 videos in both lists, A01N01-M first"),
-    "not there": (lambda raw: write_split(raw / "Split" / "cross_view_v2.txt", NAMES, ["A08N01-L"]),
-                  "lists 1 videos that are not below .*, A08N01-L first"),
-    "with suffix": (lambda raw: write_split(raw / "Split" / "cross_view_v2.txt", NAMES, ["a.txt"]),
-                    "expected four lines: a header, training videos.* names like A01N01-L"),
-}
+NAMES = VIDEOS[2]
+XVIEW = "Split/cross_view_v2.txt"
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_files_that_are_no_set(tmp_path, fault):
-    change, said = FAULTS[fault]
-    write_set(tmp_path, 2, frames=1)
+@pytest.mark.parametrize("change, said", [
+    (lambda raw: (raw / "label" / "A01N01-M.txt").unlink(),
+     "1 videos have a skeleton or labels but not both, A01N01-M first"),
+    (lambda raw: (raw / XVIEW).unlink(), "has 0 files cross-view-v2.txt, expected one"),
+    (lambda raw: write_split(raw / "cross-view-v2.txt", NAMES[1:], NAMES[:1]),
+     "has 2 files cross-view-v2.txt, expected one"),
+    (lambda raw: write_split(raw / XVIEW, NAMES, NAMES[1:2]),
+     "1 videos in both lists, A01N01-M first"),
+    (lambda raw: write_split(raw / XVIEW, NAMES, ["A08N01-L"]),
+     "lists 1 videos that are not below .*, A08N01-L first"),
+    (lambda raw: write_split(raw / XVIEW, NAMES, ["a.txt"]),
+     "expected four lines: a header, training videos.* names like A01N01-L"),
+])
+def test_files_that_are_no_set(tmp_path, change, said):
+    write_pku(tmp_path, 2, frames=1)
     change(tmp_path)
-    with pytest.raises(SjepaError, match=said):
+    with refused(said, tmp_path):
         pku.files(tmp_path, 2)
-
-
-ROWS = skeleton_text(people(4))
-TEXT_FAULTS = {  # the rows, the labels, and what is said of them
-    "cut in a row": (ROWS[: len(ROWS) * 5 // 8], "1,0,2,1", "line 3: expected 150 .* fields"),
-    "blank line": (ROWS.replace("\n", "\n\n", 1), "1,0,2,1", "line 2: expected 150 .* 0 fields"),
-    "a word": ("left" + ROWS, "1,0,2,1", "line 1: expected 150 numbers.*found 'left"),
-    "millimetres": ("3012" + ROWS[ROWS.index(" "):], "1,0,2,1", "of 3012, expected metres"),
-    "three fields": (ROWS, "1,0,2,1\n1,2,3", "label.0001-L.txt, line 2: expected one of 51 action"),
-    "action 52": (ROWS, "52,0,2,1", "line 1: expected one of 51 action ids"),
-    "a negative frame": (ROWS, "1,-2,3,1", "line 1: expected"),
-}
-
-
-@pytest.mark.parametrize("fault", TEXT_FAULTS)
-def test_faults_in_the_text_are_named_with_their_line(tmp_path, fault):
-    rows, labels, said = TEXT_FAULTS[fault]
-    paths = [tmp_path / kind / "0001-L.txt" for kind in ("skeleton", "label")]
-    for path, text in zip(paths, (rows, labels), strict=True):
-        path.parent.mkdir()
-        path.write_text(text)
-    with pytest.raises(SjepaError, match=said):
-        pku.read(pku.Video(1, "0001-L", *paths), PrepareConfig())

@@ -8,12 +8,11 @@ import subprocess
 import sys
 
 import numpy as np
-import pku_files
 import pytest
 from formats import command as run_command
-from formats import open_folder, raw_samples
+from formats import listing, open_folder, raw_samples
+from sound import TESTED, change_meta, ntu_folder, some_clips, write_pku
 from test_open_sets import OPEN
-from test_store import change_meta, listing, ntu_folder, some_clips
 
 from sjepa import synthetic
 from sjepa.config import ROOT
@@ -255,7 +254,7 @@ def test_second_body_of_one_person_clips(tmp_path, name, second_body, copied):
     (1, "original", 51), (2, "original", 51), (2, "dense", 41)])
 def test_pku_videos_become_clips_and_splits(tmp_path, phase, labels, classes):
     name = f"pku{phase}"
-    pku_files.write_set(tmp_path / "raw", phase)
+    write_pku(tmp_path / "raw", phase)
     options = PrepareConfig(pku2_labels=labels)
     store = open_store(prepare_store(name, tmp_path / "raw", tmp_path, options), verify=True)
     assert len(store.classes) == classes
@@ -264,7 +263,7 @@ def test_pku_videos_become_clips_and_splits(tmp_path, phase, labels, classes):
         train, test = split(f"{name}/{protocol}", store)
         videos = [{n.rpartition("_")[0] for n in store.names[side]} for side in (train, test)]
         assert not videos[0] & videos[1] and len(train) + len(test) == len(store)
-        assert all(pku_files.TESTED[phase, protocol] in video for video in videos[1])
+        assert all(TESTED[phase, protocol] in video for video in videos[1])
         assert report["splits"][f"{name}/{protocol}"]["found"] == (len(train), len(test))
     assert "other counts in " + f"{name}/xsub" in report["faults"]
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_store import some_clips
+from sound import some_clips
 
 from sjepa.config import ROOT
 from sjepa.datasets import open_store, write_store

@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch._dynamo  # noqa: F401  which an optimiser's first step would load
+from formats import forked
 
 import sjepa.protocols.run as runner
 from sjepa.checkpoint import kept
@@ -107,34 +109,22 @@ class Jobs:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def forked(work: Callable[[], object], log: Path) -> int:
+def started(work: Callable[[], object], log: Path) -> BaseProcess:
     """A child that does `work` and writes what it says into `log`."""
-    sys.stdout.flush()
-    if child := os.fork():
-        return child
-    status = 1
-    try:
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+    def job() -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background lacks it
         torch.set_num_threads(1)
-        try:
-            main_with_errors(work)
-            status = 0
-        except SystemExit as error:
-            status = error.code
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(status)
+        main_with_errors(work)
+
+    return forked(log, job)
 
 
 def finish(work: Callable[[], object], log: Path) -> int:
     """The status of `work` in a child; that of a signal is negative."""
-    return os.waitstatus_to_exitcode(os.waitpid(forked(work, log), 0)[1])
+    child = started(work, log)
+    child.join()
+    return child.exitcode
 
 
 def kill_all(home: Path, each: int, seed: int, epochs: int = 6) -> dict[str, dict]:
@@ -155,14 +145,14 @@ def kill_all(home: Path, each: int, seed: int, epochs: int = 6) -> dict[str, dic
         expected = jobs.bits(name)
         for number in SIGNALS * each:
             jobs.clear(name)
-            child = forked(work, log)
+            child = started(work, log)
             time.sleep(rng.random() * row["seconds"])
-            os.kill(child, number)
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            os.kill(child.pid, number)
+            child.join()
             row["kills"] += 1
-            row["struck"] += status == -number
-            if status not in (0, -number):
-                row["faults"].append(f"ended with {status}: {log.read_text()[-300:]}")
+            row["struck"] += child.exitcode == -number
+            if child.exitcode not in (0, -number):
+                row["faults"].append(f"ended with {child.exitcode}: {log.read_text()[-300:]}")
             if name == "prepare":  # the store that was there is still there, and whole
                 open_store(jobs.stores / "nwucla", verify=True)
             if finish(work, log):
@@ -265,12 +255,12 @@ def faults(home: Path) -> dict[str, str]:
 
 def _stopped(work: Callable[[], object], log: Path) -> str:
     log.write_text("")  # what another child said is no sign that this one has begun
-    child = forked(work, log)
+    child = started(work, log)
     while "epoch" not in log.read_text():
         time.sleep(0.2)
     time.sleep(0.2)  # the bar of progress stands a moment before signals are held
-    os.kill(child, signal.SIGINT)
-    os.waitpid(child, 0)
+    os.kill(child.pid, signal.SIGINT)
+    child.join()
     return next(line for line in log.read_text().splitlines() if line.startswith("stopped"))
 
 

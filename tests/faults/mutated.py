@@ -14,34 +14,18 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
 from formats import changed
-from pku_files import people, skeleton_text
-from test_acclaim import ARM as ASF_ARM
-from test_acclaim import FRAME, amc_text, asf_text
-from test_bvh import ALL, bvh_text
-from test_motion import WRITERS, as_mediapipe
-from test_npz import small
-from test_ntu import people as ntu_people
-from test_open_sets import KINDS, joints, marked, recording, vicon, written
-from test_pyskl import two_d
+from safetensors.torch import save
+from sound import KINDS, SOUND, clouds, made, put
 
-from sjepa import synthetic
 from sjepa.checkpoint import keep, kept, read_result
 from sjepa.config import PretrainConfig, load_params, make_config
 from sjepa.datasets import open_store, write_store
-from sjepa.datasets.build import PrepareConfig
-from sjepa.datasets.formats import npz, pku, pyskl
-from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
-from sjepa.datasets.formats.bvh import read_bvh
-from sjepa.datasets.motion import EXAMPLE, read_motion
-from sjepa.datasets.ntu import read_skeleton, write_skeleton
-from sjepa.datasets.sources import islkinect, uiprmd
 from sjepa.datasets.specs import spec
 from sjepa.encoder import Encoder, encoder_metadata
 from sjepa.errors import SjepaError
@@ -118,8 +102,23 @@ class Reader:
     faults: list[str] = field(default_factory=list)
 
 
-def _clips(source) -> list:
-    return [list(source.read(unit)) for unit in source.units]
+#: Of kinds in `SOUND`: how many mutants, if not three, and what mutates them.
+WEIGHTS = {"BVH": 6, "ASF": 4, "AMC": 4, "BVH of a person": 4, "NTU .skeleton": 5,
+           "pyskl pickle": 5}
+MUTATE = {"pickle": as_pickle, "npz": in_zip, "json": as_json, "nwucla": as_json}
+
+
+def readers(folder: Path) -> dict[str, Reader]:
+    """A sound file of each kind in `folder`, and how it is read."""
+    found = {}
+    for kind in SOUND:
+        path, read = made(folder / f"kind-{len(found)}", kind)
+        rare = "landmarks" in kind or "as motion" in kind or "UI-PRMD" in kind
+        mutate = next((MUTATE[word] for word in re.findall(r"\w+", kind)
+                       if word in MUTATE and "lines" not in kind), changed)
+        found[f"{spec(kind).title} file" if kind in KINDS else kind] = Reader(
+            path, read, mutate, WEIGHTS.get(kind, 1 if rare else 3))
+    return found | _own(folder)
 
 
 def _tensors(value) -> object:
@@ -135,106 +134,38 @@ def _whole_store(path: Path) -> object:
         store.names.tolist(), store.classes, asdict(store.skeleton), store.meta["note"]
 
 
-def readers(folder: Path) -> dict[str, Reader]:
-    """A sound file of each kind in `folder`, and how it is read."""
-    rng, found = np.random.default_rng(0), {}
-    options, x = PrepareConfig(), rng.normal(0, 0.3, (2, 33, 3)).round(3)
-    x[:, 23] = -x[:, 24]
-
-    def add(name: str, kind: str, content, read, *more, **how) -> None:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes | str):
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-        found[kind] = Reader(content if isinstance(content, Path) else path, read, *more, **how)
-
-    add("a.bvh", "BVH", bvh_text([("a", -1, (0, 0, 0), ALL), ("b", 0, (0, 1, 0), ALL[3:])],
-                                 np.ones((3, 9))), read_bvh, weight=6)
-    asf, amc = folder / "a.asf", folder / "a.amc"
-    add("a.asf", "ASF", asf_text(ASF_ARM),
-        lambda path: joint_positions(read_asf(path), read_amc(amc, read_asf(path))), weight=4)
-    add("a.amc", "AMC", amc_text([FRAME] * 2),
-        lambda path: joint_positions(read_asf(asf), read_amc(path, read_asf(asf))), weight=4)
-    throw = synthetic.generate_clip(synthetic.ACTIONS.index("throw"), 5, 1, noise=False)
-    for name, write in WRITERS.items():
-        write(folder / name, as_mediapipe(throw[10:13, 0].astype(np.float64)))
-        add(name, f"landmarks {name}", folder / name, read_motion,
-            as_json if name.endswith(".json") and "lines" not in name else changed)
-    hierarchy, motion = EXAMPLE.read_text().split("MOTION")
-    count, *rows = motion.strip().splitlines()
-    add("throw.bvh", "BVH of a person", "\n".join(
-        [f"{hierarchy}MOTION", "Frames: 3", *rows[:4], ""]), read_motion, weight=4)
-    skeleton = folder / "S001C002P003R001A013.skeleton"
-    write_skeleton(skeleton, ntu_people(2))
-    add(skeleton.name, "NTU .skeleton", skeleton, read_skeleton, weight=5)
-    (folder / "motion").mkdir()
-    write_skeleton(folder / "motion" / skeleton.name, throw[10:12])
-    add("motion", "NTU .skeleton, as motion", folder / "motion" / skeleton.name, read_motion)
-    rows, cuts = folder / "rows.txt", folder / "cuts.txt"
-    add("rows.txt", "PKU-MMD skeletons", skeleton_text(people(4)),
-        lambda path: pku.read(pku.Video(1, "0001-L", path, cuts), options), weight=3)
-    add("cuts.txt", "PKU-MMD labels", "1,0,2,1\n12,1,3,2\n51, 2, 4, 1\n7,3,3,1\n",
-        lambda path: pku.read(pku.Video(1, "0001-L", rows, path), options), weight=3)
-    for own in map(spec, KINDS):
-        reading = islkinect.FILES.read if own.name == "islkinect" else own.read
-        add(own.name, f"{own.title} file", written(folder / own.name, own.name),
-            partial(reading, options=options), as_json if own.name == "nwucla" else changed,
-            weight=3)
-    recording(folder, "Kinect", "Angles", joints(2, 22))
-    add("prmd", "UI-PRMD Kinect gz", recording(folder, "Kinect", "Positions", joints(2, 22)),
-        partial(uiprmd.read, options=options))
-    add("vicon", "UI-PRMD Vicon gz", vicon(folder, marked(8)),
-        partial(uiprmd.read, options=options))
-    few = {f"x_{side}": np.pad(throw[None, :6, 0].reshape(1, 6, 75), ((0, n), (0, 0), (0, 75)),
-                               "edge").astype("f4") for side, n in (("train", 1), ("test", 0))}
-    add("a_xsub.npz", "feeder npz", small(folder / "a_xsub.npz", **few),
-        lambda path: _clips(npz.source(path, None)), in_zip, weight=3)
-    np.savez(folder / "c.npz", x=x[:, :20].astype("f4"), offsets=[0, 1, 2], labels=[0, 0],
-             subjects=[1, 2], views=[0, 0], reps=[0, 0], to_ntu25=np.eye(25, 20),
-             class_names=["a"])
-    add("c.npz", "conversion npz", folder / "c.npz", lambda path: _clips(npz.source(path, None)),
-        in_zip, weight=3)
-    add("a.pkl", "pyskl pickle", pickle.dumps({
-        "split": {"x_train": ["a"], "x_val": []}, "annotations": [two_d(2)]}),
-        lambda path: _clips(pyskl.source(path, None)), as_pickle, weight=5)
-    add("motion/a.pkl", "pyskl pickle, as motion", (folder / "a.pkl").read_bytes(), read_motion,
-        as_pickle)
-    add("motion/a.npz", "feeder npz, as motion", (folder / "a_xsub.npz").read_bytes(),
-        partial(read_motion, clip=0), in_zip)
-    _add_own(folder, add)
-    return found
-
-
-def _add_own(folder: Path, add: Callable) -> None:
+def _own(folder: Path) -> dict[str, Reader]:
     """What the package writes itself."""
-    from safetensors.torch import save
-
-    encoder = Encoder(8, 1, 2, 25, 8, 4)
-    add("t.safetensors", "encoder safetensors",
-        save(encoder.state_dict(), encoder_metadata(encoder)), read_encoder, as_safetensors,
-        weight=3)
-    run = folder / "run"
+    encoder, run = Encoder(8, 1, 2, 25, 8, 4), folder / "run"
     run.mkdir()
-    config = asdict(PretrainConfig())
-    keep({"config": config, "epoch": 3, "model": {"w": torch.arange(12.0)}}, run)
-    add("run/last.pt", "checkpoint", run / "last.pt", lambda path: _tensors(kept(path.parent)),
-        weight=2, exact=True)
-    add("repacked/last.pt", "checkpoint, repacked", (run / "last.pt").read_bytes(),
-        lambda path: kept(path.parent), in_zip, weight=2)
+    keep({"config": asdict(PretrainConfig()), "epoch": 3, "model": {"w": torch.arange(12.0)}}, run)
     result = {"run": "a", "step": "knn", "settings": {"k": 1}, "stages": {}, "hash": "a"}
-    add("r/result.json", "result.json", json.dumps(result), lambda path: read_result(path.parent),
-        as_json, weight=2)
-    np.savez_compressed(folder / "p.npz", **{name: np.arange(4) for name in (
-        "names", "labels", "subjects", "classes", "parts", "masks", "predicted")})
-    add("p.npz", "predictions npz", folder / "p.npz", load_predictions, in_zip, weight=2)
-    add("p.yaml", "YAML of settings", yaml.safe_dump(
-        {"preset": "quick", "epochs": 3, "lr": 1e-3, "ema_start": None, "out": "runs/a"}),
-        lambda path: make_config(PretrainConfig, load_params(path)), as_yaml, weight=5)
-    clips = [np.random.default_rng(0).normal(size=(3, 1, 25, 3)) for _ in range(3)]
+    settings = {"preset": "quick", "epochs": 3, "lr": 1e-3, "ema_start": None, "out": "runs/a"}
+    predictions = {name: np.arange(4) for name in (
+        "names", "labels", "subjects", "classes", "parts", "masks", "predicted")}
+    found = {
+        "encoder safetensors": Reader(
+            put(folder / "t.safetensors", save(encoder.state_dict(), encoder_metadata(encoder))),
+            read_encoder, as_safetensors, 3),
+        "checkpoint": Reader(run / "last.pt", lambda path: _tensors(kept(path.parent)), weight=2,
+                             exact=True),
+        "checkpoint, repacked": Reader(
+            put(folder / "repacked" / "last.pt", (run / "last.pt").read_bytes()),
+            lambda path: kept(path.parent), in_zip, 2),
+        "result.json": Reader(put(folder / "r" / "result.json", json.dumps(result)),
+                              lambda path: read_result(path.parent), as_json, 2),
+        "predictions npz": Reader(
+            put(folder / "p.npz", lambda path: np.savez_compressed(path, **predictions)),
+            load_predictions, in_zip, 2),
+        "YAML of settings": Reader(
+            put(folder / "p.yaml", yaml.safe_dump(settings)),
+            lambda path: make_config(PretrainConfig, load_params(path)), as_yaml, 5)}
     for name in ("frames.npy", "index.npz", "store.json"):
-        store = write_store(folder / f"store-{name}", clips, [0, 1, 1])
-        add(f"store-{name}/{name}", f"store: {name}", store / name, _whole_store,
-            as_json if "json" in name else changed, exact=True)
+        store = write_store(folder / f"store-{name}", [clouds(3, seed=k) for k in range(3)],
+                            [0, 1, 1])
+        found[f"store: {name}"] = Reader(store / name, _whole_store,
+                                         as_json if "json" in name else changed, exact=True)
+    return found
 
 
 class Hang(BaseException):
