@@ -12,7 +12,7 @@ from sjepa.config import ROOT
 from sjepa.show.plots import joint_colour, limbs, project
 from sjepa.skeleton import NTU25, Skeleton
 
-SCALE = 100  # picture units a metre
+SCALE, FPS = 100, 15  # picture units a metre; frames a second that are drawn
 
 
 @dataclass(frozen=True)
@@ -42,53 +42,44 @@ def page_script() -> str:
     return f"<style>{style.read_text()}</style><script>{script.read_text()}</script>"
 
 
-def _values(frames: np.ndarray) -> str:
-    """Animation values for points `[T, K, 2]`."""
-    return ";".join(" ".join(f"{x:.0f},{y:.0f}" for x, y in points) for points in frames)
-
-
-def _animated(name: str, values: str, seconds: float, how: str = "") -> str:
-    return (f'<animate attributeName="{name}" dur="{seconds:.2f}s" {how}repeatCount="indefinite" '
-            f'values="{values}"/>')
-
-
-def _chain(points: np.ndarray, colour: str, seconds: float, opacity: float) -> str:
-    return (f'<polyline fill="none" stroke="{colour}" stroke-opacity="{opacity}" stroke-width="4" '
-            f'stroke-linecap="round" stroke-linejoin="round" points="{_values(points[:1])}">'
-            f'{_animated("points", _values(points), seconds)}</polyline>')
-
-
-def _dot(points: np.ndarray, colour: str, seconds: float, hidden: np.ndarray | None) -> str:
-    moves = "".join(_animated(f"c{axis}", ";".join(f"{at:.0f}" for at in points[:, k]), seconds)
-                    for k, axis in enumerate("xy"))
-    if hidden is not None:
-        shown = ";".join("0" if each else "1" for each in hidden)
-        moves += _animated("fill-opacity", shown, seconds, 'calcMode="discrete" ')
-    x, y = points[0]
-    return (f'<circle r="4.5" cx="{x:.0f}" cy="{y:.0f}" fill="{colour}" stroke="{colour}" '
-            f'stroke-width="1">{moves}</circle>')
+def _moving(tag: str, look: str, seconds: float, values: dict[str, list[str]]) -> str:
+    """An element whose attributes take each of their values in turn, again and again."""
+    first = " ".join(f'{name}="{each[0]}"' for name, each in values.items())
+    moves = "".join(
+        f'<animate attributeName="{name}" dur="{seconds:.2f}s" repeatCount="indefinite" '
+        f'calcMode="{"discrete" if name == "fill-opacity" else "linear"}" '
+        f'values="{";".join(each)}"/>' for name, each in values.items())
+    return f"<{tag} {look} {first}>{moves}</{tag}>"
 
 
 def _body(points: np.ndarray, seconds: float, masked: np.ndarray | None,
           skeleton: Skeleton) -> str:
     """One body, `points` `[T, V, 2]`, `masked` `[S, V]` bool or None."""
-    opacity = 1.0 if masked is None else 0.25
-    parts = [_chain(points[:, line], colour, seconds, opacity) for line, colour in limbs(skeleton)]
+    parts = []
+    for line, colour in limbs(skeleton):
+        look = (f'fill="none" stroke="{colour}" stroke-opacity="{1 if masked is None else 0.25}" '
+                'stroke-width="4" stroke-linecap="round" stroke-linejoin="round"')
+        path = [" ".join(f"{x:.0f},{y:.0f}" for x, y in frame) for frame in points[:, line]]
+        parts.append(_moving("polyline", look, seconds, {"points": path}))
     for joint in range(len(skeleton)):
-        hidden = None if masked is None else masked[:, joint]
-        parts.append(_dot(points[:, joint], joint_colour(joint, skeleton), seconds, hidden))
+        colour = joint_colour(joint, skeleton)
+        values = {name: [f"{each:.0f}" for each in points[:, joint, axis]]
+                  for axis, name in enumerate(("cx", "cy"))}
+        if masked is not None:
+            values["fill-opacity"] = ["0" if each else "1" for each in masked[:, joint]]
+        parts.append(_moving("circle", f'r="4.5" fill="{colour}" stroke="{colour}"', seconds,
+                             values))
     return "".join(parts)
 
 
-def animate(clips, titles=(), masks=None, fps: float = 15, seconds: float | None = None,
-            yaw: float = 0.0, height: int = 220, skeleton: Skeleton = NTU25) -> Animation:
+def animate(clips, titles=(), masks=None, seconds: float | None = None, yaw: float = 0.0,
+            height: int = 220, skeleton: Skeleton = NTU25) -> Animation:
     """Clips side by side, moving in a loop.
 
     Args:
-        clips: one clip `[T, M, V, 3]` in metres, or a list of them.
+        clips: one clip `[T, M, V, 3]` in metres at 30 Hz, or a list of them.
         titles: one below each clip.
         masks: for each clip None or `[S, V]` bool; masked joints are hollow in their segment.
-        fps: frames a second that are drawn (clips are taken as 30 Hz and thinned).
         seconds: length of a loop; None: as long as the longest clip.
         yaw: turn about the vertical, radians.
         height: of the picture, pixels.
@@ -98,32 +89,27 @@ def animate(clips, titles=(), masks=None, fps: float = 15, seconds: float | None
     clips = [np.asarray(clip) for clip in clips]
     masks = [None if mask is None else np.asarray(mask) for mask in masks or [None] * len(clips)]
     titles = list(titles) + [""] * (len(clips) - len(titles))
-    if seconds is None:
-        seconds = max(len(clip) for clip in clips) / 30
+    seconds = seconds or max(map(len, clips)) / 30
     drawn, left, tall = [], 0.0, max(_extent(clip, yaw)[3] for clip in clips)
     for clip, mask, title in zip(clips, masks, titles, strict=True):
         low, width, bottom, _ = _extent(clip, yaw)
         wide = max((width + 0.3) * SCALE, 8.0 * len(title))  # room for the words below
-        at = np.linspace(0, len(clip) - 1, max(2, round(seconds * fps))).round().astype(int)
+        at = np.linspace(0, len(clip) - 1, max(2, round(seconds * FPS))).round().astype(int)
         flat = project(clip[at], yaw)
         side = (wide / SCALE - width) / 2
         flat = np.stack((flat[..., 0] - low + side, tall - (flat[..., 1] - bottom)), -1) * SCALE
         inner = "".join(_body(flat[:, body], seconds, mask, skeleton)
                         for body in range(clip.shape[1]) if clip[:, body].any())
-        inner += _words(title, wide / 2, tall * SCALE + 26)
-        drawn.append(f'<g transform="translate({left:.0f},8)">{inner}</g>')
+        # The words are in a grey that reads on white and on black.
+        drawn.append(f'<g transform="translate({left:.0f},8)">{inner}<text x="{wide / 2:.0f}" '
+                     f'y="{tall * SCALE + 26:.0f}" fill="#7d8590" font-family="sans-serif" '
+                     f'font-size="14" text-anchor="middle">{html.escape(title)}</text></g>')
         left += wide
     named = html.escape("; ".join(["Skeletons in motion", *filter(None, titles)]))
     box = f"0 0 {left:.0f} {tall * SCALE + (42 if any(titles) else 14):.0f}"
     return Animation(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" height="{height}" role="img" '
         f'aria-label="{named}" style="max-width:100%">{"".join(drawn)}</svg>')
-
-
-def _words(text: str, x: float, y: float) -> str:
-    """A line of text centred on `x`, in a grey that reads on white and on black."""
-    return (f'<text x="{x:.0f}" y="{y:.0f}" fill="#7d8590" font-family="sans-serif" '
-            f'font-size="14" text-anchor="middle">{html.escape(text)}</text>')
 
 
 def _extent(clip: np.ndarray, yaw: float) -> tuple[float, float, float, float]:

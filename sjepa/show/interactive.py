@@ -69,21 +69,13 @@ def resized(clip: np.ndarray, frames: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as notebooks show it: a still, its data, and the script that moves it.
+    """A figure as notebooks show it: a still, its data, and the script that moves it."""
 
-    Attributes:
-        kind: one of `KINDS` in figures.js.
-        label: what it is, for those who do not see it.
-        caption: below it.
-        data: what the script reads.
-        still: SVG for pages without scripts.
-    """
-
-    kind: str
-    label: str
-    caption: str
-    data: dict
-    still: str
+    kind: str  # one of `KINDS` in figures.js
+    label: str  # what it is, for those who do not see it
+    caption: str  # below it
+    data: dict  # what the script reads
+    still: str  # SVG for pages without scripts
 
     def _repr_html_(self) -> str:
         data = json.dumps(self.data | {"skeleton": _SKELETON}, separators=(",", ":"))
@@ -94,9 +86,8 @@ class Figure:
                 f"<figcaption>{html.escape(self.caption)}</figcaption></figure>{page_script()}")
 
 
-def _clips(clips: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]]) -> dict:
-    pairs = clips.items() if isinstance(clips, Mapping) else clips
-    return {"clips": [{"title": title, "frames": packed(clip)} for title, clip in pairs]}
+def _clips(clips: Mapping[str, np.ndarray]) -> list[dict]:
+    return [{"title": title, "frames": packed(clip)} for title, clip in clips.items()]
 
 
 def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segment: int = 0,
@@ -112,7 +103,7 @@ def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segm
             sheet shows how far each token moves.
         yaw: the turn at first, radians.
     """
-    data = _clips(clips) | {"segment": segment, "yaw": yaw, "seconds": 4}
+    data = {"clips": _clips(clips), "segment": segment, "yaw": yaw, "seconds": 4}
     if links:
         values = np.asarray(links["values"])
         each = packed(values.reshape(-1, values.shape[-1]), rows=True)
@@ -121,11 +112,12 @@ def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segm
     return Figure("turn", label, caption, data, still)
 
 
-def mask_it(clips: Sequence[tuple[str, np.ndarray]], segment: int, label: str,
+def mask_it(clips: Mapping[str, np.ndarray], segment: int, label: str,
             caption: str = "") -> Figure:
-    """Mask it yourself: clips `[T, 1, 25, 3]`, each with the answer to “what is it?”."""
-    data = _clips(clips) | {"segment": segment, "yaw": 0.4, "seconds": 6}
-    return Figure("mask", label, caption, data, animate(clips[0][1], yaw=0.4, height=260).still)
+    """Mask it yourself: clips `[T, 1, 25, 3]` by the answer to “what is it?”."""
+    data = {"clips": _clips(clips), "segment": segment, "yaw": 0.4, "seconds": 6}
+    still = animate(next(iter(clips.values())), yaw=0.4, height=260).still
+    return Figure("mask", label, caption, data, still)
 
 
 def race_it(moved: np.ndarray, joints: Sequence[int], label: str, caption: str = "") -> Figure:
@@ -159,20 +151,20 @@ def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
         label, caption: see `Figure`.
     """
     from sklearn.manifold import TSNE
+    from sklearn.neighbors import NearestNeighbors
 
     made, first = {}, None
     for name, features in spaces.items():
         unit = np.asarray(features, np.float64)
         unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
-        cosine = unit @ unit.T
-        np.fill_diagonal(cosine, -2)
+        near = NearestNeighbors(n_neighbors=5, metric="cosine").fit(unit).kneighbors()[1]
         xy = TSNE(perplexity=12, metric="cosine", init="random", random_state=0).fit_transform(unit)
         xy = (xy - xy.mean(0)) / np.abs(xy - xy.mean(0)).max()
         first = xy if first is None else first
         left, _, right = np.linalg.svd(xy.T @ first)  # Procrustes
         xy = xy @ left @ right
         xy /= np.abs(xy).max()
-        made[name] = {"xy": packed(xy), "near": (-cosine).argsort(1, kind="stable")[:, :5].tolist()}
+        made[name] = {"xy": packed(xy), "near": near.tolist()}
     dots = "".join(f'<circle r="3" fill="{BLUE}" cx="{100 * x:.0f}" cy="{-100 * y:.0f}"/>'
                    for x, y in first)
     data = {"frames": packed(np.stack([resized(clip, 20) for clip in clips])), "yaw": 0.4,

@@ -51,18 +51,13 @@ def limbs(skeleton: Skeleton) -> list[tuple[list[int], str]]:
     return lines
 
 
-def from_device(tensor: torch.Tensor, dtype=None, copy=None) -> np.ndarray:
-    """A tensor of any device as an array on the host, which pictures are drawn from."""
-    array = tensor.detach().cpu().numpy()
-    return array if dtype is None else array.astype(dtype, copy=False)
-
-
 def use_style() -> None:
     """The look of all figures; matplotlib and NumPy read tensors of a GPU from here on.
 
     They ask a tensor for `__array__`, which PyTorch refuses where it lies on a GPU.
     """
-    torch.Tensor.__array__ = from_device
+    torch.Tensor.__array__ = lambda tensor, dtype=None, copy=None: np.asarray(
+        tensor.detach().cpu().numpy(), dtype)
     sns.set_theme(style="ticks", palette=PALETTE, font_scale=0.9)
     plt.rcParams.update({
         "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
@@ -89,25 +84,15 @@ def caption(text: str) -> None:
                  f'<figcaption aria-hidden="true">{said}</figcaption></figure>'))
 
 
-def gap_chart(ax, cells: list[tuple[str, str, float, dict | None]], band: float = 0.5) -> None:
-    """The paper's cells, a line each: how far ours lies from it, over a band of replication.
+def _lines(ax, names: list[str], **look) -> None:
+    """Name the lines of a chart, the first at the top; `look` are settings of its axes."""
+    ax.set_yticks(range(len(names)), names)
+    ax.set(ylim=(len(names) - 0.5, -0.5), **look)
 
-    A cell is the protocol, what it is judged on, the paper's figure, the reading or None.
-    """
-    ax.axvspan(-band, band, color=GREY, alpha=0.2, lw=0)
-    ax.axvline(0, color=GREY, lw=0.8)
-    for at, (_, _, paper, reading) in enumerate(cells):
-        if reading is None:
-            ax.text(1.01, at, "not run", transform=ax.get_yaxis_transform(), va="center",
-                    fontsize="small", color=GREY)
-            continue
-        ax.plot([reading["low"] - paper, reading["high"] - paper], [at, at], color=BLUE, lw=1.5)
-        ax.plot(reading["value"] - paper, at, "o", color=BLUE)
-    ax.set_yticks(range(len(cells)), [f"{protocol}, {name}: {paper:.1f}"
-                                      for protocol, name, paper, _ in cells])
-    ax.set(xlabel="points from the paper's figure", ylim=(len(cells) - 0.5, -0.5))
-    reach = max(3 * band, *(abs(x) for x in ax.get_xlim()))
-    ax.set_xlim(-reach, reach)
+
+def _interval(ax, at: float, low: float, value: float, high: float, colour: str,
+              fill: str | None = None) -> None:
+    ax.plot([low, value, high], [at] * 3, "o-", markevery=[1], color=colour, mfc=fill, lw=1.6)
 
 
 def gain_chart(ax, gains: list[tuple[str, dict, dict]]) -> None:
@@ -118,10 +103,9 @@ def gain_chart(ax, gains: list[tuple[str, dict, dict]]) -> None:
     for at, (_, *pair) in enumerate(gains):
         for reading, colour, fill, shift in zip(pair, (BLUE, GREY), (BLUE, "white"),
                                                 (-0.12, 0.12), strict=True):
-            ax.plot([reading["low"], reading["high"]], [at + shift] * 2, color=colour, lw=1.5)
-            ax.plot(reading["value"], at + shift, "o", mec=colour, mfc=fill)
-    ax.set_yticks(range(len(gains)), [name for name, *_ in gains])
-    ax.set(xlabel="%, on test clips", xlim=(0, 100), ylim=(len(gains) - 0.5, -0.5))
+            ends = (reading[key] for key in ("low", "value", "high"))
+            _interval(ax, at + shift, *ends, colour, fill)
+    _lines(ax, [name for name, *_ in gains], xlabel="%, on test clips", xlim=(0, 100))
 
 
 def dot_chart(ax, rows: list[tuple[str, dict[str, float]]], large: str) -> None:
@@ -136,8 +120,8 @@ def dot_chart(ax, rows: list[tuple[str, dict[str, float]]], large: str) -> None:
             ax.plot(seen[large], at, "D", color=BLUE, ms=8)
             ax.annotate(f"{seen[large]:.1f}", (seen[large], at), (0, 8), color=BLUE, ha="center",
                         textcoords="offset points")
-    ax.set_yticks(range(len(rows)), [title for title, _ in rows])
-    ax.set(xlabel="%, on test clips", xlim=(0, 100), ylim=(len(rows) - 0.4, -0.7))
+    _lines(ax, [title for title, _ in rows], xlabel="%, on test clips", xlim=(0, 100))
+    ax.set_ylim(len(rows) - 0.4, -0.7)  # room for the number above the first
 
 
 def forest_chart(ax, lines: list[tuple[str, object, str]]) -> None:
@@ -146,11 +130,9 @@ def forest_chart(ax, lines: list[tuple[str, object, str]]) -> None:
     A line is its name, a `sjepa.study.evidence.Difference`, and a colour.
     """
     for at, (_, gap, colour) in enumerate(lines):
-        ax.plot([gap.low, gap.high], [at, at], color=colour, lw=1.8)
-        ax.plot(gap.mean, at, "o", color=colour)
+        _interval(ax, at, gap.low, gap.mean, gap.high, colour)
     ax.axvline(0, color=GREY, lw=0.8)
-    ax.set_yticks(range(len(lines)), [name for name, *_ in lines])
-    ax.set(xlabel="points", ylim=(len(lines) - 0.5, -0.5))
+    _lines(ax, [name for name, *_ in lines], xlabel="points")
 
 
 def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
@@ -221,15 +203,9 @@ def flow(ax, y: float, stops: list[tuple[str, str | None, str]], x: float = 0.0)
     return middles
 
 
-def filmstrip(clip: np.ndarray, frames: int = 8, yaw: float = 0.0, title: str = "", ax=None,
+def filmstrip(clip: np.ndarray, frames: int, yaw: float = 0.0, title: str = "", *, ax,
               skeleton: Skeleton = NTU25):
-    """Evenly spaced frames of a clip `[T, M, V, 3]`, metres, side by side; `yaw` in radians.
-
-    Returns:
-        The axes: `ax`, or those of a new figure.
-    """
-    if ax is None:
-        _, ax = plt.subplots(figsize=(9, 2.4))
+    """Evenly spaced frames of a clip `[T, M, V, 3]`, metres, side by side; `ax` is returned."""
     clip = np.asarray(clip)
     width = np.ptp(project(clip[clip.any((2, 3))], yaw)[..., 0]) + 0.25
     for k, t in enumerate(np.linspace(0, len(clip) - 1, frames).round().astype(int)):

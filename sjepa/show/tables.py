@@ -73,22 +73,10 @@ def percent(reading: dict | None, after: str = "") -> str:
     return Cell(text + after, reading) if "run" in reading else text + after
 
 
-def _confusion(made: Predictions):
-    """Counts `[classes, classes]`: row = true class, column = predicted class."""
-    return confusion_matrix(made.labels, made.predicted, labels=range(len(made.classes)))
-
-
-def per_class_accuracy(matrix: np.ndarray) -> np.ndarray:
-    """Accuracy of each class in percent, `[classes]`; NaN of a class without a test clip.
+def confused_pairs(matrix: np.ndarray, k: int = 10) -> list[tuple[int, int, int]]:
+    """The k pairs of classes that are mistaken for each other most often.
 
     `matrix` `[classes, classes]` is `sklearn.metrics.confusion_matrix`'s, of counts.
-    """
-    with np.errstate(invalid="ignore"):
-        return 100.0 * matrix.diagonal() / matrix.sum(1)
-
-
-def confused_pairs(matrix: np.ndarray, k: int = 10) -> list[tuple[int, int, int]]:
-    """The k pairs of classes that are mistaken for each other most often, in `matrix` as above.
 
     Returns:
         `(a, b, mistakes)` with a < b, both directions added up, most mistakes first; ties stand
@@ -102,8 +90,10 @@ def confused_pairs(matrix: np.ndarray, k: int = 10) -> list[tuple[int, int, int]
 
 def class_table(made: Predictions) -> Table:
     """Accuracy of each class in percent, the worst first, with its number of test clips."""
-    matrix = _confusion(made)
-    accuracy, clips = per_class_accuracy(matrix), matrix.sum(1)
+    right = made.labels[made.labels == made.predicted]
+    right, clips = (np.bincount(each, minlength=len(made.classes)) for each in (right, made.labels))
+    with np.errstate(invalid="ignore"):
+        accuracy = 100 * right / clips  # NaN of a class without a test clip
     return Table(["class", "> test clips", "> accuracy, %"], [
         [made.classes[k], clips[k], f"{accuracy[k]:.1f}" if clips[k] else "–"]
         for k in accuracy.argsort(kind="stable")])
@@ -111,9 +101,9 @@ def class_table(made: Predictions) -> Table:
 
 def pairs_table(made: Predictions) -> Table:
     """The ten pairs of classes that are mistaken for each other most often."""
+    matrix = confusion_matrix(made.labels, made.predicted, labels=range(len(made.classes)))
     return Table(["one", "other", "> mistakes"], [
-        [made.classes[a], made.classes[b], count]
-        for a, b, count in confused_pairs(_confusion(made))])
+        [made.classes[a], made.classes[b], count] for a, b, count in confused_pairs(matrix)])
 
 
 def readings_table(result: dict) -> Table:

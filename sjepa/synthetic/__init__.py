@@ -1,10 +1,10 @@
 """Procedural human motion in the NTU-25 layout: a stand-in for teaching and tests, no human data.
 
-Nobody was recorded for this. Key poses (`motions.py`) are interpolated, turned into joint positions
-by forward and inverse kinematics (`mannequin.py`), looked at by three virtual depth cameras, and
-spoiled by a noise model. The result has what the method needs to be shown and tested on: people who
-differ, views, noise, ragged lengths, pairs of people, actions that only their order in time tells
-apart. Accuracies on it say nothing about real people.
+Key poses (`actions.py`) are interpolated, turned into joint positions by forward and inverse
+kinematics (`mannequin.py`), looked at by three virtual depth cameras, and spoiled by a noise model
+(`camera.py`). The result has what the method needs to be tested on: people who differ, views,
+noise, ragged lengths, pairs of people, actions that only their order in time tells apart.
+Accuracies on it say nothing about real people.
 
 Frames: the stage is in metres, y up, the floor at 0; a single person stands near the origin and
 faces -z with the left side at smaller x. A camera frame is the same, turned about y and moved so
@@ -16,7 +16,8 @@ its motion. Splits follow NTU: `TRAIN_SUBJECTS` against the rest, `TRAIN_VIEWS` 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from itertools import product
 
 import numpy as np
 
@@ -75,9 +76,6 @@ def body(subject: int) -> Body:
     lengths = height * factor * np.array(list(SEGMENTS.values()))
     tempo, amplitude = rng.uniform(0.8, 1.25), rng.uniform(0.85, 1.12)
     return Body(height, lengths, rest, tempo, amplitude, subject in LEFT_HANDED)
-
-
-# --- one performance ----------------------------------------------------------------------------
 
 
 def _sway(rng: np.random.Generator, at: np.ndarray, people: int) -> np.ndarray:
@@ -154,15 +152,7 @@ def generate_performance(action: int, subject: int, rep: int = 0, seed: int = 0)
     return joint_positions(pose, lengths, *_places(mood, action, bodies))
 
 
-# --- the clips ---------------------------------------------------------------------------------
-
-
-def _observe(stage, action, subject, view, rep, seed, noise) -> np.ndarray:
-    if not 0 <= view < len(VIEW_YAW):
-        raise ValueError(f"view {view} is not in 0..{len(VIEW_YAW) - 1}")
-    rng = np.random.default_rng((seed, action, subject, rep, view, 22))
-    clip = camera.look(stage, view, rng).astype(np.float32)
-    return camera.spoil(clip, rng) if noise else clip
+_stage = lru_cache(maxsize=1)(generate_performance)  # one motion, all views
 
 
 def generate_clip(action: int, subject: int, view: int, rep: int = 0, seed: int = 0,
@@ -177,8 +167,12 @@ def generate_clip(action: int, subject: int, view: int, rep: int = 0, seed: int 
     Returns:
         `[T, M, 25, 3]` float32, metres in the camera frame, M = 2 for `TWO_PERSON`, otherwise 1.
     """
-    stage = generate_performance(action, subject, rep, seed)
-    return _observe(stage, action, subject, view, rep, seed, noise)
+    if not 0 <= view < len(VIEW_YAW):
+        raise ValueError(f"view {view} is not in 0..{len(VIEW_YAW) - 1}")
+    stage = _stage(action, subject, rep, seed)
+    rng = np.random.default_rng((seed, action, subject, rep, view, 22))
+    clip = camera.look(stage, view, rng).astype(np.float32)
+    return camera.spoil(clip, rng) if noise else clip
 
 
 @dataclass(frozen=True)
@@ -201,13 +195,9 @@ def iterate_clips(subjects: Sequence[int] = range(SUBJECTS),
                   actions: Sequence[int] = range(len(ACTIONS)), views: Sequence[int] = (0, 1, 2),
                   reps: int = 1, seed: int = 0) -> Iterator[tuple[ClipInfo, np.ndarray]]:
     """Every clip of the given subjects, actions, views and repetitions, with its description."""
-    for subject in subjects:
-        for action in actions:
-            for rep in range(reps):
-                stage = generate_performance(action, subject, rep, seed)  # one motion, all views
-                for view in views:
-                    clip = _observe(stage, action, subject, view, rep, seed, True)
-                    yield ClipInfo(action, subject, view, rep), clip
+    for subject, action, rep, view in product(subjects, actions, range(reps), views):
+        yield (ClipInfo(action, subject, view, rep),
+               generate_clip(action, subject, view, rep, seed))
 
 
 def as_kinect20(clip: np.ndarray) -> np.ndarray:

@@ -34,9 +34,6 @@ def back(seconds: float):
     return seconds, _REST_POSE, _REST_POSE
 
 
-# --- one hand -----------------------------------------------------------------------------------
-
-
 def drink(s: Style):
     """One hand brings a cup to the mouth, the head tips back."""
     lift = (-0.10, -0.35, s.vary(0.4, 0.6))
@@ -108,9 +105,6 @@ def punch(s: Style):
     return [key(0.5, **guard), *blows * s.times(1, 2), back(0.7)]
 
 
-# --- both hands ---------------------------------------------------------------------------------
-
-
 def clap(s: Style):
     """Both hands meet again and again."""
     up, forward, wide = s.vary(-0.4, 0.0), s.vary(0.45, 0.6), s.vary(0.0, 0.15)
@@ -131,9 +125,6 @@ def put_on_hat(s: Style):
     if s.often(0.4):  # with one hand: the other one keeps hanging
         keys = [(t, {n: v for n, v in p.items() if n[:2] != "l_"}, q) for t, p, q in keys]
     return keys
-
-
-# --- whole body ---------------------------------------------------------------------------------
 
 
 def bow(s: Style):
@@ -219,9 +210,6 @@ def walk_in_place(s: Style):
         key(pace, l_foot=0, l_toe=0, pelvis=(0, -0.015, 0), hands=arm(0)),
     ]
     return [*steps * s.times(2, 3), back(0.4)]
-
-
-# --- two people ---------------------------------------------------------------------------------
 
 
 def shake_hands(s: Style):

@@ -71,9 +71,6 @@ def mirror(pose: np.ndarray) -> np.ndarray:
     return pose[..., _SWAP] * _NEGATE
 
 
-# --- poses over time ----------------------------------------------------------------------------
-
-
 def interpolate(times: np.ndarray, poses: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Monotone cubic interpolation (no overshoot, flows through a key on the way), then smoothed.
 
@@ -96,8 +93,6 @@ def interpolate(times: np.ndarray, poses: np.ndarray, at: np.ndarray) -> np.ndar
     n = len(track)
     return sum(w * padded[i : i + n] for i, w in enumerate((0.06, 0.24, 0.4, 0.24, 0.06)))
 
-
-# --- from poses to positions --------------------------------------------------------------------
 
 #: Segment lengths as shares of body height (after Drillis and Contini, moved to Kinect's joints).
 SEGMENTS = dict(
@@ -152,12 +147,6 @@ def _reach(root, target, pole, first, second, fold):
     return middle, root + distance[..., None] * line
 
 
-def _draw_together(wrist: np.ndarray, weight: np.ndarray) -> None:
-    """Moves the right wrists `[T, 2, 2, 3]` of two people toward their common middle, in place."""
-    right = wrist[:, :, 1]
-    right += np.clip(weight, 0, 1)[..., None] * (right.mean(1, keepdims=True) - right)
-
-
 def joint_positions(pose, lengths, origin, heading) -> np.ndarray:
     """Forward kinematics: poses `[T, M, WIDTH]` → joints `[T, M, 25, 3]` on the stage, metres.
 
@@ -192,8 +181,10 @@ def joint_positions(pose, lengths, origin, heading) -> np.ndarray:
     clavicle = np.stack([np.cos(shrug) * _SIDE, np.sin(shrug), 0 * shrug], -1)
     shoulder = joints[:, :, None, 20] + size["shoulder"][:, None, None] * _into(chest, clavicle)
     wrist = shoulder + (size["upper_arm"] + size["forearm"])[:, None, None] * _into(chest, hand)
-    if pose.shape[1] == 2:
-        _draw_together(wrist, pose[..., CHANNELS["meet"]][..., 0])
+    if pose.shape[1] == 2:  # the right wrists of two people move toward their common middle
+        right = wrist[:, :, 1]
+        meet = np.clip(pose[..., CHANNELS["meet"]], 0, 1)
+        right += meet * (right.mean(1, keepdims=True) - right)
     socket = np.stack([0.95 * _SIDE, [-0.3, -0.3], [0, 0]], -1)
     socket /= np.linalg.norm(socket, axis=-1, keepdims=True)
     hip = joints[:, :, None, 0] + size["hip"][:, None, None] * _into(pelvis, socket)

@@ -222,7 +222,7 @@ def test_a_figure_holds_its_data_and_a_still_and_nothing_from_elsewhere(throw, m
     assert json.loads(inner)["clips"][0]["title"] == "a </script> b"
     assert "label &lt;b&gt;" in made and "<animate" not in made and "<polyline" in made
     monkeypatch.delenv("SJEPA_FIGURES")
-    alone = mask_it([("throw", throw[:, :1])], 4, "mask")._repr_html_()
+    alone = mask_it({"throw": throw[:, :1]}, 4, "mask")._repr_html_()
     assert "drawMask" in alone and ".sj-bone" in alone
     assert not re.search(r"(src|href)=|https?://(?!www\.w3\.org/2000/svg)", alone)
     assert "drawMask" in animate(throw)._repr_html_()

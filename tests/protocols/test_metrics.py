@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 from sklearn.metrics import confusion_matrix
 
+from sjepa.protocols.fusion import Predictions
 from sjepa.protocols.metrics import by_subject, interval, over_seeds, student_point, wilson
-from sjepa.show.tables import confused_pairs, per_class_accuracy
+from sjepa.show.tables import class_table, confused_pairs, pairs_table
 
 
 @pytest.mark.parametrize("right, clips", [(0, 7), (7, 7), (369, 464), (1, 20_000)])
@@ -50,8 +51,9 @@ def test_confusion_and_what_follows_from_it():
     labels = np.array([0, 0, 0, 1, 1, 2, 2, 2])
     predicted = np.array([0, 1, 2, 0, 1, 2, 0, 0])
     matrix = confusion_matrix(labels, predicted, labels=range(4))
-    accuracy = per_class_accuracy(matrix)
-    np.testing.assert_allclose(accuracy[:3], [100 / 3, 50, 100 / 3])
-    assert np.isnan(accuracy[3])  # no test clip
     assert confused_pairs(matrix) == [(0, 2, 3), (0, 1, 2)]
     assert confused_pairs(matrix, 1) == [(0, 2, 3)]
+    made = Predictions(None, labels, None, np.array([*"abcd"]), None, None, predicted)
+    assert class_table(made).lines[2:] == [
+        ["a", 3, "33.3"], ["c", 3, "33.3"], ["b", 2, "50.0"], ["d", 0, "–"]]  # no test clip
+    assert pairs_table(made).lines[2:] == [["a", "c", 3], ["a", "b", 2]]

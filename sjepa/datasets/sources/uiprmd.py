@@ -47,9 +47,6 @@ LOST = (
 )
 
 
-# --- Kinect: offsets and angles along a tree ----------------------------------------------------
-
-
 def read_kinect(path: Path) -> np.ndarray:
     """Positions `[T, 22, 3]` float64 in metres, joints as in `LAYOUTS["uiprmd22"]`, facing −z.
 
@@ -67,9 +64,7 @@ def read_kinect(path: Path) -> np.ndarray:
                               turns) * (-0.01, 0.01, -0.01)
 
 
-# --- Vicon: markers -----------------------------------------------------------------------------
-
-#: The order in a row.
+#: Vicon's markers in the order of a row.
 MARKERS = ("LFHD RFHD LBHD RBHD C7 T10 CLAV STRN RBAK LSHO LUPA LELB LFRM LWRA LWRB LFIN RSHO RUPA "
            "RELB RFRM RWRA RWRB RFIN LASI RASI LPSI RPSI LTHI LKNE LTIB LANK LHEE LTOE RTHI RKNE "
            "RTIB RANK RHEE RTOE").split()
@@ -157,9 +152,6 @@ def read_vicon(path: Path) -> np.ndarray:
     before = np.minimum(times.astype(int), len(x) - 2)
     share = (times - before)[:, None, None]
     return clip[before] * (1 - share) + clip[before + 1] * share
-
-
-# --- both ---------------------------------------------------------------------------------------
 
 
 def _table(path: Path, points: int) -> np.ndarray:
