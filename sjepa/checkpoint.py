@@ -87,7 +87,7 @@ def write_result(folder: Path, step: str, settings: dict, stages: dict[str, dict
         readings: one mapping a number: `split`, `protocol`, `method`, `metric`, `value`, `low`,
             `high`, `n`, `right`.
         facts: what else is known: `dataset`, `split`, `method`, `preset`, `seed`, `pretraining`
-            (name and settings of the run behind it), `command`, `note`, `clips`.
+            (name and settings of the run behind it), `note`, `clips`.
     """
     named, changed = commit()
     result = {

@@ -30,18 +30,19 @@ class EvaluateConfig:
     def check(self) -> None:
         """Refuse settings that contradict each other, before anything is read or made."""
         check_split(self.dataset, self.split)
-
-    @property
-    def label(self) -> str:
-        """The protocol's name, in the folder of a result; with the share of labels, if not all."""
-        few = f"-{percent(self.share)}" if getattr(self, "share", 1) < 1 else ""
-        return next(name for name, cls in CONFIGS.items() if cls is type(self)) + few
+        if not getattr(self, "ks", (1,)):
+            raise SjepaError("parameter ks = []: expected at least one K")
 
     @property
     def folder(self) -> Path:
-        """Where result, predictions and checkpoints go: `out`, or `RUN/PROTOCOL-SPLIT-METHOD`."""
+        """Where result, predictions and checkpoints go: `out`, or `RUN/PROTOCOL-SPLIT-METHOD`.
+
+        Behind the protocol stands the share of labels, if not all are taken.
+        """
+        protocol = next(name for name, each in CONFIGS.items() if each is type(self))
+        few = [percent(self.share)] if getattr(self, "share", 1) < 1 else []
         home = Path(self.run) if self.run else RUNS / self.method
-        name = "-".join((self.label, *self.split.split("/"), self.method))
+        name = "-".join((protocol, *few, *self.split.split("/"), self.method))
         return Path(self.out) if self.out else home / name
 
 
@@ -65,12 +66,6 @@ class KnnConfig(EvaluateConfig):
     """k nearest neighbours by cosine similarity on the frozen target encoder."""
 
     ks: tuple[int, ...] = setting((1, 5, 20), "ours", "all reported, none chosen", "[1, inf)")
-
-    def check(self) -> None:
-        """Refuse an empty list of K, too."""
-        super().check()
-        if not self.ks:
-            raise SjepaError("parameter ks = []: expected at least one K")
 
 
 @dataclass(frozen=True)

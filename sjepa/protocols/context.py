@@ -1,6 +1,7 @@
 """What every protocol starts from and ends with: an encoder on its data, and readings."""
 
 import contextlib
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,11 +54,7 @@ class Result:
 
 @dataclass
 class Context:
-    """All that a protocol needs at hand: encoder, clips on the device, split, labels.
-
-    Raises:
-        SjepaError: an encoder of other joints than the store's.
-    """
+    """All that a protocol needs at hand: encoder, clips on the device, split, labels."""
 
     config: EvaluateConfig
     store: Store
@@ -87,7 +84,6 @@ class Context:
         #: What results name as the method: a run with another target than latents is that.
         target = self.pretraining.get("target", "latent")
         self.method = target if self.trained and target != "latent" else self.config.method
-        self.made: dict[bool, torch.Tensor] = {}
         spec = known(self.config.dataset)
         #: Whether the set was filmed from one side, so that facing is part of a class.
         self.frontal: bool = getattr(spec, "frontal", False)
@@ -99,26 +95,25 @@ class Context:
         """`[M]` classes of the test clips."""
         return self.labels[self.test]
 
-    def features(self, index: np.ndarray, rotation: float | None = None, generator=None,
-                 by_joint: bool = False) -> torch.Tensor:
-        """Features `[N, D]`, by joint `[N, V, D]`; with a rotation they are augmented."""
+    def features(self, index: np.ndarray, rotation: float | None = None,
+                 generator=None) -> torch.Tensor:
+        """Features `[N, D]`, or `[N, V, D]` by joint; with a rotation they are augmented."""
         return extract(self.encoder, self.data, index, crop=self.config.test_crop,
                        rotation=rotation, stream=self.stream, generator=generator,
-                       by_joint=by_joint, dtype=self.dtype)
+                       by_joint=getattr(self.config, "by_joint", False), dtype=self.dtype)
 
-    def test_features(self, by_joint: bool = False) -> torch.Tensor:
+    @functools.cached_property
+    def test_features(self) -> torch.Tensor:
         """Those of the test clips, made once."""
-        if by_joint not in self.made:
-            self.made[by_joint] = self.features(self.test, by_joint=by_joint)
-        return self.made[by_joint]
+        return self.features(self.test)
 
-    def both_sides(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features of the training and of the test clips, at test time."""
+    def both_sides(self, train: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features of the clips `train` and of the test clips, at test time."""
         if self.encoder is not None:
-            return self.features(self.train), self.test_features()
+            return self.features(train), self.test_features
         from sjepa.protocols.classical import standardised  # needs scikit-learn; nothing else does
 
-        return standardised(self.store, self.data.skeleton, self.frontal, self.train, self.test)
+        return standardised(self.store, self.data.skeleton, self.frontal, train, self.test)
 
 
 def set_up(config: EvaluateConfig) -> Context:
@@ -168,10 +163,13 @@ def over_subsets(context: Context, judge: Callable[[np.ndarray, int], Result]) -
 
 @contextlib.contextmanager
 def own_draws(seed: int, device: torch.device | str = "cpu"):
-    """Draw from `seed` inside; outside, the global generators stand where they stood."""
+    """Draw from `seed` inside; outside, the global generators stand where they stood.
+
+    Yields them: the CPU's, and that of a GPU where `device` is one.
+    """
     gpus = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else []
+    drawn = [torch.default_generator, *(torch.cuda.default_generators[gpu] for gpu in gpus)]
     with torch.random.fork_rng(gpus):
-        torch.default_generator.manual_seed(seed)
-        if gpus:
-            torch.cuda.manual_seed(seed)
-        yield
+        for each in drawn:
+            each.manual_seed(seed)
+        yield drawn

@@ -116,9 +116,6 @@ class FineTuning:
     """One run: classifier, optimiser, counters, and readings of the test clips on the way.
 
     It starts from a copy of `encoder` and learns the labels of the clips `train` `[N]`.
-
-    Raises:
-        SjepaError: fewer than two training clips, on which BatchNorm cannot train.
     """
 
     def __init__(self, context: Context, config: FinetuneConfig, encoder: torch.nn.Module,
@@ -186,16 +183,19 @@ class FineTuning:
         order = torch.randperm(len(self.train), generator=shuffle)
         batches = self.train[order].split(self.batch)[: len(order) // self.batch]  # full ones
         self.model.train()
-        with own_draws(seed, self.device):  # dropout and stochastic depth
-            self._go_on(generator)
+        with own_draws(seed, self.device) as drawn:  # dropout and stochastic depth
+            drawn = [generator, *drawn]
+            if len(drawn) == len(self.draws):  # on another device an epoch goes on with new draws
+                for each, state in zip(drawn, self.draws, strict=True):
+                    each.set_state(state)
             for step in range(len(self.losses), len(batches)):
                 if stopped():
-                    self.draws = [own.get_state() for own in self._generators(generator)]
+                    self.draws = [each.get_state() for each in drawn]
                     self.seconds += time.perf_counter() - begun
                     return None
                 self.losses.append(self.training_step(
                     batches[step], self.epoch + step / len(batches), generator))
-        losses, self.losses = torch.stack(self.losses).cpu(), []
+        losses, self.losses, self.draws = torch.stack(self.losses).cpu(), [], []
         self.epoch += 1
         checkpoint.check_losses(losses, batches, self.context.store.names, self.epoch)
         row = {"epoch": self.epoch, "loss": losses.mean().item()}
@@ -204,20 +204,6 @@ class FineTuning:
         self.seconds += time.perf_counter() - begun
         self.history.append(row)
         return row
-
-    def _generators(self, own: torch.Generator) -> list[torch.Generator]:
-        """What an epoch draws from: `own`, and the global generators."""
-        gpu = self.device.type == "cuda"
-        return [own, torch.default_generator,
-                *([torch.cuda.default_generators[torch.cuda.current_device()]] if gpu else [])]
-
-    def _go_on(self, generator: torch.Generator) -> None:
-        """Put the generators where an epoch was left; on another device they draw anew."""
-        own = self._generators(generator)
-        if len(self.draws) == len(own):
-            for each, state in zip(own, self.draws, strict=True):
-                each.set_state(state)
-        self.draws = []
 
     @torch.no_grad()
     def read_test(self) -> float:
@@ -244,11 +230,7 @@ class FineTuning:
                 **{name: getattr(self, name) for name in KNOWN}}
 
     def load_state(self, state: dict, out: Path) -> None:
-        """Continue from `state`, the checkpoint in `out`.
-
-        Raises:
-            SjepaError: it has other settings or training clips, or started from other weights.
-        """
+        """Continue from `state`, the checkpoint in `out`, or say that it is of another run."""
         checkpoint.same_settings(state["config"], self.config, out, ("subsets", "probe_passes"))
         if state["origin"] != self.origin or not torch.equal(state["train"].cpu(), self.train):
             raise SjepaError(f"{out} holds a fine-tuning of another encoder or on other clips: "
@@ -265,8 +247,8 @@ def run_to_end(run: FineTuning, out: Path) -> FineTuning:
     """Run to the last epoch, from where the checkpoint in `out` stands if there is one.
 
     Raises:
-        SjepaError: another process is at work there, the folder cannot be written, or as
-            `FineTuning.load_state`.
+        SjepaError: another process is at work there, the folder cannot be written, or holds a
+            run of other settings, clips or weights.
     """
     checkpoint.make_ready(out, run.model)
     with alone(out / "last.pt", wait=False), checkpoint.signals_held() as caught, \
@@ -344,5 +326,6 @@ def run_transfer(context: Context) -> Result:
     result = tune(context, config, context.train)
     linear = LinearConfig(seed=config.seed, base_rotation=config.base_rotation,
                           passes=config.probe_passes)
-    result.readings |= {f"linear-{m}": probed for m, probed in probe(context, linear).items()}
+    probed = probe(context, linear, context.train)
+    result.readings |= {f"linear-{metric}": each for metric, each in probed.items()}
     return result

@@ -1,6 +1,7 @@
 """Predictions of an evaluation as files, and late fusion of several, one a stream."""
 
 import io
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from sjepa.errors import SjepaError
 from sjepa.files import save_atomically
 from sjepa.protocols.config import FuseConfig
 from sjepa.protocols.context import Context, Reading, Result
+
+BEHIND = "the pretraining's "
+#: What the pretrainings behind fused evaluations share: streams need not train alike.
+ALIKE = ("preset", "split", "target")
 
 
 @dataclass
@@ -81,54 +86,51 @@ def fuse(scores: list[np.ndarray], weights: tuple[float, ...] = ()) -> np.ndarra
     return np.average(chances.numpy(), axis=0, weights=weights or None)
 
 
-def _shared(result: dict) -> dict:
-    """What two results must have in common to be fused; their streams need not train alike."""
-    behind = result["pretraining"]["settings"]
-    return {"protocol": result["step"], **what_counts(result["settings"]),
-            **{f"the pretraining's {name}": behind.get(name)
-               for name in ("preset", "split", "target")}}
+def stated(result: dict) -> dict:
+    """Step and settings of a result that count, and those of the pretraining behind it, by name.
+
+    As JSON gives them back.
+    """
+    behind = what_counts((result.get("pretraining") or {}).get("settings", {}))
+    named = {"step": result["step"]} | what_counts(result["settings"])
+    named |= {f"{BEHIND}{name}": value for name, value in behind.items()}
+    return json.loads(json.dumps(named, default=list))
 
 
-def fusible(config: FuseConfig) -> tuple[list[dict], list[Predictions], list[str]]:
-    """Results, predictions and streams of the evaluations `config.runs`, if they can be fused.
+def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
+    """Fuse the class scores of the evaluations `config.runs`, one a stream.
+
+    Returns:
+        What a result states of them, its settings with the hashes of what was fused, the test
+        clips, and the reading.
 
     Raises:
         SjepaError: one is no evaluation of an encoder or has no class scores; they differ in
             protocol, data, preset or target; or two are of one stream.
     """
     results = [read_result(run) for run in config.runs]
-    predictions = [load_predictions(Path(run) / "scores" / f"{config.metric}.npz")
-                   for run in config.runs]
-    for run, result, own in zip(config.runs, results, predictions, strict=True):
-        if own.scores is None:
+    sources = [load_predictions(Path(run) / "scores" / f"{config.metric}.npz")
+               for run in config.runs]
+    for run, result, source in zip(config.runs, results, sources, strict=True):
+        if source.scores is None:
             raise SjepaError(f"{run} has no class scores of {config.metric}, which fusion needs: "
                              "take those of a linear probe or a fine-tuning after its last epoch")
         if not result.get("pretraining"):
             raise SjepaError(f"{run} judges no encoder, so it has no stream: leave it out")
-        first = _shared(results[0])
-        for name, value in _shared(result).items():
-            if first.get(name) != value:
+        first, own = stated(results[0]), stated(result)
+        for name, value in own.items():
+            setting = name.removeprefix(BEHIND)
+            if setting in (name, *ALIKE) and value != first.get(name):
                 raise SjepaError(f"{run} has {name} = {value}, {config.runs[0]} has "
                                  f"{first.get(name)}: fuse runs that differ in their stream")
-        if not (np.array_equal(predictions[0].names, own.names)
-                and np.array_equal(predictions[0].labels, own.labels)):
+        if not (np.array_equal(sources[0].names, source.names)
+                and np.array_equal(sources[0].labels, source.labels)):
             raise SjepaError(f"{run} scores other test clips than {config.runs[0]}: "
                              "evaluate both on the same store")
     streams = [result["pretraining"]["settings"].get("stream", "joint") for result in results]
     if len(set(streams)) < len(streams):
         raise SjepaError(f"parameter runs: their streams are {', '.join(streams)}, and each may "
                          "stand once")
-    return results, predictions, streams
-
-
-def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
-    """Fuse the class scores of evaluations, one a stream, if `fusible` lets them pass.
-
-    Returns:
-        What a result states of them, its settings with the hashes of what was fused, the test
-        clips, and the reading.
-    """
-    results, sources, streams = fusible(config)
     chances = fuse([source.scores for source in sources], config.weights)
     shared = ("dataset", "split", "method", "preset", "seed", "clips")
     facts = {name: results[0][name] for name in shared}

@@ -17,7 +17,7 @@ def nearest(train: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
 
     Returns:
         K to similarities and training indices, `[M, K]` each (`[M, N]` where N is smaller), the
-        most similar first. `[batch, N]` similarities are held in memory.
+        most similar first.
     """
     gallery = F.normalize(train, dim=1).T
     parts = {k: [] for k in ks}
@@ -78,7 +78,7 @@ def held_out_accuracy(run) -> dict[str, float]:
 
 def run_knn(context: Context) -> Result:
     """kNN with each K: `top1-k1`, …"""
-    (train, test), labels = context.both_sides(), context.labels[context.train]
+    (train, test), labels = context.both_sides(context.train), context.labels[context.train]
     votes = knn(train, labels, test, context.config.ks, context.classes)
     return Result({f"top1-k{k}": reading(predicted, context.test_labels)
                    for k, predicted in votes.items()})
@@ -86,6 +86,6 @@ def run_knn(context: Context) -> Result:
 
 def run_retrieval(context: Context) -> Result:
     """Recall at each K: `recall-at-1`, …"""
-    (train, test), labels = context.both_sides(), context.labels[context.train]
+    (train, test), labels = context.both_sides(context.train), context.labels[context.train]
     hits = recall(train, labels, test, context.test_labels, context.config.ks)
     return Result({f"recall-at-{k}": Reading(hit.numpy()[None]) for k, hit in hits.items()})

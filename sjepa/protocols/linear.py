@@ -4,7 +4,6 @@ Lineage: MAMP's recipe, after MAE's. BatchNorm without affine, one linear layer,
 0.9 and no weight decay, learning rate 0.1 on a cosine to 0, 100 epochs, training augmentation.
 """
 
-import copy
 import functools
 import math
 
@@ -70,8 +69,8 @@ def linear_probe(passes, labels: torch.Tensor, test: torch.Tensor, test_labels: 
     return {"predicted": predicted, "scores": scores, "best": best, "curve": curve}
 
 
-def probe(context: Context, config: LinearConfig) -> dict[str, Reading]:
-    """The linear probe of an encoder, on augmented passes over the training clips.
+def probe(context: Context, config: LinearConfig, train: np.ndarray) -> dict[str, Reading]:
+    """The linear probe of an encoder, on augmented passes over the clips `train`.
 
     Returns:
         `top1` (last epoch) and `top1-best-epoch` (chosen on test). With `by_joint` also
@@ -81,49 +80,42 @@ def probe(context: Context, config: LinearConfig) -> dict[str, Reading]:
 
     @functools.lru_cache(config.passes)  # 0 keeps none
     def drawn(_: int) -> torch.Tensor:
-        return context.features(context.train, config.base_rotation, generator, config.by_joint)
+        return context.features(train, config.base_rotation, generator)
 
     def passes(epoch: int) -> torch.Tensor:
         return drawn(epoch % (config.passes or config.epochs))
 
-    test = context.test_features(config.by_joint)
+    def read(passes, test: torch.Tensor) -> dict[str, Reading]:
+        labels = context.test_labels
+        made = linear_probe(passes, context.labels[train], test, labels, context.classes,
+                            epochs=config.epochs, lr=config.lr, batch_size=config.batch_size,
+                            seed=config.seed)
+        return {"top1": reading(made["predicted"], labels, made["scores"]),
+                "top1-best-epoch": reading(made["best"], labels)}
+
+    test = context.test_features
     if not config.by_joint:
-        return _readings(context, config, passes, test)
-    readings = _readings(context, config, lambda epoch: passes(epoch).mean(1), test.mean(1))
-    joints = _readings(context, config, lambda epoch: passes(epoch).flatten(1), test.flatten(1))
-    return readings | {"top1-joints": joints["top1"]}
+        return read(passes, test)
+    return read(lambda epoch: passes(epoch).mean(1), test.mean(1)) | {
+        "top1-joints": read(lambda epoch: passes(epoch).flatten(1), test.flatten(1))["top1"]}
 
 
-def _readings(context: Context, config: LinearConfig, passes, test) -> dict[str, Reading]:
-    """Metric to reading of the probe on one kind of feature."""
-    labels = context.test_labels
-    made = linear_probe(passes, context.labels[context.train], test, labels, context.classes,
-                        epochs=config.epochs, lr=config.lr, batch_size=config.batch_size,
-                        seed=config.seed)
-    return {"top1": reading(made["predicted"], labels, made["scores"]),
-            "top1-best-epoch": reading(made["best"], labels)}
+def regression(context: Context, config: LinearConfig, train: np.ndarray) -> dict[str, Reading]:
+    """The classical baseline's `top1`."""
+    from sjepa.protocols.classical import logistic_regression  # needs scikit-learn
+
+    seen, test = context.both_sides(train)
+    scores = logistic_regression(seen, context.labels[train], test, context.classes)
+    return {"top1": reading(scores.argmax(1), context.test_labels, scores)}
 
 
 def run_linear(context: Context) -> Result:
     """The linear probe, or of `method: classical` logistic regression, on all labels or on few."""
-    config = context.config
-    judge, note = (regression, REGRESSION) if config.method == "classical" else (probe, "")
+    config, judge, note = context.config, probe, ""
+    if config.method == "classical":
+        judge, note = regression, "logistic regression on poses, steps and statistics"
 
     def judged(train: np.ndarray, _: int) -> Result:
-        part = copy.copy(context)  # with its test features, which are made once
-        part.train = train
-        return Result(judge(part, config), note)
+        return Result(judge(context, config, train), note)
 
     return over_subsets(context, judged) if config.share < 1 else judged(context.train, config.seed)
-
-
-REGRESSION = "logistic regression on poses, steps and statistics"
-
-
-def regression(context: Context, config: LinearConfig) -> dict[str, Reading]:
-    """The classical baseline's `top1`."""
-    from sjepa.protocols.classical import logistic_regression  # needs scikit-learn
-
-    train, test = context.both_sides()
-    scores = logistic_regression(train, context.labels[context.train], test, context.classes)
-    return {"top1": reading(scores.argmax(1), context.test_labels, scores)}

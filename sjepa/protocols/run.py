@@ -1,7 +1,5 @@
 """Evaluation of a pretrained encoder: run a protocol and leave one result in the run's folder."""
 
-import json
-import shlex
 import sys
 import time
 from dataclasses import asdict
@@ -11,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sjepa.checkpoint import read_result, run_hash, what_counts, write_result
+from sjepa.checkpoint import read_result, write_result
 from sjepa.config import command_line, command_params, make_config
 from sjepa.datasets import load_store
 from sjepa.datasets.splits import leaked_between, split
@@ -21,7 +19,7 @@ from sjepa.files import make_writable
 from sjepa.protocols.config import CONFIGS, EvaluateConfig, FuseConfig
 from sjepa.protocols.context import Context, Reading, set_up
 from sjepa.protocols.finetune import run_finetune, run_semi, run_transfer
-from sjepa.protocols.fusion import late_fusion, predictions_of, save_predictions
+from sjepa.protocols.fusion import late_fusion, predictions_of, save_predictions, stated
 from sjepa.protocols.knn import run_knn, run_retrieval
 from sjepa.protocols.linear import run_linear
 from sjepa.protocols.metrics import share
@@ -33,13 +31,10 @@ PROTOCOLS = {
 
 
 def seen_before(context: Context) -> str:
-    """Which test clips an encoder from another data set met in its pretraining, as a note.
-
-    Empty where the encoder is untrained or of the same set, whose copies are reported apart.
-    """
+    """How many test clips an encoder from another data set met in its pretraining, as a note."""
     origin = context.pretraining
     if not context.trained or origin["dataset"] == context.config.dataset:
-        return ""
+        return ""  # copies within a set are reported apart
     try:
         store = load_store(origin["dataset"])
         train, _ = split(origin["split"], store)
@@ -76,31 +71,13 @@ def claim(folder: Path, step: str, settings: dict, pretraining: dict | None = No
         SjepaError: the folder cannot be written, or holds the result of another run.
     """
     if (folder / "result.json").is_file():
-        there = read_result(folder)
-        if there.get("hash") != run_hash(step, settings, pretraining):
-            old = _named(there["step"], there["settings"], there.get("pretraining"))
-            new = _named(step, settings, pretraining)
-            name = next((n for n in old | new if old.get(n) != new.get(n)), "hash")
-            raise SjepaError(f"{folder} holds the result of a run with {name} = {old.get(name)}, "
-                             f"not {new.get(name)}: choose another out, or delete the folder")
+        old = stated(read_result(folder))
+        new = stated({"step": step, "settings": settings, "pretraining": pretraining})
+        if other := [name for name in old | new if old.get(name) != new.get(name)]:
+            raise SjepaError(f"{folder} holds the result of a run with {other[0]} = "
+                             f"{old.get(other[0])}, not {new.get(other[0])}: choose another out, "
+                             "or delete the folder")
     make_writable(folder)
-
-
-def _named(step: str, settings: dict, pretraining: dict | None) -> dict:
-    """Step and settings that count, as JSON gives them back; those of the pretraining say so."""
-    behind = what_counts((pretraining or {}).get("settings", {}))
-    named = what_counts(settings) | {f"the pretraining's {n}": v for n, v in behind.items()}
-    return json.loads(json.dumps({"step": step} | named, default=list))
-
-
-def command_of(protocol: str, config: EvaluateConfig | FuseConfig) -> str:
-    """The line that repeats an evaluation: every setting that is not its class's default."""
-    default, said = type(config)(), []
-    for name, value in asdict(config).items():
-        if value != getattr(default, name):
-            value = list(value) if isinstance(value, tuple) else value
-            said += ["-o", f"{name}={value}"]
-    return shlex.join(["python", "-m", "sjepa.evaluate", protocol, *said])
 
 
 def evaluate(protocol: str, config: EvaluateConfig | FuseConfig) -> dict:
@@ -145,7 +122,7 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig) -> dict:
                 for metric, reading in result.readings.items()]
     save_predictions(clips, result, config.folder / "scores")
     write_result(config.folder, protocol, settings, {"evaluate": stage}, readings, **facts,
-                 started=started, command=command_of(protocol, config))
+                 started=started)
     for row in readings:
         print(f"{row['split']} {protocol} {row['metric']} {row['method']}: {row['value']:.1f} % "
               f"[{row['low']:.1f}, {row['high']:.1f}]", flush=True)

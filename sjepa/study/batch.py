@@ -42,14 +42,10 @@ def chains(names: Iterable[str]) -> list[list[Experiment]]:
                              "`python -m sjepa.study list`")
         for row in experiments(",".join(chosen)).values():
             if row.run:
-                found.setdefault(_first(row, every).name, {})[row.name] = row
+                first = next((each.name for each in experiments(row.name).values()
+                              if each.step == "pretrain"), row.name)
+                found.setdefault(first, {})[row.name] = row
     return [list(chain.values()) for chain in found.values()]
-
-
-def _first(row: Experiment, every: dict[str, Experiment]) -> Experiment:
-    """The pretraining that a run starts from, or the run itself."""
-    read = [name for name in row.after if not name.endswith("-prepare")]
-    return _first(every[read[0]], every) if read else row
 
 
 def finished(row: Experiment) -> bool:

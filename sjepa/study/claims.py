@@ -1,14 +1,13 @@
 """Chapter 15's targets, ablations, and the paper's claims with a verdict by one rule.
 
 A claim holds if the whole 95 % interval of its difference, in the mean over its judges, lies above
-zero. It is reversed if all of it lies below zero. An interval that holds zero was not shown
-at this scale. The more claims one tests, the likelier one of them passes by chance: Holm's
-correction for their number has the last word.
+zero. It is reversed if all of it lies below; else it was not shown at this scale. The more claims
+one tests, the likelier one passes by chance: Holm's correction for their number has the last word.
 """
 
 import functools
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import yaml
 
@@ -69,7 +68,7 @@ def effects() -> dict[str, Difference]:
 
 def beyond(gaps: dict[str, Difference], corrected: bool) -> dict[str, Difference]:
     """The differences that chance would hardly make: of each alone, or of them as a family."""
-    ruled = verdicts([chances(gap) for gap in gaps.values()])
+    ruled = verdicts(list(gaps.values()))
     return {name: gap for (name, gap), ruling in zip(gaps.items(), ruled, strict=True)
             if ruling[corrected] != NOT_HERE}
 
@@ -84,7 +83,7 @@ def measured_effect(setting: str) -> str | None:
     return "<br>".join(said) or None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Finding:
     """A line of the claims table: its verdict `alone`, and corrected for the number of claims."""
 
@@ -107,41 +106,31 @@ def read_claims() -> list[dict]:
     return [plain | claim for claim in yaml.safe_load((ROOT / "book/claims.yaml").read_text())]
 
 
-def chances(gap: Difference) -> tuple[float, float]:
-    """A claim's two chances: that of a lead, and of a deficit."""
-    return gap.chance(), (-gap).chance()
-
-
-def verdicts(family: list[tuple[float, float]]) -> list[tuple[str, str]]:
-    """The rule at the head of this module, on the two `chances` of each claim of a family.
-
-    Returns:
-        For each its verdict by itself, and corrected for their number.
-    """
-    least = [min(pair) for pair in family]
-    sides = [HOLDS if above < below else REVERSE for above, below in family]
-    return [tuple(side if chance <= 0.025 else NOT_HERE for chance in both)
-            for side, both in zip(sides, zip(least, holm(least), strict=True), strict=True)]
+def verdicts(family: list[Difference]) -> list[tuple[str, str]]:
+    """For each of a family its verdict by itself, and corrected for their number."""
+    alone = [gap.chance() for gap in family]
+    return [tuple((HOLDS if gap.mean > 0 else REVERSE) if chance <= 0.025 else NOT_HERE
+                  for chance in both)
+            for gap, *both in zip(family, alone, holm(alone), strict=True)]
 
 
 def claims() -> list[Finding]:
     """What came out of each claim of the file, and of the paper's own cells."""
-    found, family = [], {}
+    found = []
     for claim in read_claims():
         if claim["by"] == "monitors":
             found.append(_collapse(claim))
             continue
-        gap = gain(claim["better"], claim["worse"], claim["by"], claim["on"])
+        sides, judges = (claim["better"], claim["worse"], claim["by"]), MEANS[claim["on"]]
+        gap, text = gain(*sides, claim["on"]), NOT_RUN
         if gap:
-            family[len(found)] = chances(gap)
-        each = [gain(claim["better"], claim["worse"], claim["by"], judge)
-                for judge in MEANS[claim["on"]]]
-        ahead = f"; ahead on {sum(one.mean > 0 for one in each if one)} of {len(each)}"
-        text = f"{gap}{ahead}" if gap else NOT_RUN
+            ahead = [each.mean > 0 for judge in judges if (each := gain(*sides, judge))]
+            text = f"{gap}; ahead on {sum(ahead)} of {len(judges)}"
         test = f"{_short(claim['better'])} − {_short(claim['worse'])}, {claim['by']}"
         found.append(Finding(claim["says"], claim["where"], test, text, gap=gap))
-    for at, (alone, ruling) in zip(family, verdicts([*family.values()]), strict=True):
-        found[at] = replace(found[at], alone=alone, verdict=ruling)
+    tested = [each for each in found if each.gap]
+    for each, rulings in zip(tested, verdicts([each.gap for each in tested]), strict=True):
+        each.alone, each.verdict = rulings
     return [*found, *_cells()]
 
 

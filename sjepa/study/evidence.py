@@ -49,27 +49,27 @@ def cell_rows(what: str, how: str, judge: str) -> dict[int, Experiment]:
     own, twin = BASELINES.get(what, (what, ""))
     named = {0: f"pool-classical-{end}"} if what == "classical" else {
         seed: f"{own}-seed{seed}-{end}{twin}" for seed in SEEDS}
-    every = experiments("evidence,parts")
+    every = experiments()
     return {seed: every[name] for seed, name in named.items() if name in every}
 
 
 def cell(what: str, how: str = "linear", judge: str = MEAN) -> dict[int, dict]:
-    """The readings of a cell by seed; of a mean those of seeds that all its judges have read."""
+    """The readings of a cell by seed; of a mean those of seeds that all its judges have read.
+
+    A mean has an interval as if its readings were independent, and is of no one run.
+    """
     if judge in MEANS:
-        every = [cell(what, how, each) for each in MEANS[judge]]
-        both = set(every[0]).intersection(*every)
-        return {seed: _mean([each[seed] for each in every]) for seed in sorted(both)}
+        every, found = [cell(what, how, each) for each in MEANS[judge]], {}
+        for seed in sorted(set(every[0]).intersection(*every)):
+            of = [each[seed] for each in every]
+            value = sum(each["value"] for each in of) / len(of)
+            half = sum(((each["high"] - each["low"]) / 2) ** 2 for each in of) ** 0.5 / len(of)
+            found[seed] = {"method": of[0]["method"], "value": value, "low": value - half,
+                           "high": value + half, "of": of}
+        return found
     found = {seed: result(run=row.name, split=JUDGES[judge], metric=HOW[how])
              for seed, row in cell_rows(what, how, judge).items()}
     return {seed: reading for seed, reading in found.items() if reading}
-
-
-def _mean(readings: list[dict]) -> dict:
-    """The mean of readings, with an interval as if they were independent; it is of no one run."""
-    value = sum(each["value"] for each in readings) / len(readings)
-    half = sum(((each["high"] - each["low"]) / 2) ** 2 for each in readings) ** 0.5 / len(readings)
-    return {"method": readings[0]["method"], "value": value, "low": value - half,
-            "high": value + half, "of": readings}
 
 
 def gain(one: str, other: str, how: str = "linear", judge: str = MEAN) -> Difference | None:
@@ -106,9 +106,9 @@ def shown(found: dict[int, dict], planned: int = 1) -> str | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """Points between two cells, their standard error, and the degrees of freedom behind it.
+    """Points between two cells, with the 95 % interval from `low` to `high`.
 
-    These are infinite where the error comes from test clips.
+    Their standard error has so many degrees of freedom: infinitely many if it is of test clips.
     """
 
     mean: float
@@ -117,22 +117,15 @@ class Difference:
 
     @property
     def low(self) -> float:
-        """Lower end of the 95 % interval."""
         return self.mean - float(student.ppf(0.975, self.degrees)) * self.error
 
     @property
     def high(self) -> float:
-        """Upper end of it."""
         return 2 * self.mean - self.low
 
     def chance(self) -> float:
-        """Probability of so large a difference, or a larger one, if the true one is zero."""
-        if not self.error:
-            return 0.0 if self.mean > 0 else 1.0
-        return float(student.sf(self.mean / self.error, self.degrees))
-
-    def __neg__(self) -> Difference:
-        return Difference(-self.mean, self.error, self.degrees)
+        """Probability of so large a lead, or deficit, or a larger one, if there is none."""
+        return float(student.sf(abs(self.mean) / max(self.error, 1e-9), self.degrees))
 
     def __str__(self) -> str:
         return f"{self.mean:+.1f} [{self.low:+.1f},\N{NBSP}{self.high:+.1f}]"
@@ -167,22 +160,16 @@ def _spread(mean: float, seen: np.ndarray, share: float) -> Difference:
 
 def _apart(mean: float, *pair: dict) -> Difference:
     """Two readings by the widths of their intervals (Welch); Student's if of labelled subsets."""
-    variances, spent = [], 0.0
+    total, spent = 0.0, 0.0
     for reading in pair:
-        degrees = _degrees(reading)
+        (own, *_) = reading.get("of", [reading])  # those of a mean are made alike
+        settings = settings_of(own["run"])
+        degrees = (settings["subsets"] if settings.get("share", 1) < 1 else 1) - 1 or math.inf
         half = (reading["high"] - reading["low"]) / 2
-        variances.append((half / student.ppf(0.975, degrees)) ** 2)
-        spent += variances[-1] ** 2 / degrees
-    total = float(sum(variances))
+        variance = float(half / student.ppf(0.975, degrees)) ** 2
+        total += variance
+        spent += variance**2 / degrees
     return Difference(mean, total**0.5, total**2 / spent if spent else math.inf)
-
-
-def _degrees(reading: dict) -> float:
-    """Of freedom, behind a reading's interval: infinite unless it is one over labelled subsets."""
-    (own, *_) = reading.get("of", [reading])  # those of a mean are made alike
-    settings = settings_of(own["run"])
-    subsets = settings["subsets"] if settings.get("share", 1) < 1 else 1
-    return subsets - 1 or math.inf
 
 
 def phrase(gap: Difference | None, more: str, less: str, unclear: str) -> str:

@@ -56,12 +56,6 @@ class Experiment:
         return (f"# {self.step}, of the group {self.group} in notebooks/full/experiments.yaml.\n"
                 + yaml.safe_dump(self.params, sort_keys=False))
 
-    def command(self, params: Path | str) -> str:
-        """The line that runs it without Jupyter; `params` is its parameter file."""
-        module = {"prepare": "prepare", "pretrain": "pretrain", "report": "study report"}.get(
-            self.step, f"evaluate {self.step}")
-        return f"python -m sjepa.{module} --params {params}"
-
 
 class _Loader(yaml.SafeLoader):
     """YAML in which no key stands twice: the first would be lost without a word."""
@@ -207,18 +201,12 @@ def experiments(chosen: str = "") -> dict[str, Experiment]:
     Raises:
         SjepaError: one that is unknown, or a fault in the file, with its place.
     """
-    return dict(_chosen(chosen, FILE.read_text()))
-
-
-@functools.lru_cache(maxsize=64)  # tables ask for one group again and again
-def _chosen(chosen: str, text: str) -> dict[str, Experiment]:
-    every, texts = _every(text)
-    names = [f"{name}-report" if name in texts else name
-             for name in (chosen.split(",") if chosen else texts)]
+    every, texts = _every(FILE.read_text())
+    names = [f"{name}-report" if name in texts else name for name in chosen.split(",") if chosen]
     for name in names:
         if name not in every:
             raise _unknown("experiment or group", name, [*texts, *every], str(FILE))
-    return _needed(names, every)
+    return _needed(names, every) if chosen else every
 
 
 def config_of(name: str):
@@ -240,6 +228,6 @@ def other_settings(row: Experiment, result: dict) -> dict[str, tuple]:
     other = {name: (found.get(name), value) for name, value in planned.items()
              if value not in ("auto", found.get(name))}
     if result.get("pretraining"):
-        behind = other_settings(experiments(row.name)[row.after[0]], result["pretraining"])
+        behind = other_settings(experiments()[row.after[0]], result["pretraining"])
         other |= {f"{name} of the pretraining": pair for name, pair in behind.items()}
     return other

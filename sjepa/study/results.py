@@ -160,13 +160,12 @@ def collect(folders: Iterable[str | Path] = (), replace: bool = False) -> list[s
     old = {row["run"]: row["settings"] for row in _read(RESULTS / "runs.csv")}
     fresh, places = {}, {}
     for path in _result_files(folders or [RUNS]):
-        made = _read(path)
+        made = _rows_of(path)
         (run,) = made["runs.csv"]
         name, settings = run["run"], run["settings"]
         if name in fresh:
-            same = fresh[name]["runs.csv"][0]["settings"] == settings
-            raise SjepaError(f"{path} and {places[name]} are both of the run {name}, "
-                             f"{'twice' if same else 'with other settings'}: collect one of them")
+            raise SjepaError(f"{path} and {places[name]} are both of the run {name}: collect one "
+                             "of them")
         if old.get(name, settings) != settings and not replace:
             raise SjepaError(f"{path}: the results hold a run {name} with other settings: give "
                              "yours another out, or say --replace")

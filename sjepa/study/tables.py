@@ -31,7 +31,7 @@ PAPER = {(step, name.replace(" %", "\N{NBSP}%")): value
 
 def pretraining(row: Experiment) -> Experiment:
     """The pretraining that an evaluation starts from."""
-    return experiments(row.name)[row.after[0]]
+    return experiments()[row.after[0]]
 
 
 def main_metric(row: Experiment) -> str:
@@ -92,16 +92,14 @@ def departures(row: Experiment) -> list[str]:
     behind = settings["pretraining"] and {"settings": settings["pretraining"]}
     other = other_settings(row, {"settings": settings, "pretraining": behind})
     said = [f"{name} {ran} for {planned}" for name, (ran, planned) in other.items()]
-    official = SPLITS[row.params["split"]].counts
-    if official and run["clips"] != official:
-        seen = " + ".join(map(str, run["clips"] or ["an unknown number of"]))
-        said.append(f"{seen} clips for {' + '.join(map(str, official))}")
-    if behind and run["pretraining"]:  # the encoder, too, has to have learned from the whole set
-        (learned,) = runs(run=run["pretraining"]) or [{"clips": None}]
+    official, seen = SPLITS[row.params["split"]].counts, run["clips"] or "?"
+    if official and seen != official:
+        said.append(f"{' + '.join(map(str, seen))} clips for {' + '.join(map(str, official))}")
+    if behind:  # the encoder, too, has to have learned from the whole set
         official = SPLITS[settings["pretraining"]["split"]].counts
-        if official and (learned["clips"] or (None,))[0] != official[0]:
-            seen = learned["clips"][0] if learned["clips"] else "an unknown number of"
-            said.append(f"pretrained on {seen} clips for {official[0]}")
+        learned = [each["clips"] or "?" for each in runs(run=run["pretraining"])] or "?"
+        if official and learned[0][0] != official[0]:
+            said.append(f"pretrained on {learned[0][0]} clips for {official[0]}")
     return said
 
 

@@ -1,7 +1,6 @@
 """Evaluations: one result in the run's own folder, and all that is refused at the start."""
 
 import json
-import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import torch
 
 from sjepa.checkpoint import read_result
-from sjepa.config import RESULTS, command_line, command_params, make_config
+from sjepa.config import RESULTS, make_config
 from sjepa.errors import SjepaError
 from sjepa.protocols import context as contexts
 from sjepa.protocols import run as module
@@ -18,7 +17,7 @@ from sjepa.protocols.context import Context, reading, set_up
 from sjepa.protocols.encoders import load_encoder
 from sjepa.protocols.fusion import load_predictions
 from sjepa.protocols.metrics import interval, over_seeds
-from sjepa.protocols.run import coarse_readings, command_of, evaluate
+from sjepa.protocols.run import coarse_readings, evaluate
 
 
 @pytest.fixture
@@ -58,17 +57,6 @@ def test_a_result_says_all_of_its_run_and_lies_in_its_own_folder(common, pretrai
                                      "stage": behind["stages"]["pretrain"]}
     assert list(result["stages"]) == ["evaluate"] and result["stages"]["evaluate"]["seconds"] > 0
     assert f"synthetic/xsub linear top1 sjepa: {last['value']:.1f} % [" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("protocol, settings", [
-    ("linear", {"run": "runs/x y", "passes": 4, "lr": 3e-5, "by_joint": True}),
-    ("knn", {"ks": [3, 7]}), ("semi", {"share": 0.1}), ("fuse", {"runs": ["a", "b"]}),
-])
-def test_the_command_repeats_the_run(protocol, settings):
-    config = make_config(CONFIGS[protocol], settings)
-    _, _, _, named, *said = shlex.split(command_of(protocol, config))
-    args = command_line("", "", CONFIGS[protocol]).parse_args(said)
-    assert named == protocol and make_config(CONFIGS[protocol], command_params(args)) == config
 
 
 def test_what_was_judged_is_named(run, restate):

@@ -80,7 +80,7 @@ def test_it_trains_on_augmented_clips_drawn_anew_or_in_turn(common, asked, monke
         linear_probe(lambda epoch: got[0], *args, **more))[1])
     config = make_config(LinearConfig, common | {"epochs": 1, "passes": passes})
     context = set_up(config)
-    probe(context, config)
+    probe(context, config, context.train)
     train, test = context.train.tolist(), context.test.tolist()
     assert asked == [(test, None), *[(train, 0.3)] * kept]  # test as they are, then rotated crops
     plain = context.features(context.train)
@@ -110,6 +110,5 @@ def test_few_labels_are_the_labelled_subsets(common, asked):
     assert [clips for clips, _ in asked] == [each.tolist() for each in (context.test, *subsets)]
     assert made.seeds == (5, 6) and set(made.readings) == {"top1-25pct", "top1-best-epoch-25pct"}
     assert made.readings["top1-25pct"].right.shape == (2, len(context.test))
-    context.train = subsets[1]
-    alone = probe(context, context.config)["top1"].right
+    alone = probe(context, context.config, subsets[1])["top1"].right
     assert (made.readings["top1-25pct"].right[1] == alone[0]).all()

@@ -124,7 +124,7 @@ def test_single_readings_are_compared_by_their_own_intervals(put, how, other, ha
 
 def test_the_verdict_needs_the_whole_interval_and_survives_the_family():
     def ruling(mean, error, others=0):
-        family = [claims.chances(Difference(mean, error)), *[(0.5, 0.5)] * others]
+        family = [Difference(mean, error), *[Difference(0, 1)] * others]
         return claims.verdicts(family)[0][1]
 
     assert ruling(3, 1) == HOLDS and ruling(1, 1) == ruling(-1, 1) == NOT_HERE
