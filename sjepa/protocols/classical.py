@@ -29,9 +29,9 @@ def _facing(pose: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 def describe_clip(x: np.ndarray, skeleton: Skeleton, aligned: bool = True) -> np.ndarray:
     """One vector of a body `[T, V, 3]`: positions, differences of frames, statistics of each joint.
 
-    Centred on the spine's base in the first frame and divided by the median length of the spine, so
-    that neither place nor size of a person counts. A planar skeleton's confidence stays as it is.
-    `aligned` turns the first frame's shoulders along x, where there is depth and they are named.
+    Neither place nor size of a person counts: it is centred on the first frame's base of the spine,
+    and divided by the spine's median length; a planar skeleton's confidence stays. `aligned` turns
+    the first frame's shoulders along x, where there is depth and they are named.
     """
     x, (base, shoulder) = x.astype(np.float64), skeleton.spine
     axes = slice(2 if skeleton.planar else 3)
@@ -54,8 +54,7 @@ def standardised(store: Store, skeleton: Skeleton, frontal: bool, train: np.ndar
                  test: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Vectors `[N, F]` and `[M, F]` of training and test clips, by the training clips' scale.
 
-    Both bodies stand side by side where a set has two. In a set that was filmed from one side
-    (`frontal`), facing is part of the class and stays.
+    Bodies stand side by side. In a set filmed from one side (`frontal`) facing is left as it is.
     """
     def vector(index: int) -> np.ndarray:
         bodies = store.clip(index).swapaxes(0, 1)

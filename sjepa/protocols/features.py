@@ -22,14 +22,14 @@ def encode_bodies(encoder: torch.nn.Module, clips: torch.Tensor, pool=None,
                   padded: bool = False) -> torch.Tensor:
     """Tokens `[B, M, N, D]` of every body slot of clips `[B, M, T, V, 3]`.
 
-    An absent body is an input like any other in the lineage. All absent bodies are the same
-    input, so they share one row here: the same output for less, and, in training, the same
-    gradient (stochastic depth then draws once for that row and not once for each of them).
+    An absent body is an input like any other in the lineage. All are the same input, so they share
+    one row here: the same output for less, and, in training, the same gradient (stochastic depth
+    draws once for that row).
 
     Args:
         pool: what to make of the tokens `[R, N, D]` of the rows; None: keep them.
-        padded: bring the rows to one of few numbers with rows that nothing reads, for an encoder
-            that is compiled anew for each. Two bodies a clip make at most five of them.
+        padded: bring the rows to one of at most five numbers, two bodies a clip, with rows that
+            nothing reads, for an encoder that is compiled anew for each.
     """
     flat = clips.flatten(0, 1)
     present = seen(flat).any(1)
@@ -55,8 +55,7 @@ def clip_features(encoder: torch.nn.Module, clips: torch.Tensor,
                   by_joint: bool = False) -> torch.Tensor:
     """One feature a clip `[B, M, T, V, 3]`, in float32: the mean over bodies, segments and joints.
 
-    An absent body takes part, as in the lineage. `[B, D]`; by joint `[B, V, D]`, joints side by
-    side, as the head of fine-tuning reads them.
+    An absent body takes part. `[B, D]`; by joint `[B, V, D]`, as the head of fine-tuning reads.
     """
     def pool(tokens: torch.Tensor) -> torch.Tensor:
         tokens = tokens.float()
@@ -107,20 +106,19 @@ def extract(encoder: torch.nn.Module, store: DeviceStore, index, *, dtype=torch.
 
 def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = DEFAULT, *,
           bodies: int | None = None, stream: str | None = None, center: bool = True,
-          batch: int | None = None, skeleton: Skeleton = NTU25) -> np.ndarray:
+          skeleton: Skeleton = NTU25) -> np.ndarray:
     """One feature a clip, `[N, dim]` in float32 whatever the hardware, as evaluation makes it.
 
     The central 95 % of each clip, resized in time to the encoder's frames, through the encoder
-    with nothing masked, and the mean over bodies, segments and joints. A body slot without a body
-    is an input like any other there, so that clips are comparable if they have as many slots:
-    give `bodies=2` to compare one person with the clips of a store that has room for two.
+    with nothing masked, and the mean over bodies, segments and joints.
 
     Args:
         clips: a list of `[T, 25, 3]` or `[T, M, 25, 3]` in metres, in the NTU-25 layout, y up;
             absent bodies are zero; joints that are NaN or always zero are derived from the others.
             `read_motion` makes such clips from files.
         encoder: a name or path for `load_pretrained`, or an encoder, which stays on its device.
-        bodies: body slots of each clip, filled up with absent ones; None: as each clip has them.
+        bodies: body slots of each clip, filled up with absent ones, which are an input like any
+            other: 2 to compare one person with a store that has room for two; None: as they are.
         stream: what the encoder was trained on; None: what its card says, joints without one.
         center: move each clip so that its first body's spine begins at the origin, as in every
             store but PKU-MMD's; False for an encoder that was trained on that.
@@ -135,9 +133,8 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
     if not isinstance(clips, Iterable) or isinstance(clips, str | torch.nn.Module):
         raise SjepaError(f"clips is of type {type(clips).__name__}: give a list of arrays first, "
                          "as in embed([clip], encoder)")
-    for name, value in (("bodies", bodies), ("batch", batch)):
-        if value is not None and not (isinstance(value, int | np.integer) and value > 0):
-            raise SjepaError(f"{name} is {value!r}: expected a whole number from 1")
+    if bodies is not None and not (isinstance(bodies, int | np.integer) and bodies > 0):
+        raise SjepaError(f"bodies is {bodies!r}: expected a whole number from 1")
     if stream not in (None, *STREAMS):
         raise SjepaError(f"stream is {stream!r}: expected one of {', '.join(STREAMS)}")
     if not isinstance(encoder, torch.nn.Module):
@@ -158,8 +155,7 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
     for count in np.unique(slots):
         index = np.flatnonzero(slots == count)
         store = _in_memory([ready[k] for k in index], device, skeleton)
-        features[index] = extract(encoder, store, np.arange(len(index)), batch=batch,
-                                  stream=stream or "joint").numpy()
+        features[index] = extract(encoder, store, np.arange(len(index)), stream=stream or "joint")
     return features
 
 

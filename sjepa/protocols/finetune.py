@@ -1,12 +1,8 @@
 """Fine-tuning: the whole encoder learns on under a new head, with labels.
 
-Lineage: MAMP's recipe, after MAE's. AdamW with a learning rate a layer (after BEiT, Bao et al.,
-2022), stochastic depth, dropout, label smoothing, linear warm-up and cosine, the augmentation of
-pretraining.
-
-Everything that an epoch draws follows from seed and epoch, and a checkpoint amid an epoch has the
-states of its generators: a run that was stopped goes on to the bit where its checkpoint stands. A
-compiled encoder draws stochastic depth from the same seed, but in an order of its own.
+Lineage: MAMP's recipe, after MAE's, with a learning rate a layer after BEiT (Bao et al., 2022).
+What an epoch draws follows from seed and epoch, and a checkpoint amid one has the states of its
+generators: a run that was stopped goes on to the bit. A compiled encoder draws in an own order.
 """
 
 import copy
@@ -40,10 +36,9 @@ KNOWN = ("epoch", "seconds", "peak", "history", "scores", "best", "draws")
 
 
 class ActionHead(nn.Module):
-    """Dropout, mean over segments and bodies, then two linear layers with BatchNorm and ReLU.
+    """Dropout of features, mean over segments and bodies, two linear layers, BatchNorm and ReLU.
 
-    Joints are not averaged: the first layer sees `joints * dim` features. `dropout` is the
-    probability with which a feature of a token is dropped.
+    Joints are not averaged: the first layer sees `joints * dim` features.
     """
 
     def __init__(self, dim: int, joints: int, classes: int, hidden: int = 2048,
@@ -63,17 +58,14 @@ class ActionHead(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A copy of an encoder, pretrained or not, with a new `ActionHead`; all weights are trained.
-
-    `drop_path` is the stochastic depth of the last block.
-    """
+    """A copy of an encoder, pretrained or not, with a new `ActionHead`; all weights are trained."""
 
     def __init__(self, encoder: nn.Module, classes: int, hidden: int = 2048, dropout: float = 0.3,
                  drop_path: float = 0.3):
         super().__init__()
         self.encoder = copy.deepcopy(encoder).requires_grad_(True)
         self.encoder.set_drop_path(drop_path)
-        self.padded = False  # a compiled encoder's rows are, see `encode_bodies`
+        self.padded = False  # as a compiled encoder's rows are (`encode_bodies`)
         self.head = ActionHead(encoder.dim, encoder.joints, classes, hidden, dropout)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
@@ -84,9 +76,8 @@ class Classifier(nn.Module):
 def layer_decay_groups(model: Classifier, decay: float, weight_decay: float) -> list[dict]:
     """AdamW's parameter groups: `params`, `weight_decay`, and `lr_scale`, smaller for early layers.
 
-    The encoder says which parameters are how deep (`parameter_layers`); the head belongs to its
-    last layer, whose scale is 1. A layer's scale is `decay` times that of the layer after it.
-    Weights decay that have more than one axis, position tables included.
+    A layer's scale is `decay` times that of the layer after it (`parameter_layers`); the head
+    belongs to the last, whose scale is 1. Weights decay that have more than one axis.
 
     Raises:
         SjepaError: the encoder leaves a parameter out, or names one twice.
@@ -113,10 +104,7 @@ def weights_hash(encoder: torch.nn.Module) -> str:
 
 
 class FineTuning:
-    """One run: classifier, optimiser, counters, and readings of the test clips on the way.
-
-    It starts from a copy of `encoder` and learns the labels of the clips `train` `[N]`.
-    """
+    """One run from a copy of `encoder`, which learns the labels of the clips `train` `[N]`."""
 
     def __init__(self, context: Context, config: FinetuneConfig, encoder: torch.nn.Module,
                  train: np.ndarray):
@@ -172,7 +160,7 @@ class FineTuning:
         return loss.detach()
 
     def run_epoch(self, stopped: Callable[[], object] = lambda: False) -> dict | None:
-        """The rest of a pass over the training clips in a fresh order; reads the test when due.
+        """The rest of a pass over the training clips, in an order of its own; its readings.
 
         None if it was `stopped`, which is asked before each step.
         """
@@ -282,10 +270,7 @@ def checkpoints(config: FinetuneConfig) -> Path:
 
 
 def tune(context: Context, config: FinetuneConfig, train: np.ndarray) -> Result:
-    """Fine-tune on the clips `train` with the seed of `config`; checkpoints go to its folder.
-
-    `top1` is read after the last epoch; `top1-best-epoch` is chosen on the test clips.
-    """
+    """`top1` after the last epoch, `top1-best-epoch` chosen on the test clips."""
     encoder = context.encoder
     if config.method == "scratch":
         encoder = untrained_like(encoder, config.seed)
@@ -314,11 +299,7 @@ def run_semi(context: Context) -> Result:
 
 
 def run_transfer(context: Context) -> Result:
-    """Fine-tuning, and the linear probe, on another data set than that of the pretraining.
-
-    Raises:
-        SjepaError: the encoder was pretrained on the same data set.
-    """
+    """Fine-tuning, and the linear probe, on another data set than that of the pretraining."""
     config, origin = context.config, context.pretraining["split"]
     if origin.split("/")[0] == config.split.split("/")[0]:
         raise SjepaError(f"{config.run} was pretrained on {origin}, the data set of "

@@ -76,21 +76,16 @@ def load_predictions(path: str | Path) -> Predictions:
 
 
 def fuse(scores: list[np.ndarray], weights: tuple[float, ...] = ()) -> np.ndarray:
-    """Late fusion: the weighted mean `[M, classes]` of the class probabilities of several runs.
+    """The weighted mean `[M, classes]` of the class probabilities of several runs.
 
-    Args:
-        scores: `[M, classes]` each, before softmax, of the same test clips.
-        weights: one a run, 0 or more, not all 0; empty: equal ones.
+    `scores` are `[M, classes]` each, before softmax, of the same test clips; no weights: equal.
     """
     chances = torch.from_numpy(np.stack(scores)).double().softmax(-1)
     return np.average(chances.numpy(), axis=0, weights=weights or None)
 
 
 def stated(result: dict) -> dict:
-    """Step and settings of a result that count, and those of the pretraining behind it, by name.
-
-    As JSON gives them back.
-    """
+    """Step and settings of a result that count, and of its pretraining, as JSON has them."""
     behind = what_counts((result.get("pretraining") or {}).get("settings", {}))
     named = {"step": result["step"]} | what_counts(result["settings"])
     named |= {f"{BEHIND}{name}": value for name, value in behind.items()}
@@ -105,8 +100,7 @@ def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
         clips, and the reading.
 
     Raises:
-        SjepaError: one is no evaluation of an encoder or has no class scores; they differ in
-            protocol, data, preset or target; or two are of one stream.
+        SjepaError: one has no class scores of an encoder; they differ in more than the stream.
     """
     results = [read_result(run) for run in config.runs]
     sources = [load_predictions(Path(run) / "scores" / f"{config.metric}.npz")

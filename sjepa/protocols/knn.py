@@ -16,8 +16,8 @@ def nearest(train: torch.Tensor, test: torch.Tensor, ks: tuple[int, ...],
     """The K most similar training features of each test feature, by the cosine, exactly.
 
     Returns:
-        K to similarities and training indices, `[M, K]` each (`[M, N]` where N is smaller), the
-        most similar first.
+        K to similarities and training indices, `[M, K]` each, the most similar first; `[M, N]`
+        where N is smaller.
     """
     gallery = F.normalize(train, dim=1).T
     parts = {k: [] for k in ks}
@@ -47,10 +47,9 @@ def knn(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, ks: tuple
 
 def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor,
            test_labels: torch.Tensor, ks: tuple[int, ...]) -> dict[int, torch.Tensor]:
-    """Retrieval: does a clip of the right class stand among the K most similar training clips?
+    """K to `[M]` bool: is one of the K most similar training clips of the right class?
 
-    Returns:
-        K to `[M]` bool. Recall at K is its mean; at 1 it is the accuracy of one neighbour.
+    Recall at K is its mean.
     """
     most = max(ks)
     _, index = nearest(train, test, (most,))[most]  # cut below, so that it can but rise with K
@@ -61,8 +60,7 @@ def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor,
 def held_out_accuracy(run) -> dict[str, float]:
     """Accuracy of one neighbour, in percent, in a `sjepa.pretrain.Pretraining`: `{"knn": …}`.
 
-    The first in ten subjects of its training clips, at least one, are looked up among the others;
-    test clips never. Empty where all training clips are of one subject.
+    The first tenth of the training subjects is looked up among the others; if there are any.
     """
     train = run.train.numpy()
     subjects = np.unique(run.store.subjects[train])

@@ -1,7 +1,7 @@
 """The linear probe: how much of the class can be read off frozen features by one matrix.
 
-Lineage: MAMP's recipe, after MAE's. BatchNorm without affine, one linear layer, SGD with momentum
-0.9 and no weight decay, learning rate 0.1 on a cosine to 0, 100 epochs, training augmentation.
+Lineage: MAMP's recipe, after MAE's: BatchNorm without affine, SGD with momentum and no weight
+decay, a cosine to 0, training augmentation.
 """
 
 import functools
@@ -37,10 +37,9 @@ def linear_probe(passes, labels: torch.Tensor, test: torch.Tensor, test_labels: 
         epochs, lr, batch_size, seed: see `sjepa.protocols.config.LinearConfig`.
 
     Returns:
-        `predicted`: `[M]` classes after the last epoch, the honest reading. `scores`:
-        `[M, classes]` what they were chosen by, before softmax. `best`: `[M]` classes of the epoch
-        with the best test accuracy, which the lineage prints and which looks at the test clips to
-        choose. `curve`: test accuracy in percent after each epoch.
+        `predicted` `[M]`, classes after the last epoch, and their `scores` `[M, classes]` before
+        softmax; `best` `[M]`, those of the epoch with the best test accuracy, which the lineage
+        prints, and which test clips chose; `curve`, the test accuracy in percent by epoch.
     """
     with own_draws(seed):
         network = make_probe(test.shape[1], classes)

@@ -12,30 +12,32 @@ import argparse
 
 from sjepa.config import command_line, command_params, make_config
 from sjepa.errors import Parser, SjepaError, main_with_errors
+from sjepa.study.batch import run_all
 from sjepa.study.experiments import ReportConfig, experiments, groups
+from sjepa.study.export import export
+from sjepa.study.results import collect
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line's arguments."""
     plain = argparse.RawDescriptionHelpFormatter
     parser = Parser("python -m sjepa.study", description=__doc__, formatter_class=plain)
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("list")
-    one.add_argument("groups", nargs="?", default="", help=f"some of {','.join(groups())}")
-    one = commands.add_parser("expand")
-    one.add_argument("name", help="as `list` names it")
-    one = commands.add_parser("run")
+    add = parser.add_subparsers(dest="command", required=True).add_parser
+    add("list").add_argument("groups", nargs="?", default="",
+                             help=f"some of {','.join(groups())}")
+    add("expand").add_argument("name", help="as `list` names it")
+    one = add("run")
     one.add_argument("names", nargs="+", metavar="NAME", help="groups, or patterns such as open-*")
     one.add_argument("--jobs", type=int, default=1, help="pretrainings that run beside each other")
     given = command_line("python -m sjepa.study report", "", ReportConfig)
-    commands.add_parser("report", epilog=given.epilog, parents=[given],
-                        conflict_handler="resolve", formatter_class=plain)
-    one = commands.add_parser("collect")
+    add("report", epilog=given.epilog, parents=[given], conflict_handler="resolve",
+        formatter_class=plain)
+    one = add("collect")
     one.add_argument("folders", nargs="*", metavar="FOLDER",
                      help="of a run, or with runs in it; all of runs/ if none is named")
     one.add_argument("--replace", action="store_true",
                      help="a run that is there with other settings gives way")
-    one = commands.add_parser("export")
+    one = add("export")
     one.add_argument("run", metavar="RUN", help="the folder of a finished pretraining")
     one.add_argument("out", metavar="OUT.safetensors")
     one.add_argument("--data", nargs="+", metavar="SET",
@@ -46,7 +48,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line; what it does not need is not imported."""
+    """The command line."""
     args = parse(argv)
     if args.command == "list":
         rows = experiments(args.groups).values()
@@ -58,21 +60,15 @@ def main(argv: list[str] | None = None) -> None:
             raise SjepaError(f"{args.name} is a group: name one of its experiments, see `list`")
         print(experiments(args.name)[args.name].text, end="")
     elif args.command == "run":
-        from sjepa.study.batch import run_all
-
         print(f"{run_all(args.names, args.jobs)} runs are finished")
     elif args.command == "report":
-        from sjepa.study.tables import write_report
+        from sjepa.study.tables import write_report  # needs scikit-learn; nothing else does
 
         write_report(make_config(ReportConfig, command_params(args)))
     elif args.command == "collect":
-        from sjepa.study.results import collect
-
         merged = collect(args.folders, args.replace)
         print(f"{len(merged)} runs in book/results: {', '.join(merged)}")
     else:
-        from sjepa.study.export import export
-
         card = export(args.run, args.out, args.data, args.licence)
         trained = "; ".join(f"{each['set']} ({each['licence']})" for each in card["data"])
         print(f"{args.out}: {card['licence']}; trained on {trained}")

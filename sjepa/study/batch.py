@@ -1,10 +1,8 @@
 """Many full runs at once on one machine: `python -m sjepa.study run NAME … --jobs 16`.
 
-Small networks leave most of a GPU idle; so several pretrainings share one. A chain, which is a
-pretraining and then its evaluations, stays in one process, and processes outlive their chains:
-libraries are loaded once. Chains begin in the order in which they are named. What is finished with
-the planned settings is not run again, so the same line goes on after a kill. Clusters and the
-order of stores are the Snakefile's business.
+Small networks leave most of a GPU idle; so several pretrainings share one, each with its
+evaluations in one process. What is finished with the planned settings is not run again, so the same
+line goes on after a kill. Clusters and the order of stores are the Snakefile's business.
 """
 
 import contextlib
@@ -82,10 +80,7 @@ def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def run_chain(rows: list[Experiment]) -> list[str]:
-    """Run one experiment after another, and say what failed.
-
-    What reads a failed pretraining is not tried.
-    """
+    """Run one experiment after another, and say what failed; after a pretraining, none is tried."""
     lost: list[str] = []
     for row in rows:
         if finished(row):
@@ -102,10 +97,7 @@ def run_chain(rows: list[Experiment]) -> list[str]:
 
 
 def run_all(names: Iterable[str], jobs: int) -> int:
-    """Run experiments in `jobs` processes.
-
-    Returns:
-        How many runs were planned.
+    """Run experiments in `jobs` processes; returns how many there are.
 
     Raises:
         SjepaError: fewer than one process; or some runs failed, and which: the others are finished.
@@ -113,8 +105,8 @@ def run_all(names: Iterable[str], jobs: int) -> int:
     if jobs < 1:
         raise SjepaError(f"--jobs {jobs}: expected at least 1")
     planned = chains(names)
-    for dataset in {row.params["dataset"]: 0 for rows in planned for row in rows
-                    if "dataset" in row.params}:
+    for dataset in sorted({row.params["dataset"] for rows in planned for row in rows
+                           if "dataset" in row.params}):
         load_store(dataset)  # made once, before several processes ask for it
     if jobs == 1:
         lost = sum(map(run_chain, planned), [])

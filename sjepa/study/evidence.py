@@ -1,8 +1,7 @@
 """What the evidence says: ten judges, their mean as one measure, and differences with intervals.
 
 One set with a few hundred test clips cannot tell encoders apart whose seeds spread by some points.
-Ten can, if each counts the same: the measure of an encoder is the mean over them. Runs are found by
-name, as the groups `evidence` and `parts` of `sjepa.study.experiments` plan them.
+Ten can, if each counts the same. Runs are found by their names in `experiments.yaml`.
 """
 
 from __future__ import annotations
@@ -40,10 +39,7 @@ BASELINES = {"untrained": ("pool-latent", "-random"),
 def cell_rows(what: str, how: str, judge: str) -> dict[int, Experiment]:
     """The rows behind a cell by seed; empty where nothing of the kind is planned.
 
-    Args:
-        what: a run's name without its seed, `classical`, or one of `BASELINES`.
-        how: of `HOW`.
-        judge: of `JUDGES`.
+    `what` is a run's name without its seed, `classical`, or one of `BASELINES`; `how` is of `HOW`.
     """
     end = f"{how}-{JUDGES[judge].removesuffix('-clean').replace('/', '-')}"
     own, twin = BASELINES.get(what, (what, ""))
@@ -80,14 +76,12 @@ def gain(one: str, other: str, how: str = "linear", judge: str = MEAN) -> Differ
 def resolution(what: str, how: str = "linear", judge: str = MEAN) -> float | None:
     """How small a difference five seeds can tell, in points: half of its 95 % interval.
 
-    From the spread of one method's seeds, as if another's were as wide and independent of it;
-    None with fewer than three.
+    As if another method's seeds spread like these; None with fewer than three.
     """
     seen = values(cell(what, how, judge))
     if len(seen) < 3:
         return None
-    pairs = len(SEEDS)
-    return float(student.ppf(0.975, pairs - 1) * seen.std(ddof=1) * (2 / pairs) ** 0.5)
+    return float(student.ppf(0.975, len(SEEDS) - 1) * seen.std(ddof=1) * (2 / len(SEEDS)) ** 0.5)
 
 
 def values(found: dict[int, dict]) -> np.ndarray:
@@ -136,9 +130,8 @@ def compare(one: dict[int, dict], other: dict[int, dict]) -> Difference | None:
 
     The interval of two seeds or more on both sides is that of the differences seed by seed (t,
     n - 1 degrees). Of seeds against the classical features, which have none, it is the seeds'
-    spread; against one run, as if that run spread as the seeds do (their deviation times root of
-    1 + 1/n). All these say what another seed may do on these clips, and nothing of other clips.
-    One run against one says the reverse: the readings' own intervals.
+    spread; against one run, as if that run spread as they do. All these say what another seed may
+    do on these clips. One run against one says it of other clips: by the readings' own intervals.
     """
     if not one or not other:
         return None

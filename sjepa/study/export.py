@@ -20,40 +20,34 @@ def make_card(settings: dict, name: str, sets: list[str] | None = None, licence:
     `sets` are the data sets that it saw; None: as the settings say, and of a pool as its store
     does. An empty `licence` says that the terms of the data bind the weights.
     """
-    sets = sets or _seen(settings["split"])
-    return {"name": name, "data": [_terms(each) for each in sets], "licence": licence or BOUND,
-            "recipe": what_counts(settings)}
-
-
-def _seen(name: str) -> list[str]:
-    """The sets that training clips of the split `name` come from: of a pool, its members."""
-    dataset = name.partition("/")[0]
-    rule = known(dataset)
-    if rule is None or rule.members is None:
-        return [dataset]
-    store = load_store(dataset)
-    return sorted(set(rule.members(store)[split(name, store)[0]].tolist()))
+    dataset, rule = settings["dataset"], known(settings["dataset"])
+    if sets is None and rule and rule.members:
+        store = load_store(dataset)
+        train, _ = split(settings["split"], store)
+        sets = sorted(set(rule.members(store)[train].tolist()))
+    return {"name": name, "data": [_terms(each) for each in sets or [dataset]],
+            "licence": licence or BOUND, "recipe": what_counts(settings)}
 
 
 def _terms(name: str) -> dict[str, str]:
     """What binds those who use a data set, as far as it is known here."""
     if name.startswith("synthetic"):
         return {"set": name, "licence": "MIT, procedurally generated, no human data"}
-    origin = spec(name).origin if name in names() else None
+    origin = getattr(known(name), "origin", None)
     if origin is None:
-        known = ", ".join(each for each in names() if spec(each).origin)
+        there = ", ".join(each for each in names() if spec(each).origin)
         raise SjepaError(f"the terms of the data set {name!r} are not known: name those that it "
-                         f"was made of with --data ({known})")
+                         f"was made of with --data ({there})")
     return {"set": name, "title": origin.title, "licence": origin.licence, "terms": origin.terms,
             "cite": origin.cite}
 
 
 def export(run: str | Path, out: str | Path, sets: list[str] | None = None,
            licence: str = "") -> dict:
-    """Write a run's target encoder and its card into `out`, a `NAME.safetensors`, in float32.
+    """Write a run's target encoder and its card (`make_card`) into `out`, a `NAME.safetensors`.
 
     Returns:
-        The card; see `make_card` for what it is made of.
+        The card.
 
     Raises:
         SjepaError: no finished run, another suffix, or data whose terms are not known.

@@ -13,18 +13,15 @@ PEAKS = yaml.safe_load(Path(__file__).with_name("peaks.yaml").read_text())
 
 
 def block_flops(tokens: int, dim: int) -> int:
-    """Operations of one transformer block's forward pass on one row, two a multiply-add.
-
-    24 n d² in linear layers (queries, keys, values 6, projection 2, network 16), 4 n² d attending.
-    """
+    """Operations of one transformer block's forward pass on one row, two a multiply-add."""
+    # Linear layers: queries, keys and values 6, projection 2, network 16; then attention.
     return 24 * tokens * dim**2 + 4 * tokens**2 * dim
 
 
 def row_flops(config: PretrainConfig, skeleton: Skeleton = NTU25) -> int:
     """Operations of one training step for one body of a skeleton: matrix products only.
 
-    A backward pass counts twice its forward pass, whatever an implementation computes anew; the
-    target encoder has none, and neither have the coordinates.
+    A backward pass counts twice its forward pass; target encoder and coordinates have none.
     """
     dim, tokens = config.dim, config.frames // config.segment * len(skeleton)
     seen = round(tokens * (1 - config.mask_ratio))

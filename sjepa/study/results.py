@@ -1,9 +1,8 @@
 """What came out: the committed results, how runs get into them, and how pages look them up.
 
 Three files in `book/results` hold every number of the book, and `curves.csv` the monitors of
-pretrainings. `collect` merges the `result.json` that each run leaves in its own folder into them;
-`readings`, `result` and `runs` look up. What a query leaves open has to be unique: twins (another
-preset, another seed) are never mixed up silently.
+pretrainings. `collect` merges the `result.json` of runs into them. What a query leaves open has to
+be unique: twins (another preset, another seed) are never mixed up silently.
 """
 
 import csv

@@ -51,7 +51,7 @@ def test_encoder_clips_and_gradients_are_left_alone(encoder, store, pretrained_o
 
 def test_a_clip_has_its_feature_in_any_company(store, encoder, some):
     clips = [store.clip(i) if k % 2 else store.clip(i)[:, 0] for k, i in enumerate(some)]
-    together = embed(clips, encoder, batch=3)
+    together = embed(clips, encoder)
     for clip, feature in zip(clips, together, strict=True):
         np.testing.assert_allclose(embed([clip], encoder)[0], feature, atol=1e-5)
 
@@ -135,7 +135,6 @@ def test_bad_clips_are_named_by_their_place(store, encoder, some, fault):
     *(([], {"bodies": value}, "bodies is .*: expected a whole number from 1")
       for value in (0, 1.5, "2")),
     ([], {"skeleton": "coco17"}, "skeleton is 'coco17': give a Skeleton"),
-    ([], {"batch": -1}, "batch is -1: expected a whole number from 1"),
     ([], {"stream": "bones"}, "stream is 'bones': expected one of joint, bone, motion"),
 ])
 def test_bad_arguments_in_words(encoder, clips, more, said):
