@@ -134,9 +134,9 @@ def untrained_like(encoder: torch.nn.Module, seed: int) -> torch.nn.Module:
 def encoder_from_mamp(state_dict: Mapping[str, torch.Tensor], heads: int = 8) -> Encoder:
     """An `Encoder` with the weights of a MAMP (or MAE-style skeleton) checkpoint.
 
-    In evaluation mode, its output equals the original's, final LayerNorm included. The tokeniser
-    there is a convolution over (frames, joints), here a linear layer on frame-major tokens: the same
-    map. `heads` are told by no weight; every published configuration has 8.
+    In evaluation mode its output equals the original's, final LayerNorm included: the tokeniser,
+    there a convolution over (frames, joints), is the same map. `heads` are told by no weight;
+    every published configuration has 8.
 
     Raises:
         SjepaError: a weight is missing, or of a shape that does not fit the others.

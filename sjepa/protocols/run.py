@@ -85,9 +85,6 @@ def evaluate(protocol: str, config: EvaluateConfig | FuseConfig) -> dict:
 
     What can be known to fail at the end is refused at the start.
 
-    Args:
-        protocol, config: a key of `CONFIGS`, and its settings.
-
     Returns:
         The result; its readings have the main one first.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from sjepa.checkpoint import read_result, save_atomically, settings_hash, what_counts
+from sjepa.checkpoint import read_result, run_hash, save_atomically, what_counts
 from sjepa.config import RESULTS, RUNS
 from sjepa.errors import SjepaError
 from sjepa.protocols.encoders import WEIGHTS
@@ -94,32 +94,25 @@ def _rows(name: str, run=None) -> list[dict]:
     Those of one `run`, if it is a name, without a look at all others: tables ask for thousands.
     """
     if isinstance(run, str) and not run.startswith("quick"):
-        return _by_run(RESULTS / name, _changed(RESULTS / name)).get(run, [])
+        return _read(RESULTS / name, by_run=True).get(run, [])
     quick = (sorted(home.glob("quick*/result.json")) for home in (RUNS, SHIPPED))
     return sum((_read(path)[name] for path in next(filter(None, quick), [])), _read(RESULTS / name))
 
 
-@functools.lru_cache(maxsize=8)
-def _by_run(path: Path, changed: int) -> dict[str, list[dict]]:
-    found: dict[str, list[dict]] = {}
-    for row in _read_once(path, changed):
-        found.setdefault(row["run"], []).append(row)
-    return found
-
-
-def _changed(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.is_file() else 0
-
-
-def _read(path: Path) -> list[dict] | dict[str, list[dict]]:
-    return _read_once(path, _changed(path))
+def _read(path: Path, by_run: bool = False) -> list[dict] | dict[str, list[dict]]:
+    """A file's rows, those of a run's result by the file they belong into; once for each change."""
+    return _parsed(path, path.stat().st_mtime_ns if path.is_file() else 0, by_run)
 
 
 @functools.lru_cache(maxsize=64)
-def _read_once(path: Path, changed: int) -> list[dict] | dict[str, list[dict]]:
-    """A file's rows, those of a run's result by the file they belong into; once for each change."""
+def _parsed(path: Path, changed: int, by_run: bool) -> list[dict] | dict[str, list[dict]]:
     if path.name == "result.json":
         return _rows_of(path)
+    if by_run:
+        found: dict[str, list[dict]] = {}
+        for row in _parsed(path, changed, False):
+            found.setdefault(row["run"], []).append(row)
+        return found
     text = path.read_text() if path.is_file() else ""
     try:
         if path.suffix == ".jsonl":
@@ -206,13 +199,11 @@ def _rows_of(path: Path) -> dict[str, list[dict]]:
         }
         mine = [{name: made.get(name) for name in READING_COLUMNS}
                 | {name: each[name] for name in READING_COLUMNS[2:]} for each in made["readings"]]
-        line = {"hash": made["hash"], "step": made["step"], "pretraining": None,
-                "settings": what_counts(made["settings"])}
-        lines = [line]
+        first = run_hash("pretrain", behind["settings"]) if behind else None
+        lines = [{"hash": made["hash"], "step": made["step"], "pretraining": first,
+                  "settings": what_counts(made["settings"])}]
         if behind:
-            step = {"step": "pretrain", "behind": settings_hash({})}
-            line["pretraining"] = settings_hash(behind["settings"] | step)
-            lines.append({"hash": line["pretraining"], "step": "pretrain", "pretraining": None,
+            lines.append({"hash": first, "step": "pretrain", "pretraining": None,
                           "settings": what_counts(behind["settings"])})
     except (KeyError, TypeError, AttributeError) as error:
         raise SjepaError(f"{path} is damaged ({error}): run it again") from error

@@ -12,8 +12,6 @@ from sjepa.show.tables import NOT_RUN, Table, percent
 from sjepa.study.experiments import Experiment, ReportConfig, experiments, other_settings
 from sjepa.study.results import result, runs, settings_of
 
-METHODS = {"sjepa": "S-JEPA", "random": "untrained", "scratch": "from scratch",
-           "classical": "classical"}
 PROTOCOLS = {
     "linear": "Linear probe", "finetune": "Fine-tuning", "semi": "Few labels",
     "transfer": "Transfer", "knn": "One nearest neighbour", "retrieval": "Retrieval, recall at 1",
@@ -153,7 +151,7 @@ def cost_table(step: str, groups: str) -> Table | None:
             behind = settings_of(row.name)["pretraining"] or {}
             hours = [run[name] and f"{run[name] / 3600:.3g}"
                      for name in ("pretrain_seconds", "seconds")]
-            line = [f"{label(row)}, {METHODS[row.params['method']]}", run["seed"],
+            line = [f"`{row.name}`", run["seed"],
                     behind.get("epochs") if row.params["method"] == "sjepa" else None,
                     run["pretrain_device"], hours[0], run["device"], hours[1],
                     run["peak_bytes"] and f"{run['peak_bytes'] / 2**30:.1f}", f"`{run['commit']}`"]
