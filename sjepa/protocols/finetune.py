@@ -78,9 +78,6 @@ def layer_decay_groups(model: Classifier, decay: float, weight_decay: float) -> 
 
     A layer's scale is `decay` times that of the layer after it (`parameter_layers`); the head
     belongs to the last, whose scale is 1. Weights decay that have more than one axis.
-
-    Raises:
-        SjepaError: the encoder leaves a parameter out, or names one twice.
     """
     *layers, last = model.encoder.parameter_layers()
     layers += [[*last, *model.head.parameters()]]

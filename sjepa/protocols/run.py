@@ -65,11 +65,7 @@ def facts_of(context: Context) -> dict:
 
 
 def claim(folder: Path, step: str, settings: dict, pretraining: dict | None = None) -> None:
-    """Make sure at the start of a run that its result can be written into `folder` at the end.
-
-    Raises:
-        SjepaError: the folder cannot be written, or holds the result of another run.
-    """
+    """Refuse at the start of a run a folder that its result cannot be written into at the end."""
     if (folder / "result.json").is_file():
         old = stated(read_result(folder))
         new = stated({"step": step, "settings": settings, "pretraining": pretraining})

@@ -26,11 +26,7 @@ from sjepa.study.experiments import Experiment, config_of, experiments, other_se
 
 
 def chains(names: Iterable[str]) -> list[list[Experiment]]:
-    """The runs behind groups or patterns of experiments, those of one pretraining together.
-
-    Raises:
-        SjepaError: a name that is no group's, and that no experiment's name matches.
-    """
+    """The runs behind groups or patterns of experiments, those of one pretraining together."""
     every, found = experiments(), {}
     for name in names:
         chosen = [row.name for row in every.values()
@@ -108,7 +104,7 @@ def run_all(names: Iterable[str], jobs: int) -> int:
     for dataset in sorted({row.params["dataset"] for rows in planned for row in rows
                            if "dataset" in row.params}):
         load_store(dataset)  # made once, before several processes ask for it
-    if jobs == 1:
+    if jobs == 1 or not planned:
         lost = sum(map(run_chain, planned), [])
     else:
         with processes(min(jobs, len(planned))) as pool:

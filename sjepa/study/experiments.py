@@ -139,7 +139,7 @@ def _expand(entry: dict, given: dict, group: str) -> Iterator[Experiment]:
 
 def _add(found: dict[str, Experiment], row: Experiment) -> None:
     """Put an experiment into `found`, with the names of those above it whose output it reads."""
-    where = f"{FILE}: {row.group or 'prepare'}"
+    where = f"{FILE}: {row.group}"
 
     def maker(run: str) -> str | None:
         name = run.removeprefix("runs/")
@@ -150,11 +150,8 @@ def _add(found: dict[str, Experiment], row: Experiment) -> None:
         raise SjepaError(f"{where}: {row.name} comes after {lost[0]}, which nothing above it makes")
     if row.name in found or maker(row.params.get("out", "")):
         raise SjepaError(f"{where}: {row.name} stands twice: what differs belongs into its name")
-    after = [maker(run) for run in read]
-    store = found.get(f"{row.params.get('dataset')}-prepare")
-    if store:
-        after.append(store.name)
-        found[store.name] = replace(store, group=store.group or row.group)
+    store = f"{row.params.get('dataset')}-prepare"
+    after = [maker(run) for run in read] + [store] * (store in found)
     found[row.name] = replace(row, after=tuple(after))
 
 
@@ -175,7 +172,8 @@ def _every(text: str) -> tuple[dict[str, Experiment], dict[str, str]]:
         parts = yaml.load(text, _Loader)
         parts.pop("shared", None)
         for name, settings in parts.pop("prepare", {}).items():
-            _add(found, Experiment(f"{name}-prepare", "prepare", "", {"name": name} | settings))
+            params = {"name": name} | settings
+            _add(found, Experiment(f"{name}-prepare", "prepare", "prepare", params))
         for group, part in parts.items():
             texts[group] = part["text"]
             rows = [row for entry in part["rows"] for row in _expand(entry, {}, group)]

@@ -44,10 +44,7 @@ def _terms(name: str) -> dict[str, str]:
 
 def export(run: str | Path, out: str | Path, sets: list[str] | None = None,
            licence: str = "") -> dict:
-    """Write a run's target encoder and its card (`make_card`) into `out`, a `NAME.safetensors`.
-
-    Returns:
-        The card.
+    """Write a run's target encoder and its card into `out`, `NAME.safetensors`; gives the card.
 
     Raises:
         SjepaError: no finished run, another suffix, or data whose terms are not known.

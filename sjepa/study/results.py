@@ -143,9 +143,6 @@ def collect(folders: Iterable[str | Path] = (), replace: bool = False) -> list[s
         folders: of runs, or folders with runs in them; none: `runs/`. Quick runs are left out.
         replace: a run of the same name and other settings gives way.
 
-    Returns:
-        The names of the runs that were merged.
-
     Raises:
         SjepaError: a folder without a result, a damaged one, or a name of other settings.
     """
