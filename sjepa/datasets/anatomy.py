@@ -8,7 +8,6 @@ buttocks, fingers. Names say which side a limb is of; where they do not, the toe
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -53,15 +52,6 @@ def bare(name: str, noise: Collection[str] = ()) -> str:
     sides = {*noise}.union(*_SIDE_WORDS.values())
     found = "".join(word for word in words(name).split() if word not in sides)
     return re.sub("^(left|right|l|r)|(left|right)$", "", found) if side_of(name) else found
-
-
-@dataclass(frozen=True)
-class Person:
-    """A person's parts in a tree of joints."""
-
-    parts: dict[str, np.ndarray]  #: joint of NTU-25 to positions `[T, 3]`; at least `NEEDED`
-    places: dict[str, int]  #: joint of NTU-25 to the number of the file's joint; measured ones
-    sided: bool  #: False: which side is the left one is not known yet
 
 
 class _Tree:
@@ -187,8 +177,12 @@ class _Tree:
         return [neck, chain[-1], *behind[:1]]
 
 
-def find_person(bvh: Bvh, where: str) -> Person:
+def find_person(bvh: Bvh, where: str) -> tuple[dict[str, np.ndarray], dict[str, int], bool]:
     """A person's parts in a BVH file that was read with its End Sites.
+
+    Returns:
+        Joint of NTU-25 to positions `[T, 3]`, at least `NEEDED`; joint to the number of the file's
+        joint, of those that are measured; and whether the names tell left from right.
 
     Raises:
         SjepaError: no two legs, two arms and a head are found; the tree is shown.
@@ -217,7 +211,7 @@ def find_person(bvh: Bvh, where: str) -> Person:
             if names is LEG and len(limb) > 3:
                 put(f"{side} foot", limb[3])
     _put_trunk(tree, limbs[0], head, parts, put)
-    return Person(parts, places, sided)
+    return parts, places, sided
 
 
 def _put_trunk(tree: _Tree, legs: tuple[int, int], head: list[int], parts: dict, put) -> None:

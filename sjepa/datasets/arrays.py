@@ -12,7 +12,7 @@ _RATIO, _ALWAYS = 200, 1 << 26  # bytes of arrays a byte of their file, and what
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """The arrays of numbers and texts in an npz: those of `names` that it has, or all.
+    """The arrays of numbers and texts in an npz, those of `names` that it has or all; or of an npy.
 
     No size that the file states is believed: an array is made only where the archive has its bytes,
     and no more than a file of its length may hold.
@@ -21,6 +21,9 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
         SjepaError: the file cannot be read, or holds anything else.
     """
     try:
+        if path.suffix.lower() == ".npy":
+            with path.open("rb") as file:
+                return {"": _read_array(file, path.stat().st_size)}
         with zipfile.ZipFile(path) as archive:
             there = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
             wanted = {name: there[name] for name in names or there if name in there}
@@ -30,21 +33,17 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
             found = {}
             for name, member in wanted.items():
                 with archive.open(member) as file:
-                    found[name] = read_array(file, member.file_size)
+                    found[name] = _read_array(file, member.file_size)
             return found
     except OSError as error:
         raise SjepaError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # damaged files raise anything
-        raise SjepaError(f"{path} is no readable npz of numbers ({str(error)[:100] or repr(error)})"
-                         ": get it again") from error
+        raise SjepaError(f"{path} is no readable {path.suffix[1:]} of numbers "
+                         f"({str(error)[:100] or repr(error)}): get it again") from error
 
 
-def read_array(file, size: int) -> np.ndarray:
-    """The array in an open `.npy` file of `size` bytes, if those are as many as its header says.
-
-    Raises:
-        ValueError: no such file, or one of anything but numbers and texts.
-    """
+def _read_array(file, size: int) -> np.ndarray:
+    """The array in an open `.npy` file of `size` bytes, if those are as many as its header says."""
     version = np.lib.format.read_magic(file)
     header = {(1, 0): np.lib.format.read_array_header_1_0,
               (2, 0): np.lib.format.read_array_header_2_0}.get(version)

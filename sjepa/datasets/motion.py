@@ -12,7 +12,7 @@ import numpy as np
 from sjepa.config import load_params
 from sjepa.datasets import ntu
 from sjepa.datasets.anatomy import SIDES, fill_in, find_person
-from sjepa.datasets.arrays import read_array, read_arrays
+from sjepa.datasets.arrays import read_arrays
 from sjepa.datasets.formats import acclaim, npz, pyskl
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
@@ -137,21 +137,23 @@ def open_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path
     if not isinstance(mapping, Mapping | None):
         raise SjepaError(f"mapping is of type {type(mapping).__name__}: expected a dict, joint of "
                          "NTU-25 to the file's joint, or a YAML file of it")
+    said = mapping, unit, up
     if suffix not in (".npz", ".pkl", ".npy"):
         _chosen(path, [path.name], clip)
-    if suffix in (".npz", ".pkl"):
-        motion = _one_of_many(path, clip, mapping, unit, up)
+    if suffix == ".pkl":
+        motion = _pickled(path, clip)
+    elif suffix in (".npz", ".npy"):
+        motion = _arrays(path, clip, *said)
     elif suffix == ".skeleton":
         motion = _whole(clip_from_skeleton(ntu.read_skeleton(path)), "NTU's .skeleton")
     elif suffix == ".bvh":
-        motion = _bvh(path, mapping, unit, up)
+        motion = _bvh(path, *said)
     elif suffix == ".amc":
         motion = _amc(path)
     else:
-        points = (read_table(path) if suffix in (".csv", ".tsv", ".txt") else
-                  _array(path, clip) if suffix == ".npy" else read_poses(path))
-        motion = _of_points(points, path, mapping, unit, up)
-    if motion.stated and (mapping, unit, up) != (None, None, None):
+        read = read_table if suffix in (".csv", ".tsv", ".txt") else read_poses
+        motion = _of_points(read(path), path, *said)
+    if motion.stated and said != (None, None, None):
         raise SjepaError(f"{path}: {motion.facts[0]}: joints, axes and unit are known, leave out "
                          "mapping=, unit= and up=")
     check_clip(motion.clip, str(path), "pass unit=, metres a unit of the file", motion.skeleton)
@@ -169,12 +171,13 @@ def _settled(parts: dict[str, np.ndarray], source: dict[str, str], kind: str, wh
     """A person's parts `[T, M, 3]` as a motion."""
     if not all(np.isfinite(part).all() for part in parts.values()):
         raise SjepaError(f"{where}: a position is NaN or infinite")
-    body = settle(parts, **known)
+    facts, guesses = [kind], []
+    x = settle(parts, facts, guesses, **known)
     derived = [name for name in NTU_JOINTS if name not in source]
-    facts = [kind, *body.facts, f"derived: {', '.join(derived) or 'nothing'}"]
+    facts.append(f"derived: {', '.join(derived) or 'nothing'}")
     if "left foot" in derived:
-        body.guesses.append("the toes are not in the file: derived from the shins")
-    return Motion(center_on_spine(body.x, NTU25, where), NTU25, source, facts, body.guesses)
+        guesses.append("the toes are not in the file: derived from the shins")
+    return Motion(center_on_spine(x, NTU25, where), NTU25, source, facts, guesses)
 
 
 def _bvh(path: Path, mapping: Mapping[str, str] | None, unit: float | None,
@@ -185,8 +188,7 @@ def _bvh(path: Path, mapping: Mapping[str, str] | None, unit: float | None,
         places, sided = mapped_parts(bvh.joints, mapping, str(path)), True
         parts = {name: bvh.positions[:, k] for name, k in places.items()}
     else:
-        person = find_person(bvh, str(path))
-        parts, places, sided = person.parts, person.places, person.sided
+        parts, places, sided = find_person(bvh, str(path))
     high, low = (sum(bvh.rest[places[f"{side} {part}"]] for side in SIDES)
                  for part in ("shoulder", "ankle"))
     motion = _settled(
@@ -202,18 +204,18 @@ def _of_points(points: Points, path: Path, mapping: Mapping[str, str] | None,
                unit: float | None, up: str | None) -> Motion:
     """People's points, by the mapping, as a layout, or by names alone."""
     points = _people(points, path)
-    layout = None if mapping else find_layout(points)
-    if layout and layout[0] == COCO17.name:
-        motion = _picture(points.x[:, :, layout[1]], path)
-    elif layout and layout[0] == "mediapipe33" and not in_a_room(points.x[:, 0, layout[1]]):
-        x = points.x[:, 0, layout[1]]
-        motion = _whole(mediapipe_clip(x, path), "MediaPipe's world landmarks", layout[0])
-    elif layout:
-        name, order = layout
-        x25 = LAYOUTS[name].map(points.x[:, :, order])
-        motion = _settled({joint: x25[:, :, k] for k, joint in enumerate(NTU_JOINTS)},
-                          _sources(name), f"joints as in {name}", path, unit=unit, up=up,
-                          mirror=False)
+    name, order = ("", []) if mapping else find_layout(points)
+    x = points.x[:, :, order]
+    if name == COCO17.name:
+        bodies = np.moveaxis(x, 1, 0).astype(np.float32)
+        flat = pyskl.upright(bodies[..., :2], bodies[..., 2], float(max(bodies[..., 1].max(), 1)))
+        motion = _flat(center_on_spine(np.moveaxis(flat, 0, 1), COCO17, path))
+    elif name == "mediapipe33" and not in_a_room(x[:, 0]):
+        motion = _whole(mediapipe_clip(x[:, 0], path), "MediaPipe's world landmarks", name)
+    elif name:
+        x25 = np.moveaxis(LAYOUTS[name].map(x), 2, 0)
+        motion = _settled(dict(zip(NTU_JOINTS, x25, strict=True)), _sources(name),
+                          f"joints as in {name}", path, unit=unit, up=up, mirror=False)
         motion.named = numbers(points.joints) is None
     else:
         places = (mapped_parts(points.joints, mapping, str(path)) if mapping
@@ -221,8 +223,8 @@ def _of_points(points: Points, path: Path, mapping: Mapping[str, str] | None,
         if places is None or points.planar:
             raise SjepaError(f"{path}: its {len(points.joints)} joints are of no known layout: "
                              f"{', '.join(points.joints)[:1500]}: {fill_in()}")
-        motion = _settled({name: points.x[:, :, k] for name, k in places.items()},
-                          {name: points.joints[k] for name, k in places.items()},
+        motion = _settled({part: points.x[:, :, k] for part, k in places.items()},
+                          {part: points.joints[k] for part, k in places.items()},
                           f"{len(points.joints)} joints by their names", path, unit=unit, up=up)
     motion.guesses += points.notes
     return motion
@@ -277,32 +279,11 @@ def _people(points: Points, where: Path) -> Points:
                   points.planar, tuple(notes))
 
 
-def _picture(x: np.ndarray, where: Path) -> Motion:
-    """COCO's joints in a picture, `[T, M, 17, 3]` of x, y and score."""
-    bodies = np.moveaxis(x, 1, 0).astype(np.float32)
-    flat = pyskl.upright(bodies[..., :2], bodies[..., 2], float(max(bodies[..., 1].max(), 1)))
-    return _flat(center_on_spine(np.moveaxis(flat, 0, 1), COCO17, where))
-
-
 def _flat(clip: np.ndarray) -> Motion:
     return Motion(clip, COCO17, {joint: joint for joint in COCO17.joints}, ["joints in a picture"],
                   ["these are joints in a picture (COCO-17, 2D): no encoder that comes with the "
                    "package takes them; train one on such clips, and give embed skeleton=COCO17"],
                   stated=True)
-
-
-def _array(path: Path, clip: int | str | None) -> Points:
-    """A `.npy` file."""
-    try:
-        with path.open("rb") as file:
-            return as_points(read_array(file, path.stat().st_size), path, clip)
-    except OSError as error:
-        raise SjepaError(f"{path} cannot be read: {error.strerror or error}") from error
-    except SjepaError:
-        raise
-    except Exception as error:  # damaged files raise anything
-        raise SjepaError(f"{path} holds no array of numbers ({error}): expected numpy.save of "
-                         "joints [T, J, 3]") from error
 
 
 def as_points(x: np.ndarray, where: str | Path, clip: int | str | None = None) -> Points:
@@ -328,17 +309,20 @@ def as_points(x: np.ndarray, where: str | Path, clip: int | str | None = None) -
     return Points(tuple(map(str, range(x.shape[2]))), x[..., :3], planar)
 
 
-def _one_of_many(path: Path, clip: int | str | None, *said) -> Motion:
-    """The clip of this number or name in an npz or a pickle; `said` as in `_of_points`."""
-    if path.suffix.lower() == ".pkl":
-        annotations = pyskl.load(path)["annotations"]
-        each = annotations[_chosen(path, [each["frame_dir"] for each in annotations], clip)]
-        skeleton = COCO17 if each["keypoint"].shape[-1] == 2 else NTU25
-        (found,) = pyskl.read_clip(each, path, skeleton)
-        if isinstance(found, LeftOut):
-            raise SjepaError(f"{path}: {found.name}: {found.why}")
-        return _flat(found.positions) if skeleton == COCO17 else _whole(
-            found.positions, "pyskl's pickle, 25 joints")
+def _pickled(path: Path, clip: int | str | None) -> Motion:
+    """The clip of this number or name in pyskl's pickle."""
+    annotations = pyskl.load(path)["annotations"]
+    each = annotations[_chosen(path, [each["frame_dir"] for each in annotations], clip)]
+    skeleton = COCO17 if each["keypoint"].shape[-1] == 2 else NTU25
+    (found,) = pyskl.read_clip(each, path, skeleton)
+    if isinstance(found, LeftOut):
+        raise SjepaError(f"{path}: {found.name}: {found.why}")
+    return _flat(found.positions) if skeleton == COCO17 else _whole(
+        found.positions, "pyskl's pickle, 25 joints")
+
+
+def _arrays(path: Path, clip: int | str | None, *said) -> Motion:
+    """The clip of this number or name in an npz or npy; `said` as in `_of_points`."""
     arrays = read_arrays(path)
     if "to_ntu25" in arrays:
         clips = npz.read_conversion(path)

@@ -5,7 +5,6 @@ from the length of its bones, left and right from where the toes point.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -24,37 +23,31 @@ _STANDS = 0.7  # cosine between the body and an axis
 Parts = dict[str, np.ndarray]
 
 
-@dataclass
-class Settled:
-    """A body on NTU-25, and what was found about its axes and its unit."""
-
-    x: np.ndarray  #: `[T, M, 25, 3]` float32 metres
-    facts: list[str] = field(default_factory=list)
-    guesses: list[str] = field(default_factory=list)
-
-
-def settle(parts: Parts, sided: bool = True, unit: float | None = None, up: str | None = None,
-           rest: np.ndarray | None = None, mirror: bool = True) -> Settled:
-    """A person's parts `[T, M, 3]`, at least those of `sjepa.datasets.anatomy.NEEDED`, on NTU-25.
+def settle(parts: Parts, facts: list[str], guesses: list[str], sided: bool = True,
+           unit: float | None = None, up: str | None = None, rest: np.ndarray | None = None,
+           mirror: bool = True) -> np.ndarray:
+    """A person's parts `[T, M, 3]` on NTU-25, `[T, M, 25, 3]` float32 metres.
 
     Args:
-        parts: joint of NTU-25 to positions; a body that is absent in a frame is zero.
+        parts: joint of NTU-25, at least those of `sjepa.datasets.anatomy.NEEDED`, to positions; a
+            body that is absent in a frame is zero.
+        facts, guesses: what is found about axes and unit is added here.
         sided: whether left and right are known.
         unit, up: what is known of them, see `sjepa.read_motion`.
         rest: `[3]` from ankles to shoulders in the pose in which the file's skeleton rests.
         mirror: whether left and right that look swapped are mended; else it is only said.
     """
     there = np.any([part.any(-1) for part in parts.values()], axis=0)
-    out = Settled(np.empty(0))
-    up = up or _up(parts, there, rest, out)
+    if up is None:
+        up = _up(parts, there, rest, guesses)
+        facts.append(f"{up} is up")
     turn = np.array(UPRIGHT[up], float).T
     parts = {name: part @ turn for name, part in parts.items()}
-    x = complete(_sides(parts, there, sided, mirror, out)) * there[..., None, None]
+    x = complete(_sides(parts, there, sided, mirror, guesses)) * there[..., None, None]
     height = standing_height(x.reshape(-1, *x.shape[-2:]))
-    metres = _unit(height, out) if unit is None else unit
-    out.facts.append(f"{height * metres:.2f} m from the ankles to the middle of the head")
-    out.x = (x * metres).astype(np.float32)
-    return out
+    metres = _unit(height, facts, guesses) if unit is None else unit
+    facts.append(f"{height * metres:.2f} m from the ankles to the middle of the head")
+    return (x * metres).astype(np.float32)
 
 
 def _middle(parts: Parts, name: str) -> np.ndarray:
@@ -72,7 +65,7 @@ def _axis(vectors: np.ndarray) -> str | None:
     return axis if 2 * count >= len(vectors) else None
 
 
-def _up(parts: Parts, there: np.ndarray, rest: np.ndarray | None, out: Settled) -> str:
+def _up(parts: Parts, there: np.ndarray, rest: np.ndarray | None, guesses: list[str]) -> str:
     """The axis that is up."""
     body = (parts["head"] - _middle(parts, "ankle"))[there]
     tall = np.median(np.linalg.norm(body, axis=-1))
@@ -87,15 +80,15 @@ def _up(parts: Parts, there: np.ndarray, rest: np.ndarray | None, out: Settled) 
                  for axis in (stands, rests)}
         if not 0.6 < along[stands] < 1.4 and 0.03 < along[rests] < 0.45:  # it lies on the floor
             up = rests
-            out.guesses.append(f"the person lies along {stands} in most frames, as {up} is up in "
+            guesses.append(f"the person lies along {stands} in most frames, as {up} is up in "
                                f"the skeleton's own pose: pass up={stands!r} if the person stands")
-    out.facts.append(f"{up} is up")
     if up not in ("y", "-y"):
-        out.guesses.append(f"{up} is up, by how the person stands: pass up='y' if the person lies")
+        guesses.append(f"{up} is up, by how the person stands: pass up='y' if the person lies")
     return up
 
 
-def _sides(parts: Parts, there: np.ndarray, sided: bool, mirror: bool, out: Settled) -> Parts:
+def _sides(parts: Parts, there: np.ndarray, sided: bool, mirror: bool,
+           guesses: list[str]) -> Parts:
     """Left and right by where the toes point, or the knees, where the names do not say."""
     toes = "left foot" in parts and "right foot" in parts
     ahead = (_middle(parts, "foot") - _middle(parts, "ankle") if toes else
@@ -107,34 +100,34 @@ def _sides(parts: Parts, there: np.ndarray, sided: bool, mirror: bool, out: Sett
     turned = ((left * side).sum(-1) / np.maximum(size, 1e-12))[there]
     swapped = np.median(turned) < (-0.5 if sided else 0) and (toes or not sided)
     if not sided:
-        out.guesses.append(f"left and right are told by the {'toes' if toes else 'knees'}, the "
+        guesses.append(f"left and right are told by the {'toes' if toes else 'knees'}, the "
                            "names do not say: pass mapping= if they are wrong")
         if swapped:
             other = {NTU_JOINTS[a]: NTU_JOINTS[b] for pair in NTU_FLIP_PAIRS
                      for a, b in (pair, pair[::-1])}
             parts = {other.get(name, name): part for name, part in parts.items()}
     elif swapped and mirror:
-        out.guesses.append("by the names and the toes the axes are left-handed: x was negated")
+        guesses.append("by the names and the toes the axes are left-handed: x was negated")
         parts = {name: part * (-1, 1, 1) for name, part in parts.items()}
     elif swapped:
-        out.guesses.append("left and right look swapped, by where the toes point: is the picture "
+        guesses.append("left and right look swapped, by where the toes point: is the picture "
                            "mirrored?")
     return parts
 
 
-def _unit(height: float, out: Settled) -> float:
+def _unit(height: float, facts: list[str], guesses: list[str]) -> float:
     """Metres a unit in which a body of this height is a person."""
     fits = {name: metres for name, metres in UNITS.items()
             if _PEOPLE[0] <= height * metres <= _PEOPLE[1]}
     if not fits and height > 0:
-        out.guesses.append(f"in no known unit is the person, {height:.3g} units tall, of human "
+        guesses.append(f"in no known unit is the person, {height:.3g} units tall, of human "
                            f"size: made {_ADULT} m from the ankles to the head, pass unit= for "
                            "another")
         return _ADULT / height
     name = min(fits, key=lambda name: abs(np.log(height * fits[name] / _ADULT)), default="metres")
-    out.facts.append(f"the unit is {name}")
+    facts.append(f"the unit is {name}")
     if name not in ("metres", "centimetres", "millimetres"):
-        out.guesses.append(f"the unit is {name}, by the person's size: pass unit= for another")
+        guesses.append(f"the unit is {name}, by the person's size: pass unit= for another")
     return UNITS[name]
 
 

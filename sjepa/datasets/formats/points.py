@@ -93,10 +93,8 @@ PLANAR = {17: range(17), 18: (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9,
           25: (0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11),
           33: (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28),
           26: range(17), 133: range(17), 136: range(17)}
-_NUMBERED = {len(LAYOUTS[name].joints): name
-             for name in ("kinect20", "ntu25", "azure32", "mediapipe33")}
-
-
+_RICHEST_FIRST = ("azure32", "mediapipe33", "ntu25", "kinect20")
+_NUMBERED = {len(LAYOUTS[name].joints): name for name in _RICHEST_FIRST}
 _UNIT = r"\s*[\[(]?(?:m|mm|cm|meters?)?[\])]?"
 _COLUMNS = [re.compile(form, re.I) for form in (
     r"(?P<axis>[xyz])[\s_.-]?(?P<joint>\d+)",
@@ -133,47 +131,40 @@ def numbers(joints: Sequence[str]) -> list[int] | None:
     return [value - first for value in values] if first <= 1 else None
 
 
-def _order(keys: Sequence[str], wanted: Sequence[str], also: dict[str, str]) -> list[int] | None:
-    """Where each of `wanted` stands among the names with these `keys`, or nothing."""
-    names = {joint: [key(joint), *(key(other) for other, same in also.items() if same == joint)]
-             for joint in wanted}
-    try:
-        return [next(keys.index(each) for each in names[joint] if each in keys)
-                for joint in wanted]
-    except StopIteration:
-        return None
+def _place(keys: Sequence[str], joint: str, also: dict[str, str]) -> int | None:
+    """Where a joint stands among the names with these `keys`, by its own or another name."""
+    names = [joint, *(other for other, same in also.items() if same == joint)]
+    return next((keys.index(key(name)) for name in names if key(name) in keys), None)
 
 
-def find_layout(points: Points) -> tuple[str, list[int]] | None:
-    """Name of the layout that the points are of, and where each of its joints stands."""
-    by_number, keys = numbers(points.joints), [key(joint) for joint in points.joints]
-    if by_number is not None:
+def find_layout(points: Points) -> tuple[str, list[int]]:
+    """Name of the layout that the points are of, and where each of its joints stands, or nothing.
+
+    A joint that is not there, because no joint of NTU-25 is made of it, stands at 0.
+    """
+    keys = [key(joint) for joint in points.joints]
+    if (by_number := numbers(points.joints)) is not None:
         ranks = {value: place for place, value in enumerate(by_number)}
-        count = max(by_number) + 1
+        count = max(ranks) + 1
         if len(ranks) == count and not points.planar and count in _NUMBERED:
             return _NUMBERED[count], [ranks[k] for k in range(count)]
         if len(ranks) == count and points.planar and count in PLANAR:
             return COCO17.name, [ranks[k] for k in PLANAR[count]]
-        return None
-    if points.planar:
-        order = _order(keys, COCO17.joints, {})
-        return (COCO17.name, order) if order else None
-    for name in ("azure32", "mediapipe33", "ntu25", "kinect20"):  # the richest first
-        layout, also = LAYOUTS[name], ALIASES.get(name, {})
-        needed = [j for j, used in zip(layout.joints, layout.to_ntu25.any(0), strict=True) if used]
-        if order := _order(keys, needed, also):
-            places = dict(zip(needed, order, strict=True))
-            return name, [places.get(joint, -1) for joint in layout.joints]
-    return None
+        return "", []
+    for name in (COCO17.name,) if points.planar else _RICHEST_FIRST:
+        layout = COCO17 if points.planar else LAYOUTS[name]
+        used = [True] * len(COCO17) if points.planar else layout.to_ntu25.any(0)
+        places = [_place(keys, joint, ALIASES.get(name, {})) for joint in layout.joints]
+        if all(place is not None for place, needed in zip(places, used, strict=True) if needed):
+            return name, [place or 0 for place in places]
+    return "", []
 
 
 def find_parts(points: Points) -> dict[str, int] | None:
     """Joints of NTU-25 that the names speak of, where no layout is whole; enough, or nothing."""
     keys = [key(joint) for joint in points.joints]
-    found = {joint: keys.index(key(joint)) for joint in NTU_JOINTS if key(joint) in keys}
-    for name, joint in _LIKE.items():
-        if joint not in found and key(name) in keys:
-            found[joint] = keys.index(key(name))
+    places = {joint: _place(keys, joint, _LIKE) for joint in NTU_JOINTS}
+    found = {joint: place for joint, place in places.items() if place is not None}
     return found if set(NEEDED) <= set(found) else None
 
 
