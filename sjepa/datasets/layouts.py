@@ -1,6 +1,6 @@
 """Joint layouts of the sources, and the way from each onto the 25 joints of NTU RGB+D."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -30,10 +30,7 @@ def face_camera(clip: np.ndarray) -> np.ndarray:
     """A clip `[T, M, 25, 3]`, turned about the vertical until body 1 faces us.
 
     The first frame in which its hips are not in one place tells; without such a frame nothing is
-    turned.
-
-    Raises:
-        SjepaError: another shape, such as that of a clip of joints in a picture.
+    turned. Another shape, as of joints in a picture, is a `SjepaError`.
     """
     if clip.ndim != 4 or clip.shape[2:] != (len(NTU25), 3):
         raise SjepaError(f"expected a clip [T, M, 25, 3] to turn, found {list(clip.shape)}: give "
@@ -51,18 +48,12 @@ def face_camera(clip: np.ndarray) -> np.ndarray:
 
 def center_on_spine(clip: np.ndarray, skeleton: Skeleton = NTU25,
                     where: str | Path = "the clip") -> np.ndarray:
-    """A copy whose origin is the middle of actor 1's spine in the first frame that has actor 1.
+    """A copy of `[T, M, V, 3]` float32 with the middle of actor 1's spine as its origin.
 
-    One shift for both bodies and all frames: no rotation, no scale. Absent bodies stay at zero.
-
-    Args:
-        clip: `[T, M, V, 3]` float32.
-        skeleton: whose `center` joint becomes the origin. Of a planar one that is where the joint
-            was seen first; the confidence stays, and a point that was not seen is zero.
-        where: the clip's file, for errors.
-
-    Raises:
-        SjepaError: actor 1 is in no frame.
+    It is where the skeleton's `center` stands in the first frame that has actor 1: one shift for
+    both bodies and all frames, no rotation, no scale. Absent bodies stay at zero. Of a planar
+    skeleton it is where that joint was seen first; the confidence stays, and a point that was not
+    seen is zero. If actor 1 is in no frame, a `SjepaError` says so of `where`.
     """
     there = np.flatnonzero(clip[:, 0].any((1, 2)))
     if not len(there):
@@ -98,16 +89,12 @@ def standing_height(body: np.ndarray) -> float:
 
 def check_clip(clip: np.ndarray, where: str, hint: str = "divide centimetres by 100",
                skeleton: Skeleton = NTU25) -> np.ndarray:
-    """A clip as `[T, M, V, 3]` float32, or what is wrong with it.
-
-    Args:
-        clip: `[T, V, 3]` of one body, or `[T, M, V, 3]` with absent bodies zero; metres.
-        where, hint: for the message: where it comes from, and what to do about another unit.
-        skeleton: the joints; the size is looked at where they are NTU's.
+    """A clip `[T, V, 3]` or `[T, M, V, 3]`, absent bodies zero, as `[T, M, V, 3]` float32.
 
     Raises:
-        SjepaError: another shape, nobody in it, a value that is not finite, or a first body that
-            is no person in metres.
+        SjepaError: another shape, nobody in it, a value that is not finite, or, of NTU's joints, a
+            first body that is no person in metres; it says where the clip comes from, and by
+            `hint` what to do about another unit.
     """
     try:
         clip = np.asarray(clip, np.float32)
@@ -144,28 +131,22 @@ UPRIGHT = {"y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)), "-y": ((-1, 0, 0), (0, -1, 0)
 
 @dataclass(frozen=True)
 class Layout:
-    """J joints, the parent of each (-1: the root), and their linear map onto NTU-25.
-
-    Attributes:
-        to_ntu25: `[25, J]` float32, rows sum to 1; `x25 = to_ntu25 @ x` for `x` `[..., J, 3]`.
-        measured: `[25]` bool, False where the NTU joint is derived and not measured.
-    """
+    """J joints, the parent of each (-1: the root), and their linear map onto NTU-25."""
 
     name: str
     joints: tuple[str, ...]
     parents: tuple[int, ...]
-    to_ntu25: np.ndarray
-    measured: np.ndarray
+    to_ntu25: np.ndarray  #: `[25, J]` float32, rows sum to 1; `x25 = to_ntu25 @ x`
+    measured: np.ndarray  #: `[25]` bool, False where the NTU joint is derived and not measured
 
     def map(self, x: np.ndarray) -> np.ndarray:
         """Positions `[…, J, 3]` of this layout → `[…, 25, 3]` float32."""
         return np.einsum("kj,...jc->...kc", self.to_ntu25, x.astype(np.float32))
 
     def order(self, joints: Sequence[str], parents: Sequence[int], where: str) -> list[int]:
-        """Where the layout's joints stand in a file that may list the same skeleton otherwise.
+        """Where the layout's joints stand in a file, which may list them otherwise.
 
-        Raises:
-            SjepaError: it is another skeleton.
+        Another skeleton is a `SjepaError`.
         """
         def tree(names: Sequence[str], above: Sequence[int]) -> list[str]:
             return sorted(f"{name} on {names[k] if k >= 0 else 'nothing'}"
@@ -200,156 +181,124 @@ def derive(parts: dict[str, np.ndarray]) -> None:
             put(f"{side} {part}", (1 + share, wrist), (-share, elbow))
 
 
-#: What an NTU joint is in a layout: a joint, measured, or joints and their weights, derived.
-_Sources = dict[str, str | dict[str, float]]
-
-
-def _layout(name: str, joints: Sequence[str], parents: Sequence[int], sources: _Sources) -> Layout:
-    """A layout; NTU joints that `sources` lacks are derived."""
-    rows = {}
-    for each, source in sources.items():
-        rows[each] = np.zeros(len(joints))
-        for joint, weight in ({source: 1} if isinstance(source, str) else source).items():
-            rows[each][joints.index(joint)] = weight
-    derive(rows)
-    return Layout(name, tuple(joints), tuple(parents),
-                  np.array([rows[each] for each in NTU_JOINTS], np.float32),
-                  np.array([isinstance(sources.get(each), str) for each in NTU_JOINTS]))
+def _both(text: str) -> list[str]:
+    """A text with places for the side as both sides have it; any other as it is."""
+    return [text.format(side=side, s=side[0], S=side[0].upper(), Side=side.title())
+            for side in ("left", "right")] if "{" in text else [text]
 
 
 def _tree(*chains: str) -> tuple[list[str], list[int]]:
-    """Joints and parents; each chain begins at the root or at a joint of an earlier chain."""
+    """Joints and parents; each chain begins at the root or at a joint of an earlier chain.
+
+    Those with places for a side are there twice; `|` parts two chains of one side.
+    """
     above = {chains[0].split()[0]: ""}
     for chain in chains:
-        above |= {child: parent for parent, child in pairwise(chain.split())}
+        for each in " | ".join(_both(chain)).split(" | "):
+            above |= {child: parent for parent, child in pairwise(each.split())}
     joints = list(above)
     return joints, [joints.index(parent) if parent else -1 for parent in above.values()]
 
 
-def _limbs(form: str, pairs: str) -> dict[str, str]:
-    """Joints of both sides by pairs `NTU=SOURCE`; `form` writes SOURCE as the layout calls it."""
-    return {f"{side} {joint}": form.format(source, side=side, s=side[0], S=side[0].upper(),
-                                           Side=side.title())
-            for side in ("left", "right")
-            for joint, source in (pair.split("=") for pair in pairs.split())}
+def _layout(name: str, joints: Sequence[str], parents: Sequence[int], trunk: str,
+            limbs: str = "") -> Layout:
+    """A layout by what joints of NTU-25 are in it, `limbs` of both sides; the rest is derived.
 
-
-def _hdm31() -> Layout:
-    """The root and 30 bones of HDM05 (and of CMU's recordings); a point is the END of its bone."""
-    joints, parents = _tree(
-        *(f"root {s}hipjoint {s}femur {s}tibia {s}foot {s}toes" for s in "lr"),
-        "root lowerback upperback thorax lowerneck upperneck head",
-        *(chain for s in "lr" for chain in (
-            f"thorax {s}clavicle {s}humerus {s}radius {s}wrist {s}hand {s}fingers",
-            f"{s}wrist {s}thumb")))
-    return _layout("hdm31", joints, parents, {
-        "spine base": "root", "spine mid": "upperback", "spine shoulder": "thorax",
-        "neck": "lowerneck", "head": "head"} | _limbs(
-            "{s}{}", "shoulder=clavicle elbow=humerus wrist=radius hand=hand thumb=thumb "
-            "hip=hipjoint knee=femur ankle=tibia foot=foot") | {
-                "left hand tip": "lfingers", "right hand tip": "rfingers"})
-
-
-def _bandai21() -> Layout:
-    """Bandai-Namco's motion capture without its extra root; Hand is where NTU has the wrist."""
-    joints, parents = _tree(
-        "Hips Spine Chest Neck Head",
-        *(f"Chest Shoulder_{s} UpperArm_{s} LowerArm_{s} Hand_{s}" for s in "LR"),
-        *(f"Hips UpperLeg_{s} LowerLeg_{s} Foot_{s} Toes_{s}" for s in "LR"))
-    return _layout("bandai21", joints, parents, {
-        "spine base": "Hips", "spine mid": "Chest", "spine shoulder": "Neck",
-        "neck": {"Neck": 0.5, "Head": 0.5}, "head": {"Head": 2.5, "Neck": -1.5}} | _limbs(
-            "{}_{S}", "shoulder=UpperArm elbow=LowerArm wrist=Hand hip=UpperLeg knee=LowerLeg "
-            "ankle=Foot foot=Toes"))
-
-
-def _openni15() -> Layout:
-    """OpenNI's person (Kinect v1): no pelvis, and limbs that end in the hand and in the foot."""
-    joints = ("Head Neck ShoulderRight ElbowRight HandRight ShoulderLeft ElbowLeft HandLeft Torso "
-              "HipRight KneeRight FootRight HipLeft KneeLeft FootLeft").split()
-    parents = (1, 8, 1, 2, 3, 1, 5, 6, -1, 8, 9, 10, 8, 12, 13)
-    return _layout("openni15", joints, parents, {
-        "spine mid": "Torso", "spine shoulder": "Neck", "head": "Head",
-        "left foot": {"FootLeft": 1}, "right foot": {"FootRight": 1}} | _limbs(
-            "{}{Side}", "shoulder=Shoulder elbow=Elbow wrist=Hand hip=Hip knee=Knee ankle=Foot"))
-
-
-def _cmu_daz() -> Layout:
-    """CMU's skeleton for Daz Studio with its toes' ends, without eyes and the other fingers."""
-    joints, parents = _tree(
-        "hip abdomen chest neck head",
-        *(chain for s in "lr" for chain in (f"chest {s}Collar {s}Shldr {s}ForeArm {s}Hand "
-                                            f"{s}Thumb1 {s}Thumb2", f"{s}Hand {s}Mid1 {s}Mid2")),
-        *(f"hip {s}Buttock {s}Thigh {s}Shin {s}Foot {s}Toe" for s in "lr"))
-    sources: _Sources = {"spine base": "hip", "spine mid": "chest", "spine shoulder": "neck",
-                         "neck": "head", "head": {"head": 2.5, "neck": -1.5}} | _limbs(
-        "{s}{}", "shoulder=Shldr elbow=ForeArm wrist=Hand hand=Mid1 hip=Thigh knee=Shin "
-        "ankle=Foot foot=Toe")
-    for side in ("left", "right"):
-        for joint, finger in (("hand tip", "Mid"), ("thumb", "Thumb")):  # a bone past its end
-            last = side[0] + finger
-            sources[f"{side} {joint}"] = {f"{last}2": 2, f"{last}1": -1}
-    return _layout("cmu_daz31", joints, parents, sources)
-
-
-def _uiprmd22() -> Layout:
-    """UI-PRMD's Kinect skeleton, whose limbs end in the wrist and in the toe."""
-    joints, parents = _tree("waist spine chest neck head tip", *(
-        f"chest {s}collar {s}shoulder {s}elbow {s}wrist" for s in "lr"),
-        *(f"waist {s}hip {s}knee {s}ankle {s}toe" for s in "lr"))
-    return _layout("uiprmd22", joints, parents, {
-        "spine base": "waist", "spine mid": "spine", "spine shoulder": "chest", "neck": "head",
-        "head": "tip"} | _limbs("{s}{}", "shoulder=shoulder elbow=elbow wrist=wrist hip=hip "
-                                "knee=knee ankle=ankle foot=toe"))
-
-
-def _azure32() -> Layout:
-    """Azure Kinect's body tracking, in its order; collar bones, nose, eyes and ears are not read.
-
-    Its head begins at the base of the skull, and NTU's lies in its middle, where the ears are.
+    `NTU=JOINT` is measured, `NTU=0.5*JOINT + 0.5*OTHER` is derived.
     """
-    arm = ("clavicle", "shoulder", "elbow", "wrist", "hand", "hand tip", "thumb")
-    joints = ["pelvis", "spine navel", "spine chest", "neck"]
-    joints += [f"{side} {part}" for limb in (arm, ("hip", "knee", "ankle", "foot"))
-               for side in ("left", "right") for part in limb]
-    joints += ["head", "nose", "left eye", "left ear", "right eye", "right ear"]
-    parents = (-1, 0, 1, 2, 2, 4, 5, 6, 7, 8, 7, 2, 11, 12, 13, 14, 15, 14, 0, 18, 19, 20, 0, 22,
-               23, 24, 3, 26, 26, 26, 26, 26)
-    return _layout("azure32", joints, parents, {joint: joint for joint in NTU_JOINTS
-                                                if joint in joints} | {
-        "spine base": "pelvis", "spine mid": "spine navel",
-        "spine shoulder": {"spine chest": 0.3, "neck": 0.7}, "neck": {"neck": 0.8, "head": 0.2},
-        "head": {"left ear": 0.5, "right ear": 0.5}})
+    pairs = trunk.split(", ") + [pair for limb in limbs.split(", ") if limb
+                                 for pair in _both("{side} " + limb)]
+    sources = dict(pair.split("=") for pair in pairs)
+    rows = {each: np.zeros(len(joints)) for each in sources}
+    for each, source in sources.items():
+        for share in source.split(" + "):
+            weight, _, joint = share.rpartition("*")
+            rows[each][joints.index(joint)] = float(weight or 1)
+    derive(rows)
+    return Layout(name, tuple(joints), tuple(parents),
+                  np.array([rows[each] for each in NTU_JOINTS], np.float32),
+                  np.array(["*" not in sources.get(each, "*") for each in NTU_JOINTS]))
 
 
-def _mediapipe33() -> Layout:
-    """MediaPipe Pose's landmarks in its order (BlazePose's topology), turned to y up.
+def _same(joints: Iterable[str]) -> str:
+    """That these joints are called as NTU's."""
+    return ", ".join(f"{joint}={joint}" for joint in joints)
 
-    The parents are its connections; shoulders and mouth hang on the nose. Pinky and index are the
-    knuckles: the palm lies before them and the tips behind.
-    """
-    pairs = "ear mouth shoulder elbow wrist pinky index thumb hip knee ankle heel toe".split()
-    joints = ["nose"]
-    joints += [f"{side} {part}" for side in ("left", "right")
-               for part in ("inner eye", "eye", "outer eye")]
-    joints += [f"{side} {part}" for part in pairs for side in ("left", "right")]
-    parents = (-1, 0, 1, 2, 0, 4, 5, 3, 6, 0, 0, 0, 0, 11, 12, 13, 14, 15, 16, 15, 16, 15, 16,
-               11, 12, 23, 24, 25, 26, 27, 28, 27, 28)
-    sources: _Sources = {joint: joint for joint in joints if joint in NTU_JOINTS}
-    sources["head"] = {"left ear": 0.5, "right ear": 0.5}
-    for side in ("left", "right"):
-        wrist, *knuckles = (f"{side} {part}" for part in ("wrist", "pinky", "index"))
-        sources[f"{side} foot"] = f"{side} toe"
-        for joint, share in (("hand", 0.25), ("hand tip", 0.75)):  # half-way, and as far beyond
-            sources[f"{side} {joint}"] = {wrist: 1 - 2 * share, **dict.fromkeys(knuckles, share)}
-    return _layout("mediapipe33", joints, parents, sources)
 
+# Azure Kinect's body tracking, in its order; collar bones, nose, eyes and ears are not read. Its
+# head begins at the base of the skull, and NTU's lies in its middle, where the ears are.
+_ARM = "shoulder", "elbow", "wrist", "hand", "hand tip", "thumb"
+_LEG = "hip", "knee", "ankle", "foot"
+_AZURE = ["pelvis", "spine navel", "spine chest", "neck", *(
+    f"{side} {part}" for limb in (("clavicle", *_ARM), _LEG) for side in ("left", "right")
+    for part in limb), "head", "nose", "left eye", "left ear", "right eye", "right ear"]
+# MediaPipe Pose's landmarks in its order (BlazePose's topology), turned to y up. The parents are
+# its connections; shoulders and mouth hang on the nose. Pinky and index are the knuckles: the palm
+# lies half-way before them, and the tips as far behind.
+_POSE = ["nose", *(f"{side} {part}eye" for side in ("left", "right")
+                   for part in ("inner ", "", "outer ")),
+         *(f"{side} {part}" for part in "ear mouth shoulder elbow wrist pinky index thumb hip knee "
+           "ankle heel toe".split() for side in ("left", "right"))]
 
 LAYOUTS = {layout.name: layout for layout in (
-    *(_layout(known.name, known.joints, known.parents, {joint: joint for joint in known.joints})
+    *(_layout(known.name, known.joints, known.parents, _same(known.joints))
       for known in (NTU25, KINECT20)),
-    _azure32(), _hdm31(), _bandai21(), _mediapipe33(), _openni15(), _uiprmd22(),
-    _cmu_daz())}
+    _layout("azure32", _AZURE, (
+        -1, 0, 1, 2, 2, 4, 5, 6, 7, 8, 7, 2, 11, 12, 13, 14, 15, 14, 0, 18, 19, 20, 0, 22, 23, 24,
+        3, 26, 26, 26, 26, 26),
+        "spine base=pelvis, spine mid=spine navel, spine shoulder=0.3*spine chest + 0.7*neck, "
+        "neck=0.8*neck + 0.2*head, head=0.5*left ear + 0.5*right ear, "
+        + _same(joint for joint in _AZURE if joint.endswith((*_ARM, *_LEG)))),
+    # The root and 30 bones of HDM05 (and of CMU's recordings); a point is the END of its bone.
+    _layout("hdm31", *_tree(
+        "root {s}hipjoint {s}femur {s}tibia {s}foot {s}toes",
+        "root lowerback upperback thorax lowerneck upperneck head",
+        "thorax {s}clavicle {s}humerus {s}radius {s}wrist {s}hand {s}fingers | {s}wrist {s}thumb"),
+        "spine base=root, spine mid=upperback, spine shoulder=thorax, neck=lowerneck, head=head",
+        "shoulder={s}clavicle, elbow={s}humerus, wrist={s}radius, hand={s}hand, "
+        "hand tip={s}fingers, thumb={s}thumb, hip={s}hipjoint, knee={s}femur, ankle={s}tibia, "
+        "foot={s}foot"),
+    # Bandai-Namco's motion capture without its extra root; Hand is where NTU has the wrist.
+    _layout("bandai21", *_tree(
+        "Hips Spine Chest Neck Head", "Chest Shoulder_{S} UpperArm_{S} LowerArm_{S} Hand_{S}",
+        "Hips UpperLeg_{S} LowerLeg_{S} Foot_{S} Toes_{S}"),
+        "spine base=Hips, spine mid=Chest, spine shoulder=Neck, neck=0.5*Neck + 0.5*Head, "
+        "head=2.5*Head + -1.5*Neck",
+        "shoulder=UpperArm_{S}, elbow=LowerArm_{S}, wrist=Hand_{S}, hip=UpperLeg_{S}, "
+        "knee=LowerLeg_{S}, ankle=Foot_{S}, foot=Toes_{S}"),
+    _layout("mediapipe33", _POSE, (
+        -1, 0, 1, 2, 0, 4, 5, 3, 6, 0, 0, 0, 0, 11, 12, 13, 14, 15, 16, 15, 16, 15, 16, 11, 12, 23,
+        24, 25, 26, 27, 28, 27, 28),
+        "head=0.5*left ear + 0.5*right ear, "
+        + _same(joint for joint in _POSE if joint.endswith((*_ARM, *_LEG))),
+        "hand=0.5*{side} wrist + 0.25*{side} pinky + 0.25*{side} index, "
+        "hand tip=-0.5*{side} wrist + 0.75*{side} pinky + 0.75*{side} index, foot={side} toe"),
+    # OpenNI's person (Kinect v1): no pelvis, and limbs that end in the hand and in the foot.
+    _layout("openni15", (
+        "Head Neck ShoulderRight ElbowRight HandRight ShoulderLeft ElbowLeft HandLeft Torso "
+        "HipRight KneeRight FootRight HipLeft KneeLeft FootLeft").split(),
+        (1, 8, 1, 2, 3, 1, 5, 6, -1, 8, 9, 10, 8, 12, 13),
+        "spine mid=Torso, spine shoulder=Neck, head=Head",
+        "shoulder=Shoulder{Side}, elbow=Elbow{Side}, wrist=Hand{Side}, hip=Hip{Side}, "
+        "knee=Knee{Side}, ankle=Foot{Side}, foot=1*Foot{Side}"),
+    # UI-PRMD's Kinect skeleton, whose limbs end in the wrist and in the toe.
+    _layout("uiprmd22", *_tree(
+        "waist spine chest neck head tip", "chest {s}collar {s}shoulder {s}elbow {s}wrist",
+        "waist {s}hip {s}knee {s}ankle {s}toe"),
+        "spine base=waist, spine mid=spine, spine shoulder=chest, neck=head, head=tip",
+        "shoulder={s}shoulder, elbow={s}elbow, wrist={s}wrist, hip={s}hip, knee={s}knee, "
+        "ankle={s}ankle, foot={s}toe"),
+    # CMU's skeleton for Daz Studio with its toes' ends, without eyes and the other fingers; tips
+    # of hand and thumb lie a bone past its end.
+    _layout("cmu_daz31", *_tree(
+        "hip abdomen chest neck head",
+        "chest {s}Collar {s}Shldr {s}ForeArm {s}Hand {s}Thumb1 {s}Thumb2 | {s}Hand {s}Mid1 {s}Mid2",
+        "hip {s}Buttock {s}Thigh {s}Shin {s}Foot {s}Toe"),
+        "spine base=hip, spine mid=chest, spine shoulder=neck, neck=head, "
+        "head=2.5*head + -1.5*neck",
+        "shoulder={s}Shldr, elbow={s}ForeArm, wrist={s}Hand, hand={s}Mid1, "
+        "hand tip=2*{s}Mid2 + -1*{s}Mid1, thumb=2*{s}Thumb2 + -1*{s}Thumb1, hip={s}Thigh, "
+        "knee={s}Shin, ankle={s}Foot, foot={s}Toe"))}
 
 
 def bridge(x: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -367,10 +316,6 @@ def bridge(x: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarray:
-    """People `[T, (M,) J, 3]` in metres → `[T, M, 25, 3]` float32, as `center_on_spine` has it.
-
-    Raises:
-        SjepaError: all positions are zero; `where` says whose.
-    """
+    """People `[T, (M,) J, 3]` in metres → `[T, M, 25, 3]` float32, as `center_on_spine` has it."""
     clip = LAYOUTS[layout].map(positions)
     return center_on_spine(clip[:, None] if clip.ndim == 3 else clip, where=where)
