@@ -196,52 +196,45 @@ def find_person(bvh: Bvh, where: str) -> tuple[dict[str, np.ndarray], dict[str, 
     if not head:
         raise SjepaError(f"{where}: found no two legs, two arms and a head in the tree of joints "
                          f"{outline(bvh.joints, bvh.parents)}: {fill_in()}")
-    parts: dict[str, np.ndarray] = {}
     places: dict[str, int] = {}
-
-    def put(part: str, joint: int) -> None:
-        parts[part], places[part] = tree.x[:, joint], joint
-
-    sided = all(tree.side[k] for pair in limbs for k in pair)
-    for pair, names in zip(limbs, (LEG, ARM), strict=True):
+    for pair, names in zip(limbs, ((*LEG, "foot"), ARM), strict=True):
         for joint, side in zip(sorted(pair, key=lambda k: tree.side[k]), SIDES, strict=True):
-            limb = tree.limb(joint)
-            for part, k in zip(names, limb, strict=False):
-                put(f"{side} {part}", k)
-            if names is LEG and len(limb) > 3:
-                put(f"{side} foot", limb[3])
-    _put_trunk(tree, limbs[0], head, parts, put)
-    return parts, places, sided
+            places |= zip((f"{side} {part}" for part in names), tree.limb(joint), strict=False)
+    parts = _trunk(tree, tree.meeting(*limbs[0]), head, places)
+    parts |= {part: tree.x[:, k] for part, k in places.items()}
+    return parts, places, all(tree.side[k] for pair in limbs for k in pair)
 
 
-def _put_trunk(tree: _Tree, legs: tuple[int, int], head: list[int], parts: dict, put) -> None:
-    """Spine, neck and head."""
-    leg = sum(np.median(np.linalg.norm(parts[f"left {a}"] - parts[f"left {b}"], axis=-1))
-              for a, b in pairwise(LEG))
-    base, neck, skull = tree.meeting(*legs), head[0], head[1]
-    hips = (parts["left hip"] + parts["right hip"]) / 2
+def leg_length(parts: dict[str, np.ndarray], there=slice(None)) -> float:
+    """Of the left leg, in the median over the frames in which it is there."""
+    return sum(np.median(np.linalg.norm(parts[f"left {a}"] - parts[f"left {b}"], axis=-1)[there])
+               for a, b in pairwise(LEG))
+
+
+def _trunk(tree: _Tree, base: int, head: list[int], places: dict) -> dict[str, np.ndarray]:
+    """Puts the spine into `places`; positions of neck and head, which no joint has."""
+    at = {part: tree.x[:, k] for part, k in places.items()}
+    leg, hips, chest = leg_length(at), *((at[f"left {part}"] + at[f"right {part}"]) / 2
+                                         for part in ("hip", "shoulder"))
+    neck, skull, *behind = head
     if np.median(np.linalg.norm(tree.x[:, base] - hips, axis=-1)) < 0.35 * leg:
-        put("spine base", base)
-    else:
-        parts["spine base"] = hips
-    if neck != skull:
-        put("spine shoulder", neck)
-    else:  # the head hangs on the chest
-        parts["spine shoulder"] = (parts["left shoulder"] + parts["right shoulder"]) / 2
-    low, high = parts["spine base"], parts["spine shoulder"]
-    line = (high - low) / np.maximum(((high - low) ** 2).sum(-1, keepdims=True), 1e-12)
-    share = {k: np.median(((tree.x[:, k] - low) * line).sum(-1)) for k in tree.path(neck)[:-1]}
+        places["spine base"], hips = base, tree.x[:, base]
+    if neck != skull:  # else the head hangs on the chest
+        places["spine shoulder"], chest = neck, tree.x[:, neck]
+    line = chest - hips
+    line /= np.maximum((line**2).sum(-1, keepdims=True), 1e-12)
+    share = {k: np.median(((tree.x[:, k] - hips) * line).sum(-1)) for k in tree.path(neck)[:-1]}
     middle = min(share, key=lambda k: abs(share[k] - 0.6), default=None)
     if middle is not None and 0.35 < share[middle] < 0.85:
-        put("spine mid", middle)
-    up = tree.x[:, skull] - high
-    length = np.median(np.linalg.norm(up, axis=-1))
-    parts["neck"] = high + 0.5 * up
-    if len(head) > 2 and 0.08 * leg < tree.gap(head[2], skull) < 0.6 * leg:
-        parts["head"] = (tree.x[:, skull] + tree.x[:, head[2]]) / 2
+        places["spine mid"] = middle
+    up = tree.x[:, skull] - chest
+    if behind and 0.08 * leg < tree.gap(behind[0], skull) < 0.6 * leg:
+        top = (tree.x[:, skull] + tree.x[:, behind[0]]) / 2
     else:  # two and a half times as far from the neck's root as the skull's beginning
+        length = np.median(np.linalg.norm(up, axis=-1))
         further = np.clip(1.5 * length, 0.08 * leg, 0.35 * leg) / max(length, 1e-12)
-        parts["head"] = tree.x[:, skull] + further * up
+        top = tree.x[:, skull] + further * up
+    return {"neck": chest + 0.5 * up, "head": top}
 
 
 def outline(joints: Sequence[str], parents: Sequence[int]) -> str:

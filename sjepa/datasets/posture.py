@@ -5,11 +5,10 @@ from the length of its bones, left and right from where the toes point.
 """
 
 from collections import Counter
-from itertools import pairwise
 
 import numpy as np
 
-from sjepa.datasets.anatomy import LEG, NEEDED, SIDES
+from sjepa.datasets.anatomy import NEEDED, SIDES, leg_length
 from sjepa.datasets.layouts import UPRIGHT, bridge, derive, standing_height
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU_FLIP_PAIRS, NTU_JOINTS
@@ -74,9 +73,7 @@ def _up(parts: Parts, there: np.ndarray, rest: np.ndarray | None, guesses: list[
     up = stands or rests or "y"
     if stands and rests and stands != rests:  # a lying person, or a pose drawn in other axes
         hips = _middle(parts, "hip")[there]
-        leg = sum(np.median(np.linalg.norm(parts[f"left {a}"] - parts[f"left {b}"], axis=-1)[there])
-                  for a, b in pairwise(LEG))
-        along = {axis: np.median(hips @ np.array(UPRIGHT[axis])[1]) / leg
+        along = {axis: np.median(hips @ np.array(UPRIGHT[axis])[1]) / leg_length(parts, there)
                  for axis in (stands, rests)}
         if not 0.6 < along[stands] < 1.4 and 0.03 < along[rests] < 0.45:  # it lies on the floor
             up = rests

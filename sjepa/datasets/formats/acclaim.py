@@ -4,7 +4,8 @@ A skeleton has sections, each headed by `:NAME`: `:units` (length, angle), `:roo
 channels, position), `:bonedata` (each bone between `begin` and `end`: name, direction, length, the
 `axis` that its angles refer to, and `dof`, its channels) and `:hierarchy` (a parent and its
 children a line). A motion lists the channels' values of each frame: its number, then a bone a line.
-A bone is shown by the point at its END; the root is a point of its own.
+A bone is shown by the point at its END; the root is a point of its own. What is wrong with a file
+is a `SjepaError` that names the line, or what is not there.
 """
 
 import os
@@ -49,11 +50,7 @@ _Rows = list[tuple[int, list[str]]]  # line number and words of each line
 
 
 def read_asf(path: str | os.PathLike) -> AsfSkeleton:
-    """Reads a skeleton whose angles are degrees and whose root is not turned at rest.
-
-    Raises:
-        SjepaError: the file cannot be read, lacks something, or a line of it is off.
-    """
+    """Reads a skeleton whose angles are degrees and whose root is not turned at rest."""
     text = read_text(path)
     sections: dict[str, _Rows] = {"": []}
     for line, row in text.rows():
@@ -63,8 +60,11 @@ def read_asf(path: str | os.PathLike) -> AsfSkeleton:
         elif word[0] not in "#(" and len(sections) > 1:  # comments, and more of a bone's limits
             section.append((line, [word, *words]))
     try:
-        metres = _unit(text, _fields(sections[":units"]))
-        return AsfSkeleton(_bones(text, sections), metres)
+        units = _fields(sections[":units"])
+        (length,), (line, angle) = text.numbers(*units["length"], 1, "a length"), units["angle"]
+        if length <= 0 or angle != ["deg"]:
+            text.fail(line, "angle deg, and a length above 0", f"{' '.join(angle)} and {length:g}")
+        return AsfSkeleton(_bones(text, sections), _INCH / length)
     except KeyError as error:
         raise SjepaError(f"{path} lacks {error.args[0]!r}, or names it too late: expected an ASF "
                          "skeleton with :units, :root, :bonedata and :hierarchy") from error
@@ -73,15 +73,6 @@ def read_asf(path: str | os.PathLike) -> AsfSkeleton:
 def _fields(rows: _Rows) -> dict[str, tuple[int, list[str]]]:
     """Line number and values of each key."""
     return {key: (line, values) for line, (key, *values) in rows}
-
-
-def _unit(text: TextFile, fields: dict) -> float:
-    """Metres a unit of length."""
-    (length,) = text.numbers(*fields["length"], 1, "the unit of length")
-    line, angle = fields["angle"]
-    if length <= 0 or angle != ["deg"]:
-        text.fail(line, "angle deg, and a length above 0", f"{' '.join(angle)} and {length:g}")
-    return _INCH / length
 
 
 def _bones(text: TextFile, sections: dict[str, _Rows]) -> dict[str, Bone]:
@@ -133,9 +124,6 @@ def read_amc(path: str | os.PathLike, skeleton: AsfSkeleton) -> np.ndarray:
     Returns:
         `[T, C]` float64, the channels of all bones in the order of `skeleton.bones`: degrees, and
         the root's position in the file's unit.
-
-    Raises:
-        SjepaError: the file cannot be read, a frame is not whole, or a line is off.
     """
     text = read_text(path)
     sizes = {name: len(bone.channels) for name, bone in skeleton.bones.items() if bone.channels}

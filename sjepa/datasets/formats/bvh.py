@@ -40,17 +40,11 @@ class _Joint:
 
 
 def read_bvh(path: str | os.PathLike, ends: bool = False) -> Bvh:
-    """Reads a BVH file and works out where its joints are.
+    """Reads a BVH file and works out where its joints are, with `ends` also its End Sites.
 
     Position channels replace the OFFSET along their axis, on any joint; rotations multiply in the
-    listed order, so that the last-listed acts first on the bone.
-
-    Args:
-        path: the file.
-        ends: give End Sites too, as joints called `JOINT end`.
-
-    Raises:
-        SjepaError: the file cannot be read, or is no BVH: the sentence names the line.
+    listed order, so that the last-listed acts first on the bone. End Sites are called `JOINT end`.
+    What is wrong with a file is a `SjepaError` that names the line.
     """
     text = read_text(path)
     rows = text.rows()

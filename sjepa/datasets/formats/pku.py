@@ -13,7 +13,7 @@ or R. Who performs in Phase I is not published, so both cross-subject splits are
 Clips are cut as by MAMP's scripts `pku_gendata.py`: the rows [start, end), counted from 0, of which
 the first 300; no centring, no denoising; an instance whose values sum to 0 is left out. Two choices
 are options: whether row `end` belongs to the instance, and whether Phase II, which lacks ten of the
-51 classes, keeps their ids.
+51 classes, keeps their ids. Files off this grammar are a `SjepaError`.
 """
 
 import re
@@ -38,10 +38,6 @@ VIEWS = "LMR"  # 1 left, 2 middle, 3 right
 SCHEMES = {
     1: re.compile(r"(?P<setup>\d{4})-(?P<view>[LMR])", re.ASCII),
     2: re.compile(r"A(?P<setup>\d\d)N(?P<subject>\d\d)-(?P<view>[LMR])", re.ASCII),
-}
-_SPLIT_FILES = {
-    1: {"xsub": "cross-subject.txt", "xview": "cross-view.txt"},
-    2: {"xsub": "cross-subject-v2.txt", "xview": "cross-view-v2.txt"},
 }
 
 
@@ -73,10 +69,6 @@ def files(raw: Path, phase: int) -> list[Video]:
     """The videos of a phase below `raw`, sorted by name, wherever the archives were unpacked.
 
     The names tell the phases apart, and commas labels from skeletons.
-
-    Raises:
-        SjepaError: a video without labels or the reverse, two files of the same name, a folder
-            that cannot be read, or a split file that is missing or wrong.
     """
     skeletons: dict[str, Path] = {}
     labels: dict[str, Path] = {}
@@ -91,15 +83,16 @@ def files(raw: Path, phase: int) -> list[Video]:
         raise SjepaError(f"{len(alone)} videos have a skeleton or labels but not both, {alone[0]} "
                          f"first: unpack both archives below {raw}")
     names = sorted(skeletons)
-    training = {protocol: _training(raw, phase, file, names)
-                for protocol, file in _SPLIT_FILES[phase].items() if names}
+    training = {protocol: _training(raw, phase, across, names) for protocol, across in
+                (("xsub", "subject"), ("xview", "view")) if names}
     return [Video(phase, name, skeletons[name], labels[name],
                   {protocol: "train" if name in these else "test"
                    for protocol, these in training.items()}) for name in names]
 
 
-def _training(raw: Path, phase: int, wanted: str, there: list[str]) -> set[str]:
-    """The videos that train, as the split file `wanted` says (also with `_`); the others test."""
+def _training(raw: Path, phase: int, across: str, there: list[str]) -> set[str]:
+    """The videos that train, as the split file says (its name also with `_`); the others test."""
+    wanted = f"cross-{across}{'-v2' if phase == 2 else ''}.txt"
     found = [path for path in walk_files(raw, "*.txt")
              if path.name.lower().replace("_", "-") == wanted]
     if len(found) != 1:
@@ -132,15 +125,6 @@ def _rows(file: TextFile) -> list[tuple[int, str]]:
     return list(enumerate(file.lines[: rows[-1][0]], 1))
 
 
-def _frames(path: Path) -> np.ndarray:
-    """All frames of a video: `[T, 150]` float64, metres."""
-    file = read_text(path)
-    values = file.table(_rows(file), 150, "150 numbers, x y z of 25 joints of two bodies")
-    if np.abs(values).max() >= MAX_METRES:
-        raise SjepaError(f"{path}: a position of {np.abs(values).max():g}, expected metres")
-    return values
-
-
 def _instances(path: Path, label_of: Mapping[int, int]) -> list[tuple[int, int, int]]:
     """Label, start frame and end frame of each instance of a video, in the order of the file."""
     file, found = read_text(path), []
@@ -162,12 +146,11 @@ def read(video: Video, options: PrepareConfig) -> list[Clip | LeftOut]:
         number, `view` 1 left, 2 middle or 3 right, `setup` NNNN or aa, `subject` nn, or -1 in
         Phase I. Or what the lineage does not cut: an instance of no rows, or whose values
         sum to 0.
-
-    Raises:
-        SjepaError: a file is off its grammar, or labels are `dense` and an id is one of the ten.
     """
     said = SCHEMES[video.phase].fullmatch(video.name).groupdict()
-    frames = _frames(video.skeleton)
+    file = read_text(video.skeleton)
+    frames = file.table(_rows(file), 150, "150 numbers, x y z of 25 joints of two bodies in metres",
+                        MAX_METRES)
     labels = _label_of(video.phase, options.pku2_labels)
     found: list[Clip | LeftOut] = []
     for number, (label, start, end) in enumerate(_instances(video.labels, labels), 1):
