@@ -4,7 +4,6 @@ All of it is read off the body: which axis is up from where the head is above th
 from the length of its bones, left and right from where the toes point.
 """
 
-from collections import Counter
 
 import numpy as np
 
@@ -55,13 +54,10 @@ def _middle(parts: Parts, name: str) -> np.ndarray:
 
 def _axis(vectors: np.ndarray) -> str | None:
     """The signed axis along which most of the vectors `[N, 3]` lie, if half of them or more do."""
-    size = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    along = vectors / np.maximum(size, 1e-12)
-    best = np.abs(along).argmax(-1)
-    found = Counter(("-" if row[k] < 0 else "") + "xyz"[k]
-                    for row, k in zip(along, best, strict=True) if abs(row[k]) > _STANDS)
-    axis, count = found.most_common(1)[0] if found else (None, 0)
-    return axis if 2 * count >= len(vectors) else None
+    limit = _STANDS * np.linalg.norm(vectors, axis=-1)
+    share = {axis: (vectors @ np.array(rows)[1] > limit).mean() for axis, rows in UPRIGHT.items()}
+    axis = max(share, key=share.get)
+    return axis if share[axis] >= 0.5 else None
 
 
 def _up(parts: Parts, there: np.ndarray, rest: np.ndarray | None, guesses: list[str]) -> str:
@@ -77,15 +73,14 @@ def _up(parts: Parts, there: np.ndarray, rest: np.ndarray | None, guesses: list[
                  for axis in (stands, rests)}
         if not 0.6 < along[stands] < 1.4 and 0.03 < along[rests] < 0.45:  # it lies on the floor
             up = rests
-            guesses.append(f"the person lies along {stands} in most frames, as {up} is up in "
-                               f"the skeleton's own pose: pass up={stands!r} if the person stands")
+            guesses.append(f"the person lies along {stands} in most frames, as {up} is up in the "
+                           f"skeleton's own pose: pass up={stands!r} if the person stands")
     if up not in ("y", "-y"):
         guesses.append(f"{up} is up, by how the person stands: pass up='y' if the person lies")
     return up
 
 
-def _sides(parts: Parts, there: np.ndarray, sided: bool, mirror: bool,
-           guesses: list[str]) -> Parts:
+def _sides(parts: Parts, there: np.ndarray, sided: bool, mirror: bool, guesses: list) -> Parts:
     """Left and right by where the toes point, or the knees, where the names do not say."""
     toes = "left foot" in parts and "right foot" in parts
     ahead = (_middle(parts, "foot") - _middle(parts, "ankle") if toes else
@@ -97,8 +92,8 @@ def _sides(parts: Parts, there: np.ndarray, sided: bool, mirror: bool,
     turned = ((left * side).sum(-1) / np.maximum(size, 1e-12))[there]
     swapped = np.median(turned) < (-0.5 if sided else 0) and (toes or not sided)
     if not sided:
-        guesses.append(f"left and right are told by the {'toes' if toes else 'knees'}, the "
-                           "names do not say: pass mapping= if they are wrong")
+        guesses.append(f"left and right are told by the {'toes' if toes else 'knees'}, the names "
+                       "do not say: pass mapping= if they are wrong")
         if swapped:
             other = {NTU_JOINTS[a]: NTU_JOINTS[b] for pair in NTU_FLIP_PAIRS
                      for a, b in (pair, pair[::-1])}
@@ -108,7 +103,7 @@ def _sides(parts: Parts, there: np.ndarray, sided: bool, mirror: bool,
         parts = {name: part * (-1, 1, 1) for name, part in parts.items()}
     elif swapped:
         guesses.append("left and right look swapped, by where the toes point: is the picture "
-                           "mirrored?")
+                       "mirrored?")
     return parts
 
 
@@ -174,11 +169,8 @@ def fill_joints(clip: np.ndarray, where: str) -> np.ndarray:
     """A clip `[T, M, 25, 3]` whose absent joints are derived from those that are there.
 
     A joint is absent where it is NaN: for a while, then it moves straight between where it was
-    seen; always, or always exactly zero and no joint of the spine, then `complete` makes it, if it
-    can. Frames and bodies without any joint stay as they are.
-
-    Raises:
-        SjepaError: a joint is never there, and cannot be derived.
+    seen; always, or always exactly zero and no joint of the spine, then `complete` makes it, or a
+    `SjepaError` says that it cannot. Frames and bodies without any joint stay as they are.
     """
     clip = clip.copy()
     derivable = [joint not in NEEDED and not joint.startswith("spine") for joint in NTU_JOINTS]

@@ -14,7 +14,6 @@ import numpy as np
 from sjepa.datasets.layouts import map_clip
 from sjepa.errors import SjepaError
 
-LANDMARKS = 33
 _OFF_HIPS = 0.1  # metres; in image coordinates the hips lie half a picture from the origin
 _FAR = 10.0  # metres
 
@@ -31,13 +30,11 @@ def in_a_room(x: np.ndarray) -> bool:
 def mediapipe_clip(landmarks: np.ndarray, where: str | Path = "landmarks") -> np.ndarray:
     """World landmarks on NTU-25, with the spine's middle in the first frame as the origin.
 
-    `[T, 33, 3 to 5]` metres, as MediaPipe gives them → `[T, 1, 25, 3]` float32.
-
-    Raises:
-        SjepaError: another shape, a value that is no length, or landmarks of the image.
+    `[T, 33, 3 to 5]` metres, as MediaPipe gives them → `[T, 1, 25, 3]` float32. Another shape, a
+    value that is no length, or landmarks of the image are a `SjepaError`.
     """
     x = np.asarray(landmarks, np.float64)
-    if x.ndim != 3 or x.shape[1] != LANDMARKS or not 3 <= x.shape[2] <= 5 or not len(x):
+    if x.ndim != 3 or x.shape[1] != 33 or not 3 <= x.shape[2] <= 5 or not len(x):
         raise SjepaError(f"{where}: expected landmarks [T, 33, 3], found {list(x.shape)}")
     x = x[..., :3]
     if not (np.abs(x) <= _FAR).all():  # false for NaN too
