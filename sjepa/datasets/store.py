@@ -14,9 +14,8 @@ channel of a planar skeleton is a confidence.
 
 Clips go into a folder `NAME.partial-…` beside the store's place, and only a whole store is moved
 there. What a killed process left is thrown away: reading again takes a minute. A lock beside the
-store (`files.alone`) keeps two processes, on two machines too, from making it at once. Where a
-shared file system has no locks, the second to begin throws away the folder of the first, which ends
-with an error: two never write one folder.
+store (`files.alone`) keeps two processes from making it at once; on a file system without locks the
+second throws away the folder of the first, which ends with an error.
 """
 
 import hashlib
@@ -146,8 +145,7 @@ class Store:
 def open_store(path: str | Path, verify: bool = False) -> Store:
     """Open the store at `path`; with `verify`, read all of it and compare its checksums.
 
-    Raises:
-        StoreError: there is none, or it is of another version, or damaged.
+    None, or one of another version, is an `OldStore`; a damaged one is a `StoreError`.
     """
     path = home = Path(path)
     if not path.exists():  # a kill struck between the two moves of `new_store`
@@ -157,13 +155,9 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
             f"no store at {path}: make one with `python -m sjepa.prepare NAME --raw DIR --out DIR`")
     try:
         meta = read_json(home / "store.json")
-        version = meta["version"]
-    except (SjepaError, KeyError, TypeError) as error:
-        raise StoreError(f"{home / 'store.json'} is damaged: prepare the store again") from error
-    if version != VERSION:
-        raise OldStore(f"{path} has store version {version!r:.20}, this code reads {VERSION}: "
-                       "prepare the store again")
-    try:
+        if meta["version"] != VERSION:
+            raise OldStore(f"{path} has store version {meta['version']!r:.20}, this code reads "
+                           f"{VERSION}: prepare the store again")
         if meta.get("own_sha256", _own_hash(meta)) != _own_hash(meta):
             raise ValueError("store.json has another checksum than when it was written")
         frames = np.load(home / "frames.npy", mmap_mode="r", allow_pickle=False)
@@ -171,20 +165,18 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
         sides = {column.removeprefix(_SIDE): index.pop(column)
                  for column in list(index) if column.startswith(_SIDE)}
         store = Store(home, meta, Skeleton.from_dict(meta["skeleton"]), sides, frames, **index)
-        counts = frames.shape[:2] + (len(store),)
         expected = meta["frames"], len(store.skeleton), meta["clips"]
-        sums = dict(meta["sha256"])
+        if (*frames.shape[:2], len(store)) != expected:
+            raise ValueError("it holds other counts than its store.json")
+        for name in ("frames.npy", "index.npz") if verify else ():
+            if file_hash(home / name) != meta["sha256"][name]:
+                raise ValueError(f"{name} has another checksum than when it was written")
+        return store
+    except OldStore:
+        raise
     except Exception as error:  # damaged files raise anything
-        raise StoreError(f"{path} is damaged ({str(error)[:160]}): prepare the store again") \
-            from error
-    if counts != expected:
-        raise StoreError(f"{path} holds other counts than its store.json: prepare it again")
-    if verify:
-        for name in ("frames.npy", "index.npz"):
-            if file_hash(home / name) != sums.get(name):
-                raise StoreError(f"{home / name} has another checksum than when it was written: "
-                                 "prepare the store again")
-    return store
+        raise StoreError(f"{path} is damaged ({str(error)[:160]}): prepare the store again"
+                         ) from error
 
 
 def _old(path: Path) -> Path:
@@ -256,11 +248,7 @@ class StoreWriter:
         self.handle.write(bytes(_HEADER))
 
     def add(self, clip: Clip) -> None:
-        """Append one clip, or raise a `StoreError` that says what is wrong with it.
-
-        A body that is zero throughout is dropped; a second body that equals the first shares its
-        frames.
-        """
+        """Append one clip, or raise a `StoreError` that says what is wrong with it."""
         x, name, joints = np.asarray(clip.positions, "<f4"), clip.name, len(self.skeleton)
         if x.ndim != 4 or x.shape[2:] != (joints, 3) or not 1 <= x.shape[1] <= 2:
             raise StoreError(f"{name}: expected a clip [T, 1 or 2, {joints}, 3], found "
@@ -331,7 +319,8 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
     """Make a store of arrays at `path`: a data set of one's own, called as the folder is.
 
     In `$SJEPA_DATA` it is found by its name, and its splits are called `NAME/SPLIT`. Positions are
-    stored as they come: `layouts.center_on_spine` moves the origin as in the other stores.
+    stored as they come: `layouts.center_on_spine` moves the origin as in the other stores. What
+    does not fit is a `StoreError` that names the clip.
 
     Args:
         path: the store's folder, which is written whole or not at all; it is returned.
@@ -340,11 +329,6 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
         splits: name to `[N]` bool, True for clips that train, the others test; or to a pair of
             lists with the numbers of the training and of the test clips.
         subjects, views, reps, setups: N whole numbers each, where they are known.
-
-    Raises:
-        StoreError: columns of other lengths, a clip of another shape or with NaN in it, a label
-            or another number that is no whole one or without a class, a clip on both sides of a
-            split, people of more than ten metres; or other files lie at `path`.
     """
     path = Path(path)
     names = [f"{k:06d}" for k in range(len(clips))] if names is None else names
