@@ -183,9 +183,6 @@ def find_person(bvh: Bvh, where: str) -> tuple[dict[str, np.ndarray], dict[str, 
     Returns:
         Joint of NTU-25 to positions `[T, 3]`, at least `NEEDED`; joint to the number of the file's
         joint, of those that are measured; and whether the names tell left from right.
-
-    Raises:
-        SjepaError: no two legs, two arms and a head are found; the tree is shown.
     """
     if len(bvh.joints) > MAX_JOINTS:
         raise SjepaError(f"{where} has {len(bvh.joints)} joints, more than {MAX_JOINTS}: give the "

@@ -15,10 +15,7 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
     """The arrays of numbers and texts in an npz, those of `names` that it has or all; or of an npy.
 
     No size that the file states is believed: an array is made only where the archive has its bytes,
-    and no more than a file of its length may hold.
-
-    Raises:
-        SjepaError: the file cannot be read, or holds anything else.
+    and no more than a file of its length may hold. Anything else in it is a `SjepaError`.
     """
     try:
         if path.suffix.lower() == ".npy":

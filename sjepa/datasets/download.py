@@ -49,7 +49,7 @@ def unpack(archive: Path, folder: Path, suffixes: tuple[str, ...], limit: int) -
 
     An archive that says it has more than `limit` bytes is refused; one that says less than it
     holds is read no further than it says, and refused for its checksum. Returns the number of
-    files; a damaged or unsafe archive is a `SjepaError`.
+    files.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -91,12 +91,7 @@ def _fetch(archive: Archive, origin: Origin, file: Path, sums: Path) -> None:
 
 
 def download(name: str, out: str | Path) -> Path:
-    """Fetch the archive of the open set `name`, check it, and unpack it into `out/name/raw`.
-
-    Raises:
-        SjepaError: the set is licensed to persons or made here, the download failed, the archive
-            is not the one expected, or it is unsafe.
-    """
+    """Fetch the archive of the open set `name`, check it, and unpack it into `out/name/raw`."""
     origin = spec(name).origin
     if origin is None:
         raise SjepaError(f"{name} is made here, there is nothing to download: "

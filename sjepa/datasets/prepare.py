@@ -107,11 +107,9 @@ def prepare(config: PrepareRun, verify: bool = False) -> tuple[Store, dict]:
     """Make the store of a set, or take the one that is there (`verify`), and check and count it.
 
     Returns:
-        The store, and what `count_report` says of it, which then lies beside it.
-
-    Raises:
-        SjepaError: no files and no store, a store that is damaged, or one whose clips are not
-            those that the owners count and `allow_partial` is False; that one stays.
+        The store, and what `count_report` says of it, which then lies beside it. A store whose
+        clips are not those that the owners count is a `SjepaError` unless `allow_partial`; it
+        stays.
     """
     if config.raw != PrepareRun.raw and not config.out:
         raise SjepaError(f"where is the store made from {config.raw} to lie? Give out")

@@ -37,11 +37,8 @@ SPLITS: Mapping[str, Split] = _Splits()
 def split(name: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training and of the test clips of protocol `name`.
 
-    A store that was made with split lists is split by them, any other by the set's rule.
-
-    Raises:
-        SjepaError: unknown protocol, one of another data set, one that the store's files do not
-            tell, or a side that lacks clips.
+    A store that was made with split lists is split by them, any other by the set's rule. A protocol
+    that they do not tell, and a side that lacks clips, are a `SjepaError`.
     """
     dataset, _, protocol = name.partition("/")
     if dataset != store.meta["name"]:
@@ -76,10 +73,7 @@ def split(name: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
 def draw_weights(name: str, store: Store, train: np.ndarray, power: float) -> np.ndarray | None:
     """`[N]` how often each training clip is drawn, so that a set counts as its clips to `power`.
 
-    None where every clip counts the same: `power` is 1.
-
-    Raises:
-        SjepaError: another power for a data set that is no pool.
+    None where every clip counts the same, as `power` is 1; only a pool takes another.
     """
     if power == 1:
         return None

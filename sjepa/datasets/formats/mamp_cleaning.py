@@ -44,10 +44,8 @@ def clip_from_skeleton(sk: SkeletonClip) -> np.ndarray:
 
     Returns:
         `[T, M, 25, 3]` float32, metres; M = 1 where one body is left, else 2 (the second slot may
-        be all zeros: the lineage keeps it). T is at most the number of frames with a body.
-
-    Raises:
-        SjepaError: the clip has no bodies, or none is long enough (the scripts crash on both).
+        be all zeros: the lineage keeps it). T is at most the number of frames with a body. No body,
+        or none that is long enough, is a `SjepaError`: the scripts crash on both.
     """
     if not sk.bodies:
         raise SjepaError(f"{sk.name}: no body in any of its {sk.frames} frames, leave it out")

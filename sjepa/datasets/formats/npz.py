@@ -49,10 +49,6 @@ def export_npz(store: Store, split_name: str, folder: str | Path) -> Path:
 
     Frames beyond 300 are cut, as the lineage cuts PKU-MMD's; a second body that is absent is zero.
     The clips go to the disk one by one: those of NTU120 take 20 GB.
-
-    Raises:
-        SjepaError: the protocol is not one of the store's, its clips have other joints, or the
-            file cannot be written.
     """
     if len(store.skeleton) != len(NTU25):
         raise SjepaError(f"{store.path} has {len(store.skeleton)} joints, the layout takes 25")
@@ -89,11 +85,7 @@ def _load(path: Path, *names: str) -> list[np.ndarray | None]:
 
 
 def source(path: Path, known: DatasetSpec | None) -> Source:
-    """What a store is made from: either kind of file; `known` is None for a set of one's own.
-
-    Raises:
-        SjepaError: the file is of neither kind, or does not say which protocol it is.
-    """
+    """What a store is made from: either kind of file; `known` is None for a set of one's own."""
     class_names, *ys = _load(path, "class_names", "y_train", "y_test")
     if class_names is not None:
         return Source([path], read_conversion, [str(name) for name in class_names] or [NO_CLASS])
@@ -153,11 +145,7 @@ def unpad(x: np.ndarray) -> np.ndarray:
 
 
 def read_conversion(path: Path) -> list[Clip]:
-    """All clips, on NTU-25, with the spine's middle in the first frame as the origin.
-
-    Raises:
-        SjepaError: the file is no such npz.
-    """
+    """All clips, on NTU-25, with the spine's middle in the first frame as the origin."""
     names = "x offsets labels subjects views reps to_ntu25".split()
     *needed, scale, body2, called, dataset, style = _load(
         path, *names, "x_scale", "to_ntu25_body2", "clip_names", "dataset", "style")

@@ -39,10 +39,8 @@ FRAME = ("frame", "frame_id", "frameid", "frame_idx", "frame_index", "frameindex
 def frame_order(name: str, stated: Sequence, where: str | Path) -> np.ndarray:
     """In which order frames stand whose numbers or times are `stated` under `name`.
 
-    Words, as names of pictures are, say nothing of it: the order is the file's.
-
-    Raises:
-        SjepaError: a number stands twice, or time goes back, as a clock does after a minute.
+    Words, as names of pictures are, say nothing of it: the order is the file's. A number that
+    stands twice, and time that goes back, as a clock does after a minute, are a `SjepaError`.
     """
     try:
         values = np.array(stated, np.float64)
@@ -169,11 +167,7 @@ def find_parts(points: Points) -> dict[str, int] | None:
 
 
 def mapped_parts(joints: Sequence[str], mapping: dict, where: str) -> dict[str, int]:
-    """A mapping of NTU-25's joints to joints of a file, as numbers.
-
-    Raises:
-        SjepaError: it lacks a joint that is needed, or names one that is not there, or twice.
-    """
+    """A mapping of NTU-25's joints to joints of a file, as numbers."""
     lost = [joint for joint in NEEDED if joint not in mapping]
     odd = [str(joint) for joint in mapping if joint not in NTU_JOINTS]
     unknown = [str(name) for name in mapping.values() if str(name) not in joints]

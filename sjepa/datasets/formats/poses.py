@@ -36,9 +36,7 @@ _Person = tuple[dict[str, list[float]], str]  # points by name, and what they we
 def read_poses(path: Path) -> Points:
     """The points of a JSON or JSON-lines file, or of a folder of JSON files, a frame each.
 
-    Raises:
-        SjepaError: it cannot be read, or nothing in it looks like people's joints; what it holds
-            is said.
+    Where nothing in it looks like people's joints, a `SjepaError` says what it holds.
     """
     try:
         if path.is_dir():

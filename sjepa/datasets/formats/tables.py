@@ -36,8 +36,7 @@ _Rows = list[tuple[int, list[str]]]  # line number and fields of each line
 def read_table(path: Path) -> Points:
     """The points in a table of commas, semicolons, tabs or blanks.
 
-    Raises:
-        SjepaError: it cannot be read, or has no columns of joints; the columns are named.
+    Where there are no columns of joints, a `SjepaError` names those that there are.
     """
     text = read_text(path)
     lines = text.rows()
