@@ -41,13 +41,11 @@ def content_fingerprint(store: Store) -> Content:
 
 
 def count_report(store: Store) -> dict:
-    """What the store holds, protocol by protocol.
+    """What the store holds: `clips` and `official` (None where nobody counts).
 
-    Returns:
-        A dict with `clips` and `official` (None where nobody counts); `splits`, for each protocol
-        what was `found` (None where the clips do not make it, and `why`) and what is `official`;
-        `left_out`, a count a reason; `words`, the same as sentences; and `faults`, what differs
-        from the official counts and content.
+    Besides, `splits`, for each protocol what was `found` (None where the clips do not make it, and
+    `why`) and what is `official`; `left_out`, a count a reason; `words`, the same as sentences; and
+    `faults`, what differs from the official counts and content.
     """
     name = store.meta["name"]
     known = known_set(name)
@@ -62,11 +60,22 @@ def count_report(store: Store) -> dict:
     if official not in (None, len(store)):
         faults.append(f"{len(store):,} clips and not {official:,}")
     found = {}
-    for protocol, counts in _protocols(store).items():
+    rules = known.splits if known else {}
+    for protocol in store.sides or rules:
         each = f"{name}/{protocol}"
-        found[each], said, fault = _count_sides(each, store, counts)
-        words.append(said)
-        faults += [fault] if fault else []
+        counts = rules[protocol].counts if protocol in rules else None
+        found[each] = {"found": None, "official": counts}
+        try:
+            sides = found[each]["found"] = tuple(map(len, split(each, store)))
+        except SjepaError as error:  # a part of the set is a store too, but not a protocol
+            found[each]["why"] = str(error)
+            words.append(f"{each}: not to be had, {error}")
+            faults.append(f"no {each}")
+            continue
+        says = "as expected" if sides == counts else (
+            f"expected are {counts[0]:,} and {counts[1]:,}" if counts else "nobody counts them")
+        words.append(f"{each}: {sides[0]:,} training and {sides[1]:,} test clips, {says}")
+        faults += [f"other counts in {each}"] if counts not in (None, sides) else []
     if known and not store.sides:  # an npz has no names, and is perhaps of one protocol
         words += known.lacks(store.names.tolist()) if known.lacks else []
         if known.content:
@@ -77,27 +86,6 @@ def count_report(store: Store) -> dict:
             faults += [] if same else ["other content"]
     return {"clips": len(store), "official": official, "splits": found, "left_out": dict(reasons),
             "words": words, "faults": faults}
-
-
-def _protocols(store: Store) -> dict[str, tuple[int, int] | None]:
-    """The official counts of each protocol that is to be expected of a store."""
-    rules = getattr(known_set(store.meta["name"]), "splits", {})
-    counts = {protocol: rule.counts for protocol, rule in rules.items()}
-    return {protocol: counts.get(protocol) for protocol in store.sides or counts}
-
-
-def _count_sides(name: str, store: Store, counts: tuple[int, int] | None) -> tuple[dict, str, str]:
-    """The entry of one protocol, the same in words, and what is wrong, if anything is."""
-    try:
-        sides = tuple(map(len, split(name, store)))
-    except SjepaError as error:  # a part of the set is a store too, but not a protocol
-        return ({"found": None, "official": counts, "why": str(error)},
-                f"{name}: not to be had, {error}", f"no {name}")
-    says = "as expected" if sides == counts else (
-        f"expected are {counts[0]:,} and {counts[1]:,}" if counts else "nobody counts them")
-    return ({"found": sides, "official": counts},
-            f"{name}: {sides[0]:,} training and {sides[1]:,} test clips, {says}",
-            "" if counts in (None, sides) else f"other counts in {name}")
 
 
 # --- the command --------------------------------------------------------------------------------

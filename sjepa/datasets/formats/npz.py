@@ -78,18 +78,12 @@ def _write_clips(archive: zipfile.ZipFile, name: str, store: Store, index: np.nd
             member.write(padded.tobytes())
 
 
-def _load(path: Path, *names: str) -> list[np.ndarray | None]:
-    """Arrays of an npz, None for those that are not in it."""
-    arrays = read_arrays(path, *names)
-    return [arrays.get(name) for name in names]
-
-
 def source(path: Path, known: DatasetSpec | None) -> Source:
     """What a store is made from: either kind of file; `known` is None for a set of one's own."""
-    class_names, *ys = _load(path, "class_names", "y_train", "y_test")
-    if class_names is not None:
-        return Source([path], read_conversion, [str(name) for name in class_names] or [NO_CLASS])
-    number = max(_labels(path, y)[1] for y in ys)
+    arrays = read_arrays(path, "class_names", "y_train", "y_test")
+    if "class_names" in arrays:
+        return Source([path], read_conversion, [*map(str, arrays["class_names"])] or [NO_CLASS])
+    number = max(_labels(path, arrays.get(f"y_{part}"))[1] for part in _PARTS)
     classes = known.classes if known and len(known.classes) == number else [
         f"class {k + 1}" for k in range(number)]
     return Source(_PARTS, partial(read_clips, path, _protocol(path, known)), classes)
@@ -122,8 +116,8 @@ def read_clips(path: Path, protocol: str, part: str) -> list[Clip | LeftOut]:
 
     They are views of one array, which the side takes whole: 7 GB for the training half of NTU60.
     """
-    x, y = _load(path, f"x_{part}", f"y_{part}")
-    labels, _ = _labels(path, y)
+    arrays = read_arrays(path, f"x_{part}", f"y_{part}")
+    x, (labels, _) = arrays.get(f"x_{part}"), _labels(path, arrays.get(f"y_{part}"))
     if x is None or x.ndim != 3 or x.shape[2] not in (75, 150) or len(x) != len(labels):
         raise SjepaError(f"{path}: x_{part} is {list(np.shape(x))} and y_{part} has {len(labels)} "
                          f"rows, expected [N, {FRAMES}, 150] and N")
@@ -146,23 +140,22 @@ def unpad(x: np.ndarray) -> np.ndarray:
 
 def read_conversion(path: Path) -> list[Clip]:
     """All clips, on NTU-25, with the spine's middle in the first frame as the origin."""
-    names = "x offsets labels subjects views reps to_ntu25".split()
-    *needed, scale, body2, called, dataset, style = _load(
-        path, *names, "x_scale", "to_ntu25_body2", "clip_names", "dataset", "style")
-    joints, offsets, labels, subjects, views, reps, to_ntu25 = needed
-    if any(each is None for each in needed) or to_ntu25.shape != (25, *joints.shape[1:2]):
+    names = "x", "offsets", "labels", "subjects", "views", "reps", "to_ntu25"
+    of = read_arrays(path, *names, "x_scale", "to_ntu25_body2", "clip_names", "dataset", "style")
+    if not {*names} <= {*of} or of["to_ntu25"].shape != (25, *of["x"].shape[1:2]):
         raise SjepaError(f"{path} is no conversion: expected {', '.join(names)}, x [F, J, 3] and "
                          "to_ntu25 [25, J]")
-    labels = labels + (labels == -1).all()  # without classes: all are of the first
-    maps = np.stack([to_ntu25] if body2 is None else [to_ntu25, body2])
+    labels = of["labels"] + (of["labels"] == -1).all()  # without classes: all are of the first
+    views, styles = of.get("dataset", of["views"]), of.get("style", np.zeros(len(labels)))
+    maps = np.stack([of["to_ntu25"], *([of["to_ntu25_body2"]] if "to_ntu25_body2" in of else [])])
     clips = []
-    for i, (begin, end) in enumerate(pairwise(offsets)):
-        x = joints[begin:end].astype(np.float32) * np.float32(1 if scale is None else scale)
+    for i, (begin, end) in enumerate(pairwise(of["offsets"])):
+        x = of["x"][begin:end].astype(np.float32) * np.float32(of.get("x_scale", 1))
         clip = np.einsum("mkj,tjc->tmkc", maps, x).astype(np.float32)
-        label, subject, rep, view = (int(each[i]) for each in (labels, subjects, reps, views))
-        name = (f"a{label:02d}_s{subject:02d}_e{rep:02d}_v{view:02d}_{i:05d}" if called is None
-                else str(called[i]))
-        clips.append(Clip(center_on_spine(clip, where=path), label, name, subject,
-                          view if dataset is None else int(dataset[i]), rep,
-                          0 if style is None else int(style[i])))
+        label, subject, view, rep, style = (int(each[i]) for each in (
+            labels, of["subjects"], views, of["reps"], styles))
+        name = (str(of["clip_names"][i]) if "clip_names" in of else
+                f"a{label:02d}_s{subject:02d}_e{rep:02d}_v{int(of['views'][i]):02d}_{i:05d}")
+        clip = center_on_spine(clip, where=path)
+        clips.append(Clip(clip, label, name, subject, view, rep, style))
     return clips
