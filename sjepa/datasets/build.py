@@ -87,9 +87,6 @@ class Source:
     parallel: bool = True  # False where the units lie in this process's memory already
 
 
-# --- reading ------------------------------------------------------------------------------------
-
-
 def _read(read: Callable, units: Iterable) -> list[list[Clip | LeftOut] | SjepaError]:
     """The clips of each unit, or what is wrong with it."""
     results = []
@@ -164,9 +161,6 @@ def build(writer: StoreWriter, source: Source, workers: int) -> None:
         many = f"at least {_FAULTS}" if len(faults) == _FAULTS else str(len(faults))
         listed = "; ".join(map(str, faults[:3]))
         raise SjepaError(f"{many} of {len(source.units)} files cannot be read: {listed}; …")
-
-
-# --- making and finding -------------------------------------------------------------------------
 
 
 def _found(known: DatasetSpec, raw: Path) -> list:

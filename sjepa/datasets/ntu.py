@@ -87,19 +87,13 @@ class SkeletonClip:
     bodies_per_frame: np.ndarray  # [frames] int64
 
 
-# --- reading ------------------------------------------------------------------------------------
-
-
 def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
     """Reads one `.skeleton` file; coordinates are the nearest float32 of what `float()` reads.
 
     They must be finite and below a kilometre. The fields that are not kept (pixels, orientations,
     hand states) only have to be there, in the characters of numbers: users report NaN in the
-    owners' files. CRLF, tabs, blank lines at the end and a missing last line end are accepted.
-
-    Raises:
-        SkeletonFormatError: the first line that is off the grammar, with what was expected there.
-        OSError: the file cannot be opened.
+    owners' files. CRLF, tabs, blank lines at the end and a missing last line end are accepted; of
+    anything else that is off the grammar a `SkeletonFormatError` names the first line.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -224,20 +218,14 @@ class _Lines:
             self.fail(f"tracking state 0, 1 or 2 of joint {joint} in {where}", tokens[-1])
 
 
-# --- writing ------------------------------------------------------------------------------------
-
-
 def write_skeleton(path: str | os.PathLike, bodies: np.ndarray,
                    ids: np.ndarray | None = None) -> None:
-    """Writes a genuine `.skeleton` file: LF line ends, replaced in one step or not at all.
+    """Writes a genuine `.skeleton` file of `bodies` `[T, M <= 6, 25, 3]`, finite metres.
 
-    Numbers have nine significant digits, which name every float32 without a tie: `read_skeleton`
-    gives the same bits back. Pixels are those of a pinhole camera with a Kinect v2's focal lengths;
-    joints are tracked; hand states, lean and orientations are 0.
-
-    Args:
-        bodies: `[T, M <= 6, 25, 3]` float, finite metres; one of zeros is not listed in a frame.
-        ids: body ids, integers that broadcast to `[T, M]`; by default one id a slot.
+    A body of zeros is not listed in a frame; `ids`, integers that broadcast to `[T, M]`, are one a
+    slot by default. Numbers have nine significant digits, which name every float32 without a tie:
+    `read_skeleton` gives the same bits back. Pixels are those of a pinhole camera with a Kinect
+    v2's focal lengths; joints are tracked; hand states, lean and orientations are 0.
     """
     x = np.asarray(bodies, np.float32)
     if x.ndim != 4 or x.shape[1] > MAX_BODIES or x.shape[2:] != (JOINTS, 3):

@@ -25,9 +25,6 @@ from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 from sjepa.errors import SjepaError
 
-# --- counts -------------------------------------------------------------------------------------
-
-
 def content_fingerprint(store: Store) -> Content:
     """Clips, frames, and a hash of each clip's class, subject, view, setup and length in frames.
 
@@ -86,9 +83,6 @@ def count_report(store: Store) -> dict:
             faults += [] if same else ["other content"]
     return {"clips": len(store), "official": official, "splits": found, "left_out": dict(reasons),
             "words": words, "faults": faults}
-
-
-# --- the command --------------------------------------------------------------------------------
 
 
 def prepare(config: PrepareRun, verify: bool = False) -> tuple[Store, dict]:

@@ -82,9 +82,6 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-# --- reading ------------------------------------------------------------------------------------
-
-
 @dataclass
 class Store:
     """An open store. Opening maps the frames; nothing is read until it is used."""
