@@ -25,6 +25,7 @@ from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 from sjepa.errors import SjepaError
 
+
 def content_fingerprint(store: Store) -> Content:
     """Clips, frames, and a hash of each clip's class, subject, view, setup and length in frames.
 
