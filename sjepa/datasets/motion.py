@@ -79,9 +79,8 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path
     """A motion file as a clip, with the spine's middle in the first frame as the origin.
 
     Joints, the axis that is up and the unit are found; what is not certain is said by a
-    `MotionWarning`. The person is not turned to the camera: motion capture knows no front, and
-    `sjepa.datasets.layouts.face_camera` gives it one. The frame rate is not read: the encoder
-    resizes every clip.
+    `MotionWarning`. The person is not turned to the camera: `sjepa.datasets.layouts.face_camera`
+    does it. The frame rate is not read: the encoder resizes every clip.
 
     Args:
         path: BVH of any skeleton; a table (`.csv`, `.tsv`, `.txt`) or JSON of joints of a Kinect
@@ -103,9 +102,8 @@ def read_motion(path: str | os.PathLike, mapping: Mapping[str, str] | str | Path
         the layout COCO-17, for an encoder of such clips.
 
     Raises:
-        SjepaError: no such file, a fault in it, frames out of order, an argument that does not
-            fit, or joints of which nothing is understood; then what was found and the mapping to
-            fill in are told.
+        SjepaError: no such file, a fault in it, an argument that does not fit, or joints of which
+            nothing is understood; then the mapping to fill in is told.
     """
     motion = open_motion(path, mapping, unit, up, clip)
     if motion.guesses:
@@ -209,7 +207,7 @@ def _of_points(points: Points, path: Path, mapping: Mapping[str, str] | None,
     if name == COCO17.name:
         bodies = np.moveaxis(x, 1, 0).astype(np.float32)
         flat = pyskl.upright(bodies[..., :2], bodies[..., 2], float(max(bodies[..., 1].max(), 1)))
-        motion = _flat(center_on_spine(np.moveaxis(flat, 0, 1), COCO17, path))
+        motion = _whole(center_on_spine(np.moveaxis(flat, 0, 1), COCO17, path), name)
     elif name == "mediapipe33" and not in_a_room(x[:, 0]):
         motion = _whole(mediapipe_clip(x[:, 0], path), "MediaPipe's world landmarks", name)
     elif name:
@@ -235,12 +233,6 @@ def _sources(layout: str) -> dict[str, str]:
     known = LAYOUTS[layout]
     return {joint: known.joints[int(row.argmax())] for joint, row, measured in zip(
         NTU_JOINTS, known.to_ntu25, known.measured, strict=True) if measured}
-
-
-def _whole(clip: np.ndarray, kind: str, layout: str = "ntu25") -> Motion:
-    """A clip that is already as it has to be."""
-    return Motion(clip, NTU25, _sources(layout), [kind, "y is up", "the unit is metres"],
-                  stated=True)
 
 
 def _people(points: Points, where: Path) -> Points:
@@ -279,7 +271,11 @@ def _people(points: Points, where: Path) -> Points:
                   points.planar, tuple(notes))
 
 
-def _flat(clip: np.ndarray) -> Motion:
+def _whole(clip: np.ndarray, kind: str, layout: str = "ntu25") -> Motion:
+    """A clip that is already as it has to be, on NTU-25 or, of a picture, COCO-17."""
+    if clip.shape[2] != len(COCO17):
+        return Motion(clip, NTU25, _sources(layout), [kind, "y is up", "the unit is metres"],
+                      stated=True)
     return Motion(clip, COCO17, {joint: joint for joint in COCO17.joints}, ["joints in a picture"],
                   ["these are joints in a picture (COCO-17, 2D): no encoder that comes with the "
                    "package takes them; train one on such clips, and give embed skeleton=COCO17"],
@@ -317,8 +313,7 @@ def _pickled(path: Path, clip: int | str | None) -> Motion:
     (found,) = pyskl.read_clip(each, path, skeleton)
     if isinstance(found, LeftOut):
         raise SjepaError(f"{path}: {found.name}: {found.why}")
-    return _flat(found.positions) if skeleton == COCO17 else _whole(
-        found.positions, "pyskl's pickle, 25 joints")
+    return _whole(found.positions, "pyskl's pickle, 25 joints")
 
 
 def _arrays(path: Path, clip: int | str | None, *said) -> Motion:
