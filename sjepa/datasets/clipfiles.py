@@ -15,29 +15,20 @@ from sjepa.datasets.text import find_files, parse_name
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """The files of such a set, and how each becomes a clip.
+    """The files of such a set, and how each becomes a clip."""
 
-    Attributes:
-        glob: pattern of the files' names, in small letters.
-        scheme: regular expression of a name without its suffix, behind names of folders perhaps.
-            Its groups are called as `Clip` calls them: label, subject, view, rep, setup; others
-            are for `name` alone. A label that is a number counts from 1.
-        like: a good name, for errors.
-        layout: the joints that are read, a key of `LAYOUTS`.
-        positions: reads a file: people `[T, (M,) J, 3]` in metres, or why it is left out; a file
-            off its grammar is a `SjepaError`.
-        words: group to the words that it may hold, whose places are the numbers. A file with
-            another word is left out.
-        name: what a clip is called, a format of the groups; nothing: as its file.
-    """
-
-    glob: str
+    glob: str  #: pattern of the files' names, in small letters
+    #: Regular expression of a name without its suffix, behind names of folders perhaps. Its groups
+    #: are called as `Clip` calls them: label, which counts from 1, subject, view, rep, setup;
+    #: others are for `name` alone.
     scheme: str
-    like: str
-    layout: str
+    like: str  #: a good name, for errors
+    layout: str  #: the joints that are read, a key of `LAYOUTS`
+    #: Reads a file: people `[T, (M,) J, 3]` in metres, or why it is left out.
     positions: Callable[[Path], np.ndarray | LeftOut]
+    #: Group to its words, whose places are the numbers; a file with another word is left out.
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    name: str = ""
+    name: str = ""  #: what a clip is called, a format of the groups; nothing: as its file
 
     def files(self, raw: Path) -> list[Path]:
         """The set's files below a folder, sorted by name; see `find_files`."""

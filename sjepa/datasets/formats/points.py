@@ -15,19 +15,12 @@ from sjepa.skeleton import NTU_JOINTS
 
 @dataclass(frozen=True)
 class Points:
-    """Points of people over time.
+    """Points of people over time."""
 
-    Attributes:
-        joints: J names as the file has them; numbers where it has none.
-        x: `[T, M, J, 3]` float64, NaN where there is nothing; of a picture: x, y and a score.
-        planar: whether they are a picture's, in pixels.
-        notes: what the file says or lacks, a sentence each.
-    """
-
-    joints: tuple[str, ...]
-    x: np.ndarray
-    planar: bool = False
-    notes: tuple[str, ...] = ()
+    joints: tuple[str, ...]  #: J names as the file has them; numbers where it has none
+    x: np.ndarray  #: `[T, M, J, 3]` float64, NaN for nothing; of a picture: x, y and a score
+    planar: bool = False  #: whether they are a picture's, in pixels
+    notes: tuple[str, ...] = ()  #: what the file says or lacks, a sentence each
 
 
 #: What tables and JSON call a frame's number or time; the first that is there counts.
@@ -168,15 +161,15 @@ def find_parts(points: Points) -> dict[str, int] | None:
 
 def mapped_parts(joints: Sequence[str], mapping: dict, where: str) -> dict[str, int]:
     """A mapping of NTU-25's joints to joints of a file, as numbers."""
-    lost = [joint for joint in NEEDED if joint not in mapping]
-    odd = [str(joint) for joint in mapping if joint not in NTU_JOINTS]
-    unknown = [str(name) for name in mapping.values() if str(name) not in joints]
-    needed = [str(mapping[joint]) for joint in NEEDED if joint in mapping]
-    twice = sorted({name for name in needed if needed.count(name) > 1})
-    if lost or odd or unknown or twice:
-        what = (f"it lacks {', '.join(lost)}" if lost else f"no joint of NTU-25 is {odd[0]!r}"
-                if odd else f"the file has no joint {unknown[0]!r}" if unknown else
-                f"{twice[0]!r} stands for two joints")
-        raise SjepaError(f"{where}: the mapping does not fit: {what}; the file has "
+    names = [str(mapping[joint]) for joint in NEEDED if joint in mapping]
+    lost = ", ".join(joint for joint in NEEDED if joint not in mapping)
+    faults = [f"it lacks {lost}"] if lost else []
+    faults += [f"no joint of NTU-25 is {str(joint)!r}" for joint in mapping
+               if joint not in NTU_JOINTS]
+    faults += [f"the file has no joint {str(name)!r}" for name in mapping.values()
+               if str(name) not in joints]
+    faults += [f"{name!r} stands for two joints" for name in names if names.count(name) > 1]
+    if faults:
+        raise SjepaError(f"{where}: the mapping does not fit: {faults[0]}; the file has "
                          f"{', '.join(joints)[:1500]}")
     return {joint: list(joints).index(str(name)) for joint, name in mapping.items()}
