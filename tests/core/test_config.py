@@ -16,7 +16,6 @@ from sjepa.config import (
 )
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS, FuseConfig
-from sjepa.study.notebook import notebook_params
 
 EVERY = [(cls, f) for cls in (PretrainConfig, *CONFIGS.values()) for f in fields(cls)]
 
@@ -108,13 +107,6 @@ def test_overrides_on_the_command_line(tmp_path):
                         (["-o", "mask=[1"], r"-o mask=\[1 is not YAML")):
         with pytest.raises(SjepaError, match=said):
             command_params(parser.parse_args(given))
-
-
-def test_notebooks_refuse_what_papermill_lets_pass():
-    cell = {"preset": "quick", "seed": 1, "_dh": [], "In": [], "make_config": make_config}
-    assert notebook_params(PretrainConfig, cell).seed == 1
-    with pytest.raises(SjepaError, match="did you mean epochs"):
-        notebook_params(PretrainConfig, cell | {"epoch": 400})
 
 
 @pytest.mark.parametrize("text, said", [(None, "no parameter file at"), ("a: [", "is not YAML"),

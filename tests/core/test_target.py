@@ -1,4 +1,4 @@
-"""EMA, centre and loss against their formulas, in float64 where rounding could hide a mistake."""
+"""Targets: EMA, centre and loss by their formulas, what else can be predicted, the monitors."""
 
 import functools
 from dataclasses import replace
@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
+from sjepa.checkpoint import save
 from sjepa.config import PretrainConfig, make_config
 from sjepa.diagnostics import (
     effective_rank,
@@ -17,8 +19,11 @@ from sjepa.diagnostics import (
     warnings,
 )
 from sjepa.encoder import Encoder, patchify, take
+from sjepa.inputs import draw, make_batch
 from sjepa.masking import motion_aware_mask
-from sjepa.model import SJEPA, Step, StepOutput
+from sjepa.model import SJEPA, Step, StepOutput, reconstruction_target
+from sjepa.pretrain import Pretraining
+from sjepa.protocols.encoders import load_encoder
 from sjepa.target import (
     TargetEncoder,
     ema_momentum,
@@ -57,7 +62,7 @@ def test_gradient_flows_to_the_prediction_alone():
     latent_cross_entropy(p, t, c.detach()).backward()
     assert t.grad is None
     wanted = ((p / 0.1).softmax(-1) - sharpen(t, c)) / 0.1 / 10
-    torch.testing.assert_close(p.grad, wanted)
+    assert_close(p.grad, wanted)
 
 
 @pytest.mark.parametrize("loss", [
@@ -65,7 +70,7 @@ def test_gradient_flows_to_the_prediction_alone():
 def test_weights_stand_for_equal_rows(loss):
     predicted, target, rows = *torch.randn(2, 3, 5, 16), [0, 1, 2, 2, 2, 2]
     weighted = loss(predicted, target, weight=torch.tensor([1.0, 1.0, 4.0]))
-    torch.testing.assert_close(weighted, loss(predicted[rows], target[rows]))
+    assert_close(weighted, loss(predicted[rows], target[rows]))
     assert loss(predicted.bfloat16(), target).dtype == torch.float32
 
 
@@ -80,22 +85,20 @@ def test_center_formula():
     assert target.center.dtype == torch.float32 and target.center.shape == (16,)
     weighted = TargetEncoder(Encoder(16, 0, 4), beta=0.0)
     weighted.update_center(latents[:2], torch.tensor([1.0, 3.0]))
-    torch.testing.assert_close(weighted.center, latents[[0, 1, 1, 1]].mean((0, 1)))
+    assert_close(weighted.center, latents[[0, 1, 1, 1]].mean((0, 1)))
 
 
 def test_ema_formula_for_every_weight():
     encoder = Encoder(16, 2, 4)
     target = TargetEncoder(encoder)
     before = {n: p.double().clone() for n, p in target.encoder.named_parameters()}
-    assert before.keys() == dict(encoder.named_parameters()).keys()
     with torch.no_grad():
         for p in encoder.parameters():
             p.add_(torch.randn_like(p))
     target.update(encoder, 0.996)
-    for name, p in encoder.named_parameters():
-        wanted = 0.996 * before[name] + 0.004 * p.double()
-        now = dict(target.encoder.named_parameters())[name].double()
-        torch.testing.assert_close(now, wanted, atol=1e-7, rtol=1e-6)
+    wanted = {n: 0.996 * before[n] + 0.004 * p.double() for n, p in encoder.named_parameters()}
+    made = {n: p.double() for n, p in target.encoder.named_parameters()}
+    assert_close(made, wanted, atol=1e-7, rtol=1e-6)
 
 
 def test_momentum_schedule(drawn):
@@ -146,6 +149,18 @@ def test_the_loss_has_the_centre_and_the_temperatures_of_the_settings(drawn, cli
     made = model(clip, clip, keep, masked)
     wanted = plain_loss(made.predicted.detach(), made.target, model.target.center, 0.4, 0.2)
     assert made.loss.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_ablations_of_mask_and_loss(drawn, clip):
+    """Masked at the input, targets see the masked tokens alone; `mse` compares the latents."""
+    model, keep, masked = drawn
+    model.config = replace(model.config, mask_at="input")
+    made = model(clip, clip, keep, masked)
+    assert torch.equal(made.target, model.target.encoder(clip, masked))
+    model.config = replace(model.config, loss="mse")
+    loss = model(clip, clip, keep, masked).loss
+    assert_close(loss, (made.predicted - made.target).square().mean())
+    assert loss != made.loss
 
 
 def test_gradients_reach_all_but_the_target_which_is_a_copy(drawn, clip):
@@ -202,3 +217,49 @@ def test_rank_is_that_of_the_singular_values(rows):
     assert mean_reading([gram(features), gram(features)]) == pytest.approx(wanted, rel=1e-5)
     features[0, 0] = torch.inf
     assert effective_rank(gram(features)).isnan()
+
+
+def test_a_target_by_hand(clip):
+    """One token written out: the right wrist's third segment."""
+    segment, joint, part = 4, 10, 2
+    x = clip[:1]
+    frames = x[0, part * segment : (part + 1) * segment + 1, joint]
+    raw = {"coordinates": frames[:-1], "motion": frames[1:] - frames[:-1]}
+    for kind, numbers in raw.items():
+        wanted = (numbers - numbers.mean()) / (numbers.var() + 1e-6).sqrt()
+        made = reconstruction_target(x, kind, segment)[0, part * 25 + joint]
+        assert_close(made, wanted.flatten(), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["motion", "coordinates"])
+def test_all_but_the_target_is_the_same(store, tiny, kind):
+    """Same encoder at the start, same crops, same masks; and the step is the one written here."""
+    latent, other = Pretraining(tiny, store), Pretraining(replace(tiny, target=kind), store)
+    assert_close(latent.model.encoder.state_dict(), other.model.encoder.state_dict(),
+                 atol=0, rtol=0)
+    (x, weight), (again, _) = (make_batch(run.data, run.train[:6], run.config, run.generator)
+                               for run in (latent, other))
+    assert torch.equal(x, again)
+    drawn, same = (draw(x, run.config, run.generator) for run in (latent, other))
+    assert all(torch.equal(a, b) for a, b in zip(drawn, same, strict=True))
+    x, view, keep, masked = same
+    made = other.model(x, view, keep, masked, weight)
+    guess = other.model.predictor(other.model.encoder(x, keep), keep, masked)
+    wanted = take(reconstruction_target(x, kind, tiny.segment), masked)
+    error = (guess - wanted).square().flatten(1).mean(1)
+    weight = torch.ones(len(x)) if weight is None else weight
+    assert_close(made.loss, (error * weight).sum() / weight.sum())
+
+
+@pytest.mark.parametrize("kind", ["motion", "coordinates"])
+def test_a_run_learns_and_leaves_the_encoder_that_was_trained(store, tiny, tmp_path, kind):
+    run = Pretraining(replace(tiny, target=kind, epochs=6), store)
+    rows = [run.run_epoch() for _ in range(6)]
+    assert rows[-1]["loss"] < rows[0]["loss"] < 1.5  # 1 is that of guessing each token's mean
+    assert {"rank", "std_clips", "position_share"} <= set(rows[-1])
+    assert "entropy" not in rows[-1] and rows[-1]["momentum"] == 0
+    assert isinstance(warnings(rows[-1], tiny.dim), list)
+    save(run, tmp_path)
+    encoder, result = load_encoder(tmp_path)
+    assert result["settings"]["target"] == kind
+    assert_close(encoder.state_dict(), run.model.encoder.state_dict(), atol=0, rtol=0)

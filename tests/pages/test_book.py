@@ -1,5 +1,6 @@
 """The house: one address, complete contents, stripped chapters, nothing of the makers' machines."""
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -128,3 +129,31 @@ def test_what_is_kept_small_stays_so():
             assert kept == bool(outputs) == (cell.get("execution_count") is not None), path
             for output in outputs:  # text, which a reader of the file can compare, too
                 assert output.get("name") == "stdout" or set(output["data"]) == {"text/plain"}, path
+
+
+@pytest.fixture
+def colab():
+    where = importlib.util.spec_from_file_location("colab", ROOT / "notebooks" / "colab.py")
+    module = importlib.util.module_from_spec(where)
+    where.loader.exec_module(module)
+    return module
+
+
+def test_a_machine_that_has_all_lacks_nothing(colab):
+    assert colab.lacking() == []
+
+
+@pytest.mark.parametrize("torch, python, said", [
+    ("2.5.1+cu121", (3, 13, 0), ["torch 2.5.1+cu121 is too old, the book needs 2.6"]),
+    ("2.10.0", (3, 10, 4), ["is too old, the book needs 3.11"]), ("2.10.0+cu128", (3, 11, 0), [])])
+def test_old_versions_are_named_and_never_replaced(colab, monkeypatch, torch, python, said):
+    monkeypatch.setattr(colab, "version", lambda name: torch)
+    monkeypatch.setattr(colab.sys, "version_info", python)
+    found = colab.lacking()
+    assert len(found) == len(said) and all(a in b for a, b in zip(said, found, strict=True))
+
+
+def test_what_is_missing_is_named_as_one_installs_it(colab, monkeypatch):
+    monkeypatch.setitem(colab.NEEDED, "no_such_module", "its-project")
+    with pytest.raises(SystemExit, match="missing: run %pip install its-project, then this cell"):
+        colab.main([])

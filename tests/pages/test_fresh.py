@@ -1,5 +1,7 @@
-"""A change in the module or a result never leaves an old number or picture in the book."""
+"""No change leaves an old number or picture in the book, and chapters show what was compared."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -7,8 +9,11 @@ import sys
 from pathlib import Path
 
 import hero
+import nbformat
 import pytest
 from bookfix import inputs_hash
+from formats import forked
+from jupyter_cache import get_cache
 
 from sjepa.config import ROOT
 from sjepa.show.animation import Animation
@@ -76,3 +81,38 @@ def test_the_picture_of_the_front_page_is_what_its_script_draws(tmp_path, monkey
     assert kept[::2] == made[::2], "python book/hero.py"
     # another processor may round a coordinate the other way
     assert max(abs(float(a) - float(b)) for a, b in zip(kept[1::2], made[1::2], strict=True)) <= 1
+
+
+def test_a_kept_output_is_written_compared_and_shown(tmp_path):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (tmp_path / "tests").mkdir()
+    shutil.copy(ROOT / "notebooks/conftest.py", folder)
+    shutil.copy(ROOT / "tests/nbval_sanitize.cfg", tmp_path / "tests")
+    kept = nbformat.v4.new_code_cell("print('tokens', 750, 'in 3.1 s')",
+                                     metadata={"keep_output": True})
+    path = folder / "01.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[kept, nbformat.v4.new_code_cell("6 * 7")]), path)
+
+    def work(*more):
+        os.chdir(tmp_path)
+        sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
+                              *more, str(path)]))
+
+    def nbval(*more):
+        child = forked(tmp_path / "log", work, *more)
+        child.join()
+        return child.exitcode, (tmp_path / "log").read_text()
+
+    status, said = nbval("--store", "--book-cache")
+    assert status == 0, said
+    one, two = json.loads(path.read_text())["cells"]
+    assert one["outputs"][0]["text"] == ["tokens 750 in 3.1 s\n"] and one["execution_count"] == 1
+    assert two["outputs"] == [] and two["execution_count"] is None
+    cache = get_cache(tmp_path / "_build/.jupyter_cache")
+    _, shown = cache.merge_match_into_notebook(nbformat.read(path, 4))
+    assert shown.cells[1].outputs[0].data["text/plain"] == "42"
+    path.write_text(path.read_text().replace("750 in 3.1 s\\n", "750 in 9 s\\n"))  # another hour
+    path.write_text(path.read_text().replace("tokens 750", "tokens 749"))
+    status, said = nbval()
+    assert status == 1 and "1 failed, 1 passed" in said and "tokens 749 in TIME" in said

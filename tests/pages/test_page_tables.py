@@ -1,4 +1,4 @@
-"""The tables that pages make of settings and records: none is empty, and no setting is missing."""
+"""Tables and numbers of pages: none is empty, no setting is missing, a reading has one value."""
 
 import ast
 import re
@@ -11,7 +11,9 @@ from sjepa.config import ROOT, PretrainConfig
 from sjepa.datasets.build import PrepareConfig
 from sjepa.protocols.config import CONFIGS
 from sjepa.show.tables import Table
+from sjepa.study.results import result
 
+HTML = ROOT / "_build" / "html"
 PAGES = [path for path in sorted((ROOT / "book").glob("*.md")) if "Table(" in path.read_text()]
 
 
@@ -46,3 +48,17 @@ def test_deviations_lists_every_guess_and_what_is_taken_from_mamp():
         named = {f"`{each.name}`" for config in configs for each in fields(config)
                  if each.metadata["source"] == source}
         assert named and {row[0] for row in table.lines[2:]} == named
+
+
+@pytest.mark.rendered
+@pytest.mark.skipif(not HTML.is_dir(), reason="the book was not built: make book")
+def test_every_page_shows_the_committed_value_of_a_reading():
+    found = [(page.stem, *marked) for folder in ("book", "notebooks")
+             for page in sorted((HTML / folder).glob("*.html"))
+             for marked in re.findall('data-reading="([^"]*)" data-value="([^"]*)"',
+                                      page.read_text())]
+    assert len(found) > 100 and len({page for page, *_ in found}) > 2
+    for page, name, value in found:
+        run, split, _, metric = name.split(" ")
+        committed = result(run=run, split=split, metric=metric)["value"]
+        assert committed == float(value), f"{page}: {name}"

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -98,11 +97,9 @@ def test_runs_of_another_runner_stay_if_they_are_younger_than_the_code(house):
 
 
 def test_two_processes_never_train_at_once(house):
-    workers = [threading.Thread(target=study.reproduce) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    with ThreadPoolExecutor() as pool:
+        made = [pool.submit(study.reproduce) for _ in range(2)]
+    assert made[0].result() == made[1].result()
     assert sorted(house.ran) == RUNS
 
 
