@@ -9,23 +9,13 @@ import functools
 import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import yaml
 
 from sjepa.config import ROOT, PretrainConfig, make_config
 from sjepa.diagnostics import warnings
 from sjepa.show.tables import NOT_RUN, Table, written
-from sjepa.study.evidence import (
-    JUDGES,
-    MEAN,
-    MEANS,
-    TWO,
-    Difference,
-    cell,
-    cell_rows,
-    gain,
-    holm,
-    shown,
-)
+from sjepa.study.evidence import JUDGES, MEAN, MEANS, TWO, Difference, cell, cell_rows, gain, shown
 from sjepa.study.experiments import FILE
 from sjepa.study.results import curve
 from sjepa.study.tables import BAND, cells
@@ -104,6 +94,15 @@ def read_claims() -> list[dict]:
     """The claims of `book/claims.yaml`, with what the file leaves out."""
     plain = {"by": "linear", "on": MEAN}
     return [plain | claim for claim in yaml.safe_load((ROOT / "book/claims.yaml").read_text())]
+
+
+def holm(chances: list[float]) -> list[float]:
+    """Chances of a family of tests after Holm's correction for their number."""
+    adjusted, worst = [0.0] * len(chances), 0.0
+    for rank, at in enumerate(np.argsort(chances, kind="stable")):
+        worst = max(worst, min(1.0, chances[at] * (len(chances) - rank)))
+        adjusted[at] = worst
+    return adjusted
 
 
 def verdicts(family: list[Difference]) -> list[tuple[str, str]]:

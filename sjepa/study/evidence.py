@@ -180,12 +180,3 @@ def lead(one: dict | None, other: dict | None) -> str:
     points = f"by {abs(gap.mean):.1f} points"
     return phrase(gap, f"ahead {points}", f"behind {points}",
                   f"not clearly different ({gap} points)")
-
-
-def holm(chances: list[float]) -> list[float]:
-    """Chances of a family of tests after Holm's correction for their number."""
-    adjusted, worst = [0.0] * len(chances), 0.0
-    for rank, at in enumerate(np.argsort(chances, kind="stable")):
-        worst = max(worst, min(1.0, chances[at] * (len(chances) - rank)))
-        adjusted[at] = worst
-    return adjusted

@@ -1,10 +1,9 @@
 """The quick reproduction: `python -m sjepa.reproduce quick`, minutes on two CPU cores.
 
-The group `quick` of `experiments.yaml`: pretrains on the built-in data, and judges the encoder and
-its untrained twin by every protocol, each run in its own folder `runs/NAME`. A run of the planned
-settings and of today's code stays; what else lies there goes to `runs/old`. The package comes with
-what an earlier run left, so that a chapter opened alone need not train: `quick()` gives that, until
-there is a newer one here.
+The group `quick` of `experiments.yaml`: an encoder of the built-in data and its untrained twin by
+every protocol. A run of the planned settings and of today's code stays, what else lies in its
+folder goes to `runs/old`. `quick()` gives the runs that come with the package, until there are
+newer ones here: a chapter opened alone need not train.
 """
 
 import contextlib

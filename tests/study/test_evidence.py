@@ -134,8 +134,8 @@ def test_the_verdict_needs_the_whole_interval_and_survives_the_family():
     assert edge.low == pytest.approx(0, abs=1e-3)
     assert edge.chance() == pytest.approx(0.025, abs=1e-4)
     assert ruling(5, 2) == HOLDS and ruling(5, 2, others=13) == NOT_HERE
-    assert evidence.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert evidence.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0]) and evidence.holm([]) == []
+    assert claims.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert claims.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0]) and claims.holm([]) == []
     gaps = {"far": Difference(9, 1), "near": Difference(2.2, 1), "none": Difference(0.1, 1)}
     assert list(claims.beyond(gaps, corrected=False)) == ["far", "near"]
     assert list(claims.beyond(gaps, corrected=True)) == ["far"]
