@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from sjepa import pretrain, synthetic
-from sjepa.checkpoint import save
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets import open_store, write_store
 from sjepa.datasets.layouts import center_on_spine
@@ -44,16 +43,6 @@ def tiny():
     return make_config(PretrainConfig, TINY)
 
 
-@pytest.fixture(scope="session")
-def pretrained_once(store, tmp_path_factory):
-    """The folder of a finished tiny pretraining, for `pretrained` to copy."""
-    run = pretrain.Pretraining(make_config(PretrainConfig, TINY | {"epochs": 1}), store)
-    run.run_epoch()
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    save(run, folder)
-    return folder
-
-
 @pytest.fixture
 def here(store, monkeypatch):
     """`pretrain` finds the small store."""
@@ -70,10 +59,10 @@ def finished(store, tmp_path_factory):
 
 
 @pytest.fixture
-def pretrained(pretrained_once, store, monkeypatch, tmp_path):
+def pretrained(finished, store, monkeypatch, tmp_path):
     """A copy of that folder; protocols find the small store."""
     monkeypatch.setattr(bench, "load_store", lambda name: store)
-    return shutil.copytree(pretrained_once, tmp_path / "run")
+    return shutil.copytree(finished, tmp_path / "run")
 
 
 @pytest.fixture

@@ -46,17 +46,21 @@ NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has 
     ("pretrain", dict(TINY, split="synthetic/xset"), "unknown split 'synthetic/xset'"),
     ("evaluate knn", dict(run="none"), "holds no finished run"),
     ("evaluate fuse", dict(runs=[]), "parameter runs"),
+    ("study expand quick-kn", None, "group 'quick-kn': did you mean quick-knn"),
+    ("study expand quick", None, "quick is a group: name one of its experiments"),
+    ("study report", None, "no settings: give --params FILE"),
+    ("study report -o rows=fast", None, "unknown experiment or group 'fast'"),
+    ("study collect nowhere", None, "there is no folder nowhere: give that of a run"),
+    ("study export nowhere a.safetensors", None, "nowhere holds no finished run"),
 ])
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, params, monkeypatch, words, values,
                                                       said):
     monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
-    out = tmp_path / "run"
-    made = command(*f"sjepa.{words}".split(), "--params", params(**values, out=str(out)),
-                   cwd=tmp_path)
-    assert made.returncode == 2
-    last = made.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ") and said in last and "Traceback" not in made.stderr
-    assert not out.exists()
+    given = ["--params", params(**values, out=str(tmp_path / "run"))] if values else []
+    made = command(*f"sjepa.{words}".split(), *given, cwd=tmp_path)
+    assert made.returncode == 2 and made.stderr.startswith("error: ") and said in made.stderr
+    assert made.stderr.count("\n") == 1 and {path.name for path in tmp_path.iterdir()} <= {
+        "params.yaml"}
 
 
 #: A node with torch, numpy, safetensors, PyYAML and tqdm, and nothing else that a user installs:

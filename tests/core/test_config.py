@@ -6,14 +6,8 @@ from inspect import formatannotation
 
 import pytest
 
-from sjepa.config import (
-    PRESETS,
-    PretrainConfig,
-    command_line,
-    command_params,
-    load_params,
-    make_config,
-)
+from sjepa import config as settings
+from sjepa.config import PRESETS, PretrainConfig, command_line, command_params, make_config
 from sjepa.errors import SjepaError
 from sjepa.protocols.config import CONFIGS, FuseConfig
 
@@ -117,4 +111,4 @@ def test_parameter_files(tmp_path, text, said):
     if text:
         (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(SjepaError, match=said):
-        load_params(tmp_path / "a.yaml")
+        settings.load_params(tmp_path / "a.yaml")

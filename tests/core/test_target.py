@@ -10,27 +10,14 @@ from torch.testing import assert_close
 
 from sjepa.checkpoint import save
 from sjepa.config import PretrainConfig, make_config
-from sjepa.diagnostics import (
-    effective_rank,
-    gram,
-    mean_reading,
-    monitors,
-    position_share,
-    warnings,
-)
+from sjepa.diagnostics import effective_rank, gram, mean_reading, monitors, position_share, warnings
 from sjepa.encoder import Encoder, patchify, take
 from sjepa.inputs import draw, make_batch
 from sjepa.masking import motion_aware_mask
 from sjepa.model import SJEPA, Step, StepOutput, reconstruction_target
 from sjepa.pretrain import Pretraining
 from sjepa.protocols.encoders import load_encoder
-from sjepa.target import (
-    TargetEncoder,
-    ema_momentum,
-    latent_cross_entropy,
-    sharpen,
-    squared_error,
-)
+from sjepa.target import TargetEncoder, ema_momentum, latent_cross_entropy, sharpen, squared_error
 
 
 def plain_loss(p, t, c, tau_p, tau_t):

@@ -15,8 +15,8 @@ from sjepa.protocols.features import embed, extract
 
 
 @pytest.fixture(scope="module")
-def encoder(pretrained_once):
-    return load_encoder(pretrained_once)[0]
+def encoder(finished):
+    return load_encoder(finished)[0]
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,11 @@ def test_features_are_those_of_evaluation(store, encoder, some, tmp_path, dtype,
     np.testing.assert_array_equal(made, wanted)
 
 
-def test_encoder_clips_and_gradients_are_left_alone(encoder, store, pretrained_once, some):
+def test_encoder_clips_and_gradients_are_left_alone(encoder, store, finished, some):
     """A folder names its encoder; arrays and tensors are read where they lie."""
     clip = store.clip(some[0])[:, 0] + np.float32(2)
     before, bare = clip.copy(), Encoder(32, 1, 4, frames=32, segment=8)
-    np.testing.assert_array_equal(sjepa.embed([clip], pretrained_once), embed([clip], encoder))
+    np.testing.assert_array_equal(sjepa.embed([clip], finished), embed([clip], encoder))
     assert isinstance(embed([clip, torch.from_numpy(clip)], bare), np.ndarray)
     np.testing.assert_array_equal(clip, before)
     assert all(p.requires_grad and p.grad is None for p in bare.parameters())

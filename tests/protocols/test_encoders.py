@@ -24,11 +24,11 @@ def weights(tmp_path, monkeypatch):
     return tmp_path / "weights"
 
 
-def test_run_and_export_and_shipped_name_are_one_encoder(pretrained_once, weights):
-    wanted, result = load_encoder(pretrained_once)
-    card = export(pretrained_once, weights / "tiny.safetensors")
+def test_run_and_export_and_shipped_name_are_one_encoder(finished, weights):
+    wanted, result = load_encoder(finished)
+    card = export(finished, weights / "tiny.safetensors")
     assert shipped() == ["tiny"]
-    for name in ("tiny", weights / "tiny.safetensors", str(pretrained_once)):
+    for name in ("tiny", weights / "tiny.safetensors", str(finished)):
         encoder, found = load_pretrained(name)
         torch.testing.assert_close(encoder.state_dict(), wanted.state_dict(), rtol=0, atol=0)
         assert encoder.shape == wanted.shape and not encoder.training
@@ -39,41 +39,41 @@ def test_run_and_export_and_shipped_name_are_one_encoder(pretrained_once, weight
     assert list(weights.iterdir()) == [weights / "tiny.safetensors"]  # no half-written neighbour
 
 
-def test_the_card_says_data_terms_and_recipe_and_no_place(pretrained_once, weights):
+def test_the_card_says_data_terms_and_recipe_and_no_place(finished, weights):
     out = weights / "a.safetensors"
-    card = export(pretrained_once, out, ["bandai", "nwucla"], "non-commercial research only")
+    card = export(finished, out, ["bandai", "nwucla"], "non-commercial research only")
     assert load_pretrained("a")[1] == card
     assert [each["set"] for each in card["data"]] == ["bandai", "nwucla"]
     assert card["data"][0]["licence"] == "CC BY-NC 4.0" and "Kobayashi" in card["data"][0]["cite"]
     assert card["licence"] == "non-commercial research only" and card["name"] == "a"
     assert not {"out", "device"} & set(card["recipe"])
-    assert str(pretrained_once) not in json.dumps(card) and str(ROOT) not in json.dumps(card)
+    assert str(finished) not in json.dumps(card) and str(ROOT) not in json.dumps(card)
 
 
-def test_an_encoder_of_a_pool_is_bound_by_the_sets_that_it_saw(pretrained_once, tmp_path,
+def test_an_encoder_of_a_pool_is_bound_by_the_sets_that_it_saw(finished, tmp_path,
                                                                monkeypatch):
     """Of a part of the pool the members in that part, and no others."""
     monkeypatch.setenv("SJEPA_DATA", str(tmp_path))
     clips = [np.random.default_rng(k).normal(size=(4, 25, 3)) for k in range(4)]
     write_store(tmp_path / "pool", clips, [0, 1, 2, 2],
                 classes=["hdm05: kick", "bandai: walk", "wmft: lift"])
-    settings = load_encoder(pretrained_once)[1]["settings"] | {"dataset": "pool"}
+    settings = load_encoder(finished)[1]["settings"] | {"dataset": "pool"}
     for part, sets in (("all", ["bandai", "hdm05", "wmft"]), ("public", ["hdm05", "wmft"])):
         card = make_card(settings | {"split": f"pool/{part}"}, "a")
         assert [each["set"] for each in card["data"]] == sets
-    own = load_encoder(pretrained_once)[1]["settings"]
+    own = load_encoder(finished)[1]["settings"]
     assert make_card(own, "a")["data"][0]["licence"].startswith("MIT")
 
 
-def test_what_cannot_be_exported_or_loaded_is_named(weights, pretrained_once):
+def test_what_cannot_be_exported_or_loaded_is_named(weights, finished):
     with pytest.raises(SjepaError, match="terms of the data set 'mine' are not known.*--data"):
-        export(pretrained_once, weights / "a.safetensors", ["mine"])
+        export(finished, weights / "a.safetensors", ["mine"])
     with pytest.raises(SjepaError, match="expected a file NAME.safetensors"):
-        export(pretrained_once, weights / "a.bin")
+        export(finished, weights / "a.bin")
     assert not weights.exists()
     with pytest.raises(SjepaError, match="'open': this copy comes with none; or give the folder"):
         load_pretrained("open")
-    export(pretrained_once, weights / "tiny.safetensors")
+    export(finished, weights / "tiny.safetensors")
     with pytest.raises(SjepaError, match="comes with tiny; or"):
         load_pretrained("open")
     with pytest.raises(SjepaError, match="holds no finished run"):
@@ -105,9 +105,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_named_with_the_file(pretrained_once, weights, fault):
+def test_faults_are_named_with_the_file(finished, weights, fault):
     path = weights / "tiny.safetensors"
-    export(pretrained_once, path)
+    export(finished, path)
     change, said = FAULTS[fault]
     if change:
         rewritten(path, change)

@@ -137,16 +137,15 @@ def test_the_same_settings_may_run_again_and_others_may_not(run, tmp_path, monke
     last = run("knn", ks=[1])
     assert last["hash"] == first["hash"] and last["readings"] == first["readings"]
     monkeypatch.setattr(Context, "features", None)  # nothing may be computed from here on
-    with pytest.raises(SjepaError, match=r"out holds the result of a run with ks = \[1\], not "
-                                         r"\[1, 5\]: choose another out"):
-        run("knn", ks=[1, 5])
-    with pytest.raises(SjepaError, match="a run with step = knn, not retrieval"):
-        run("retrieval", ks=[1])
-    with pytest.raises(SjepaError, match="a run with step = pretrain, not knn"):
-        run("knn", "run")
     (tmp_path / "file").write_text("")
-    with pytest.raises(SjepaError, match=r"cannot write into .*file/out \(.*\): choose another"):
-        run("knn", "file/out")
+    for args, ks, said in (
+        (["knn"], [1, 5], r"out holds the result of a run with ks = \[1\], not \[1, 5\]: choose a"),
+        (["retrieval"], [1], "a run with step = knn, not retrieval"),
+        (["knn", "run"], [1], "a run with step = pretrain, not knn"),
+        (["knn", "file/out"], [1], r"cannot write into .*file/out \(.*\): choose another"),
+    ):
+        with pytest.raises(SjepaError, match=said):
+            run(*args, ks=ks)
     restate(mask_ratio=0.8)
     with pytest.raises(SjepaError, match="with the pretraining's mask_ratio = 0.9, not 0.8"):
         run("knn", ks=[1])

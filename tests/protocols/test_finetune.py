@@ -300,8 +300,7 @@ def test_semi_trains_on_each_subset_and_goes_on_where_it_was_killed(quick, store
         state = torch.load(folder / "last.pt", weights_only=True)
         assert state["train"].tolist() == kept.tolist() and len(kept) == 18
         assert (folder / "labelled.txt").read_text().split() == store.names[kept].tolist()
-    monkeypatch.undo()
-    monkeypatch.setattr("sjepa.protocols.context.load_store", lambda name: store)
+    monkeypatch.setattr(tuner.FineTuning, "run_epoch", run_epoch)
     scratch = replace(config, method="scratch", epochs=1)
     tuner.run_semi(set_up(scratch))
     starts = {torch.load(tuner.checkpoints(replace(scratch, seed=seed)) / "last.pt",

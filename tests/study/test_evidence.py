@@ -9,22 +9,7 @@ import pytest
 from sjepa.show.tables import Cell, percent
 from sjepa.study import claims, evidence, results
 from sjepa.study.claims import HOLDS, NEEDS_NTU, NOT_HERE, REVERSE
-from sjepa.study.evidence import (
-    BASELINES,
-    HOW,
-    JUDGES,
-    MEANS,
-    NEW,
-    SEEDS,
-    TWO,
-    Difference,
-    cell,
-    cell_rows,
-    compare,
-    gain,
-    resolution,
-    shown,
-)
+from sjepa.study.evidence import HOW, JUDGES, MEANS, TWO, Difference, cell, cell_rows, compare, gain
 
 
 @pytest.fixture
@@ -51,7 +36,7 @@ def test_a_cell_is_found_under_the_name_of_its_run(put):
     put("new-latent", 4.0, how="knn", judges=["ISL turned"])
     assert cell("new-latent", "knn", "ISL turned")[0]["metric"] == "top1-k1"
     assert [row.name for row in cell_rows("untrained", "few", "KARD").values()] == [
-        f"pool-latent-seed{seed}-few-kard-xsub-random" for seed in SEEDS]
+        f"pool-latent-seed{seed}-few-kard-xsub-random" for seed in evidence.SEEDS]
     assert [*cell_rows("classical", "knn", "gait")] == [0]
     assert not cell_rows("pool-mse", "finetune", "gait")
 
@@ -59,10 +44,10 @@ def test_a_cell_is_found_under_the_name_of_its_run(put):
 def test_no_two_cells_share_a_run():
     trained = [f"pool-{name}" for name in (*evidence.TARGETS, "mse", "no-ema", "latent-half")]
     trained += ["public-latent", "parts-latent", *(f"parts-{name}" for name in claims.ablations())]
-    names = [row.name for what in (*trained, *BASELINES, "classical") for how in HOW
+    names = [row.name for what in (*trained, *evidence.BASELINES, "classical") for how in HOW
              for judge in JUDGES for row in cell_rows(what, how, judge).values()]
     assert len(set(names)) == len(names) > 1000
-    assert tuple(cell_rows("pool-motion-half", "linear", "ISL")) == SEEDS[:3]
+    assert tuple(cell_rows("pool-motion-half", "linear", "ISL")) == evidence.SEEDS[:3]
     assert claims.ablations()["no-ema"] == {"ema_start": 0.0, "ema_end": 0.0}
 
 
@@ -76,16 +61,16 @@ def test_a_mean_needs_all_its_judges(put):
     assert found[0]["value"] == pytest.approx(45.0) and found[1]["value"] == pytest.approx(50.0)
     assert found[1]["high"] - 50 == pytest.approx(3 / math.sqrt(10))
     assert "run" not in found[1] and not isinstance(percent(found[1]), Cell)  # of no one run
-    assert cell("pool-motion") == {} and set(cell("pool-motion", judge=NEW)) == {0}
-    assert cell("pool-motion", judge=NEW)[0]["value"] == pytest.approx(30.0)
+    assert cell("pool-motion") == {} and set(cell("pool-motion", judge=evidence.NEW)) == {0}
+    assert cell("pool-motion", judge=evidence.NEW)[0]["value"] == pytest.approx(30.0)
 
 
 def test_a_resolution_follows_the_spread_of_seeds(put):
     put("pool-latent", 1.0, 2.0, 3.0, 4.0, 5.0, judges=["KARD"])
     half = 2.7764 * math.sqrt(2.5) * math.sqrt(2 / 5)
-    assert resolution("pool-latent", "linear", "KARD") == pytest.approx(half, abs=1e-3)
+    assert evidence.resolution("pool-latent", "linear", "KARD") == pytest.approx(half, abs=1e-3)
     put("pool-motion", 1.0, 2.0, judges=["KARD"])
-    assert resolution("pool-motion", "linear", "KARD") is None
+    assert evidence.resolution("pool-motion", "linear", "KARD") is None
 
 
 def test_seeds_are_compared_in_pairs():
@@ -165,7 +150,7 @@ def test_tables_show_means_of_seeds_and_say_when_seeds_lack(put):
     assert columns["motion"] == ["51.0\N{NBSP}± 1.4, 2 of 5 seeds"] * 11
     assert columns["untrained"].count("not run") == 10
     assert "9.0 [7.0,\N{NBSP}11.0], 1 of 5 seeds" in columns["untrained"]
-    assert "± 1.6" not in claims.target_table("knn").text and shown({}) is None
+    assert "± 1.6" not in claims.target_table("knn").text and evidence.shown({}) is None
 
 
 def test_claims_follow_the_results(put):

@@ -162,20 +162,6 @@ def test_commands_print_parameters_names_and_terms(tmp_path, pretrained):
     assert load_pretrained(tmp_path / "a.safetensors")[1]["data"][0]["set"] == "bandai"
 
 
-@pytest.mark.parametrize("args, said", [
-    (("expand", "quick-kn"), "unknown experiment or group 'quick-kn': did you mean quick-knn"),
-    (("expand", "quick"), "quick is a group: name one of its experiments"),
-    (("report",), "no settings: give --params FILE"),
-    (("report", "-o", "rows=fast"), "unknown experiment or group 'fast'"),
-    (("collect", "nowhere"), "there is no folder nowhere: give that of a run"),
-    (("export", "nowhere", "a.safetensors"), "nowhere holds no finished run"),
-])
-def test_bad_input_is_one_sentence_and_status_2(tmp_path, args, said):
-    made = command("sjepa.study", *args, cwd=tmp_path)
-    assert made.returncode == 2 and made.stderr.startswith("error: ") and said in made.stderr
-    assert made.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
-
-
 TINY = {"preset": "quick", "dim": 16, "depth": 1, "heads": 2, "predictor_depth": 1, "epochs": 1,
         "warmup_epochs": 0, "device": "cpu"}
 
