@@ -10,169 +10,149 @@ from sound import bvh_text
 
 from sjepa.skeleton import NTU_JOINTS
 
-LEFT_RIGHT = ("left", "right")
+SIDES = ("left", "right")
+#: Where the joints of a limb lie, outwards, if nothing else is said.
+ARM = ("collar", "shoulder", "elbow", "wrist", "hand", "hand tip")
+LEG = ("hip", "knee", "ankle", "foot", "toe end")
 
 
-def chain(above: str, links: str) -> list[tuple[str, str, str]]:
-    """Joints `NAME=PLACE / …`, each on the one before it, the first on `above`."""
-    out = []
-    for link in links.split(" / "):
-        name, _, place = link.partition("=")
-        out.append((name, above, place))
-        above = name
-    return out
-
-
-def body(trunk: str, form: str, above_arm: str, arm: str, above_leg: str, leg: str,
-         prefix: str = "") -> list[tuple[str, str, str]]:
+def body(trunk: str, form: str, arm: str, leg: str, prefix: str = "") -> list[tuple]:
     """Joints (name, above, place) of a trunk, and of arms and legs of both sides.
 
-    `form` makes a limb's name of its {part} and its side, which is {Left}, {left}, {L} and {l}, or
-    {Lf} and {左}.
+    Args:
+        trunk: joints `NAME=PLACE`, each on the one before it.
+        form: makes a limb's name of its {part} and its side, which is {Left}, {left}, {L} and {l},
+            or {Lf} and {左}.
+        arm, leg: the joint on which it hangs, a colon, and parts outwards; `PART=PLACE` is one
+            besides those of `ARM` and `LEG`.
     """
-    out = chain("", trunk)
-    for k, side in enumerate(LEFT_RIGHT):
+    out, above = [], ""
+    for name, place in (joint.split("=") for joint in trunk.split()):
+        out.append((name, above, place))
+        above = name
+    for k, side in enumerate(SIDES):
         names = {"left": side, "Left": side.title(), "l": side[0], "L": side[0].upper(),
                  "Lf": ("Lf", "Rt")[k], "左": "左右"[k]}
-        for above, limb in ((above_arm, arm), (above_leg, leg)):
-            links = (link.split("=") for link in limb.split(" / "))
-            out += chain(above, " / ".join(f"{form.format(part=part, **names)}={side} {place}"
-                                           for part, place in links))
+        for limb, usual in ((arm, iter(ARM)), (leg, iter(LEG))):
+            above, parts = limb.split(":")
+            for part, _, place in (each.partition("=") for each in parts.split()):
+                name = form.format(part=part, **names)
+                out.append((name, above, f"{side} {place or next(usual)}"))
+                above = name
     return [(prefix + name, above and prefix + above, place) for name, above, place in out]
 
 
-def numbered(letter: str, joints) -> list[tuple[str, str, str]]:
-    """The same joints with numbers for names."""
-    number = {name: f"{letter}{k}" for k, (name, *_) in enumerate(joints)}
-    return [(number[name], above and number[above], place) for name, above, place in joints]
+def called(joints, name) -> list[tuple]:
+    """The same joints by other names."""
+    return [(name(joint), above and name(above), place) for joint, above, place in joints]
 
 
-ARM = "Shoulder=collar / Arm=shoulder / ForeArm=elbow / Hand=wrist"
-LEG = "UpLeg=hip / Leg=knee / Foot=ankle / ToeBase=foot"
-SPINE = "Spine=low / Spine1=spine mid / Neck=spine shoulder / Head=skull"
-FINGERS = " / HandMiddle1=hand / HandMiddle2=hand tip"
-SIDE_FIRST = "{Left}{part}", "Spine1"
-MIXAMO = body(f"Hips=spine base / {SPINE} / HeadTop_End=top", *SIDE_FIRST, ARM + FINGERS, "Hips",
-              LEG + " / Toe_End=toe end")
+def numbered(letter: str, joints) -> list[tuple]:
+    numbers = {name: f"{letter}{k}" for k, (name, *_) in enumerate(joints)}
+    return called(joints, numbers.get)
+
+
+PLAIN = "Hips=base Spine=low Spine1=mid Neck=hub Head=skull"
+MIXAMO = body(f"{PLAIN} HeadTop_End=top", "{Left}{part}",
+              "Spine1: Shoulder Arm ForeArm Hand HandMiddle1 HandMiddle2",
+              "Hips: UpLeg Leg Foot ToeBase Toe_End")
 
 #: Name → joints (name, above, place), and how the file is written.
 KINDS = {
-    "mixamo": ([(f"mixamorig:{name}", above and f"mixamorig:{above}", place)
-                for name, above, place in MIXAMO], dict(unit=0.01)),
+    "mixamo": (called(MIXAMO, "mixamorig:{}".format), dict(unit=0.01)),
     "cgspeed": (body(
-        "Hips=spine base / LowerBack=low / Spine=spine mid / Spine1=chest / Neck=spine shoulder / "
-        "Neck1=half / Head=skull", *SIDE_FIRST, ARM + " / FingerBase=hand", "Hips",
-        "HipJoint=spine base / " + LEG), dict(unit=0.0254 / 0.45, order="ZYX")),
-    "daz": ([*body(
-        "hip=spine base / abdomen=low / chest=spine mid / neck=spine shoulder / head=skull",
-        "{l}{part}", "chest",
-        "Collar=collar / Shldr=shoulder / ForeArm=elbow / Hand=wrist / Mid1=hand", "hip",
-        "Buttock=spine base / Thigh=hip / Shin=knee / Foot=ankle"),
-        ("leftEye", "head", "head"), ("rightEye", "head", "top")], dict(unit=0.01, end="foot")),
+        "Hips=base LowerBack=low Spine=mid Spine1=chest Neck=hub Neck1=half Head=skull",
+        "{Left}{part}", "Spine1: Shoulder Arm ForeArm Hand FingerBase",
+        "Hips: HipJoint=base UpLeg Leg Foot ToeBase"), dict(unit=0.0254 / 0.45, order="ZYX")),
+    "daz": ([*body("hip=base abdomen=low chest=mid neck=hub head=skull", "{l}{part}",
+                   "chest: Collar Shldr ForeArm Hand Mid1", "hip: Buttock=base Thigh Shin Foot"),
+             ("leftEye", "head", "head"), ("rightEye", "head", "top")],
+            dict(unit=0.01, end="foot")),
     "iclone": ([*body(
-        "Hip=spine base / Waist=low / Spine01=spine mid / Spine02=chest / "
-        "NeckTwist01=spine shoulder / NeckTwist02=half / Head=skull", "{L}_{part}", "Spine02",
-        "Clavicle=collar / Upperarm=shoulder / Forearm=elbow / Hand=wrist", "Pelvis",
-        "Thigh=hip / Calf=knee / Foot=ankle / ToeBase=foot", prefix="CC_Base_"),
-        ("CC_Base_Pelvis", "CC_Base_Hip", "spine base"),
-        ("CC_Base_JawRoot", "CC_Base_Head", "head"),
+        "Hip=base Waist=low Spine01=mid Spine02=chest NeckTwist01=hub NeckTwist02=half Head=skull",
+        "{L}_{part}", "Spine02: Clavicle Upperarm Forearm Hand", "Pelvis: Thigh Calf Foot ToeBase",
+        prefix="CC_Base_"),
+        ("CC_Base_Pelvis", "CC_Base_Hip", "base"), ("CC_Base_JawRoot", "CC_Base_Head", "head"),
         ("CC_Base_L_CalfTwist01", "CC_Base_L_Calf", "left ankle"),
         ("CC_Base_R_CalfTwist01", "CC_Base_R_Calf", "right ankle")], dict(unit=0.01, order="YXZ")),
-    "bandai": (body(
-        "joint_Root=floor / Hips=spine base / Spine=low / Chest=spine mid / Neck=spine shoulder / "
-        "Head=skull", "{part}_{L}", "Chest",
-        "Shoulder=collar / UpperArm=shoulder / LowerArm=elbow / Hand=wrist", "Hips",
-        "UpperLeg=hip / LowerLeg=knee / Foot=ankle / Toes=foot"),
-        dict(unit=0.01, channels="positions")),
+    "bandai": (body("joint_Root=floor Hips=base Spine=low Chest=mid Neck=hub Head=skull",
+                    "{part}_{L}", "Chest: Shoulder UpperArm LowerArm Hand",
+                    "Hips: UpperLeg LowerLeg Foot Toes"), dict(unit=0.01, channels="positions")),
     "rigify, z up": (body(
-        "spine=spine base / spine.001=low / spine.002=spine mid / spine.003=chest / "
-        "spine.004=spine shoulder / head=skull", "{part}.{L}", "spine.003",
-        "shoulder=collar / upper_arm=shoulder / forearm=elbow / hand=wrist", "spine",
-        "thigh=hip / shin=knee / foot=ankle / toe=foot"), dict(unit=1.0, up="z", order="XYZ")),
+        "spine=base spine.001=low spine.002=mid spine.003=chest spine.004=hub head=skull",
+        "{part}.{L}", "spine.003: shoulder upper_arm forearm hand", "spine: thigh shin foot toe"),
+        dict(unit=1.0, up="z", order="XYZ")),
     "unreal, z up, twists": ([*body(
-        "root=floor / pelvis=spine base / spine_01=low / spine_02=spine mid / spine_03=chest / "
-        "neck_01=spine shoulder / head=skull", "{part}_{l}", "spine_03",
-        "clavicle=collar / upperarm=shoulder / lowerarm=elbow / hand=wrist / middle_01=hand",
-        "pelvis", "thigh=hip / calf=knee / foot=ankle / ball=foot"),
+        "root=floor pelvis=base spine_01=low spine_02=mid spine_03=chest neck_01=hub head=skull",
+        "{part}_{l}", "spine_03: clavicle upperarm lowerarm hand middle_01",
+        "pelvis: thigh calf foot ball"),
         *((f"{part}_twist_01_{side[0]}", f"{part}_{side[0]}", f"{side} {place}")
-          for part, place in (("upperarm", "elbow"), ("calf", "ankle")) for side in LEFT_RIGHT)],
+          for part, place in (("upperarm", "elbow"), ("calf", "ankle")) for side in SIDES)],
         dict(unit=0.01, up="z", order="XZY")),
-    "biped": (body(
-        "Bip01=spine base / Bip01 Pelvis=spine base / Bip01 Spine=low / Bip01 Spine1=spine mid / "
-        "Bip01 Neck=spine shoulder / Bip01 Head=skull / Bip01 HeadNub=top", "Bip01 {L} {part}",
-        "Bip01 Neck",
-        "Clavicle=collar / UpperArm=shoulder / Forearm=elbow / Hand=wrist / Finger0=hand",
-        "Bip01 Pelvis", "Thigh=hip / Calf=knee / Foot=ankle / Toe0=foot"), dict(unit=0.0254)),
+    "biped": (called(body(
+        "Bip01=base Pelvis=base Spine=low Spine1=mid Neck=hub Head=skull HeadNub=top", "{L} {part}",
+        "Neck: Clavicle UpperArm Forearm Hand Finger0", "Pelvis: Thigh Calf Foot Toe0"),
+        lambda name: f"Bip01 {name}".removesuffix(" Bip01")), dict(unit=0.0254)),
     "perception neuron, no toes": (body(
-        f"Hips=spine base / {SPINE}", *SIDE_FIRST,
-        ARM + " / InHandMiddle=hand / HandMiddle1=hand tip", "Hips",
-        "UpLeg=hip / Leg=knee / Foot=ankle"), dict(unit=0.01, order="YXZ", end="none")),
+        PLAIN, "{Left}{part}", "Spine1: Shoulder Arm ForeArm Hand InHandMiddle HandMiddle1",
+        "Hips: UpLeg Leg Foot"), dict(unit=0.01, order="YXZ", end="none")),
     "optitrack": (body(
-        "Hip=spine base / Ab=low / Chest=spine mid / Neck=spine shoulder / Head=skull",
-        "{L}{part}", "Chest", "Shoulder=collar / UArm=shoulder / FArm=elbow / Hand=wrist", "Hip",
-        "Thigh=hip / Shin=knee / Foot=ankle / Toe=foot", prefix="Actor:"),
+        "Hip=base Ab=low Chest=mid Neck=hub Head=skull", "{L}{part}",
+        "Chest: Shoulder UArm FArm Hand", "Hip: Thigh Shin Foot Toe", prefix="Actor:"),
         dict(unit=0.001, order="XYZ")),
     "smpl, z up by its root's turn": (body(
-        "Pelvis=spine base / Spine1=low / Spine2=spine mid / Spine3=chest / Neck=spine shoulder / "
-        "Head=skull", "{L}_{part}", "Spine3",
-        "Collar=collar / Shoulder=shoulder / Elbow=elbow / Wrist=wrist / Hand=hand", "Pelvis",
-        "Hip=hip / Knee=knee / Ankle=ankle / Foot=foot"), dict(unit=1.0, up="z", rest_up="y")),
+        "Pelvis=base Spine1=low Spine2=mid Spine3=chest Neck=hub Head=skull", "{L}_{part}",
+        "Spine3: Collar Shoulder Elbow Wrist Hand", "Pelvis: Hip Knee Ankle Foot"),
+        dict(unit=1.0, up="z", rest_up="y")),
     "xsens": (body(
-        "Hips=spine base / Chest=low / Chest2=spine mid / Chest3=chest / Chest4=chest / "
-        "Neck=spine shoulder / Head=skull", "{Left}{part}", "Chest4",
-        "Collar=collar / Shoulder=shoulder / Elbow=elbow / Wrist=wrist", "Hips",
-        "Hip=hip / Knee=knee / Ankle=ankle / Toe=foot"), dict(unit=0.01, order="YXZ")),
+        "Hips=base Chest=low Chest2=mid Chest3=chest Chest4=chest Neck=hub Head=skull",
+        "{Left}{part}", "Chest4: Collar Shoulder Elbow Wrist", "Hips: Hip Knee Ankle Toe"),
+        dict(unit=0.01, order="YXZ")),
     "vicon": (body(
-        "root=spine base / lowerback=low / upperback=spine mid / thorax=chest / "
-        "lowerneck=spine shoulder / upperneck=half / head=skull", "{l}{part}", "thorax",
-        "clavicle=collar / humerus=shoulder / radius=elbow / wrist=wrist / hand=hand / "
-        "fingers=hand tip", "root",
-        "hipjoint=spine base / femur=hip / tibia=knee / foot=ankle / toes=foot"),
-        dict(unit=0.001, order="ZYX")),
+        "root=base lowerback=low upperback=mid thorax=chest lowerneck=hub upperneck=half "
+        "head=skull", "{l}{part}", "thorax: clavicle humerus radius wrist hand fingers",
+        "root: hipjoint=base femur tibia foot toes"), dict(unit=0.001, order="ZYX")),
     "motionbuilder": (body(
-        f"Reference=floor / Hips=spine base / {SPINE}", *SIDE_FIRST, ARM, "Hips", LEG,
-        prefix="Character1_"), dict(unit=0.01, channels="positions")),
+        f"Reference=floor {PLAIN}", "{Left}{part}", "Spine1: Shoulder Arm ForeArm Hand",
+        "Hips: UpLeg Leg Foot ToeBase", prefix="Character1_"),
+        dict(unit=0.01, channels="positions")),
     "rokoko": (body(
-        "Hips=spine base / Spine1=low / Spine2=spine mid / Spine3=chest / Neck=spine shoulder / "
-        "Head=skull", "{Left}{part}", "Spine3", ARM, "Hips",
-        "Thigh=hip / Shin=knee / Foot=ankle / Toe=foot"), dict(unit=1.0, order="YZX")),
+        "Hips=base Spine1=low Spine2=mid Spine3=chest Neck=hub Head=skull", "{Left}{part}",
+        "Spine3: Shoulder Arm ForeArm Hand", "Hips: Thigh Shin Foot Toe"),
+        dict(unit=1.0, order="YZX")),
     "numbers for names": (numbered("b", MIXAMO), dict(unit=0.01)),
     "numbers, z up, no toes": (numbered("j", [
         joint for joint in MIXAMO if not joint[2].endswith((" foot", " end"))]),
         dict(unit=1.0, up="z", end="none")),
     "kinect, wrists and ankles are ends": (body(
-        "hips=spine base / spine=spine mid / head=skull", "{part}_{left}", "spine",
-        "clavicle=collar / arm=shoulder / forearm=elbow", "hips", "thigh=hip / shin=knee"),
-        dict(unit=0.01, end="limb")),
+        "hips=base spine=mid head=skull", "{part}_{left}", "spine: clavicle arm forearm",
+        "hips: thigh shin"), dict(unit=0.01, end="limb")),
     "Lf and Rt, metatarsals": (body(
-        "Root=spine base / Lumbar=low / Thorax=spine mid / Cervical=spine shoulder / Skull=skull",
-        "{part}_{Lf}", "Thorax", "Clav=collar / Humerus=shoulder / Radius=elbow / Palm=wrist",
-        "Root", "Femur=hip / Tibia=knee / Tarsal=ankle / Metatarsals=arch / Toe=foot",
+        "Root=base Lumbar=low Thorax=mid Cervical=hub Skull=skull", "{part}_{Lf}",
+        "Thorax: Clav Humerus Radius Palm", "Root: Femur Tibia Tarsal Metatarsals=arch Toe",
         prefix="Skel1_"), dict(unit=0.01)),
     "left-handed": (MIXAMO, dict(unit=1.0, mirror=True)),
-    "small letters, CRLF": ([(name.lower(), above.lower(), place) for name, above, place in MIXAMO],
-                            dict(unit=0.01, line="\r\n")),
-    "mmd": ([*body(
-        "センター=floor / グルーブ=spine base / 上半身=low / 上半身2=spine mid / "
-        "首=spine shoulder / 頭=skull", "{左}{part}", "上半身2",
-        "肩=collar / 腕=shoulder / ひじ=elbow / 手首=wrist", "下半身",
-        "足=hip / ひざ=knee / 足首=ankle / つま先=foot"), ("下半身", "グルーブ", "spine base")],
-        dict(unit=0.08)),
+    "small letters, CRLF": (called(MIXAMO, str.lower), dict(unit=0.01, line="\r\n")),
+    "mmd": ([*body("センター=floor グルーブ=base 上半身=low 上半身2=mid 首=hub 頭=skull",
+                   "{左}{part}", "上半身2: 肩 腕 ひじ 手首", "下半身: 足 ひざ 足首 つま先"),
+             ("下半身", "グルーブ", "base")], dict(unit=0.08)),
 }
 
 
 def places(person: np.ndarray) -> dict[str, np.ndarray]:
     """Positions `[T, 3]` of NTU-25's joints, and of those that other skeletons have besides."""
     at = {name: person[:, k] for k, name in enumerate(NTU_JOINTS)}
-    base, hub, head = at["spine base"], at["spine shoulder"], at["head"]
-    at |= {"low": 0.7 * base + 0.3 * at["spine mid"], "chest": 0.4 * at["spine mid"] + 0.6 * hub,
-           "skull": 0.6 * hub + 0.4 * head, "half": 0.8 * hub + 0.2 * head,
-           "top": 1.6 * head - 0.6 * (0.6 * hub + 0.4 * head), "floor": base * (1, 0, 1)}
-    for side in LEFT_RIGHT:
+    base, mid, hub, head = (at[name] for name in ("spine base", "spine mid", "spine shoulder",
+                                                  "head"))
+    skull = 0.6 * hub + 0.4 * head
+    at |= {"base": base, "mid": mid, "hub": hub, "skull": skull, "top": 1.6 * head - 0.6 * skull,
+           "low": 0.7 * base + 0.3 * mid, "chest": 0.4 * mid + 0.6 * hub,
+           "half": 0.8 * hub + 0.2 * head, "floor": base * (1, 0, 1)}
+    for side in SIDES:
         at[f"{side} collar"] = 0.8 * hub + 0.2 * at[f"{side} shoulder"]
         at[f"{side} toe end"] = 1.3 * at[f"{side} foot"] - 0.3 * at[f"{side} ankle"]
         at[f"{side} arch"] = 0.5 * at[f"{side} foot"] + 0.5 * at[f"{side} ankle"]
-        at[f"{side} spine base"] = 0.6 * base + 0.4 * at[f"{side} hip"]
+        at[f"{side} base"] = 0.6 * base + 0.4 * at[f"{side} hip"]
     return at
 
 
