@@ -79,89 +79,69 @@ class FarMode(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        flat = pytree.tree_leaves((args, kwargs))
-        tensors = [t for t in flat if isinstance(t, T)]
-        some = [t for t in tensors if isinstance(t, Far)]
-        self.waits += bool(some) and func in WAITING
-        if func == T.device.__get__ and some:
-            return CUDA
-        if func == T.is_cuda.__get__:
-            return bool(some)
-        if func == T.is_cpu.__get__:
-            return not some
-        if func in HOST_ONLY and some:
-            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu()")
-        if func is T.__format__ and some:
-            return format(plain(args[0]), args[1])
+        tensors = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, T)]
+        some = any(isinstance(t, Far) for t in tensors)
+        self.waits += some and func in WAITING
+        if func in (T.is_cuda.__get__, T.is_cpu.__get__):
+            return some == (func == T.is_cuda.__get__)
         if func is torch._has_compatible_shallow_copy_type:
-            return len(some) != 1
+            return len({isinstance(t, Far) for t in tensors}) == 1
+        if some and func == T.device.__get__:
+            return CUDA
+        if some and func in HOST_ONLY:
+            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu()")
+        if some and func is T.__format__:
+            return format(plain(args[0]), args[1])
+        if some and func is T.__deepcopy__:
+            return self.copied(args[0])
         if func in (T.to, T.cuda, T.cpu):
             return self.move(func, args, kwargs)
-        if func is T.__deepcopy__ and some:
-            return self.copied(args[0])
         if getattr(func, "__name__", "") == "__get__" or func in (T.size, T.dim, T.__len__):
-            return self.call(func, args, kwargs, bool(some))
+            return self.call(func, args, kwargs, some)
         self.check(func, args, tensors, some)
         return self.draw(func, args, kwargs, some)
 
     def check(self, func, args, tensors, some):
         """Refuse a host's tensor beside a far one; single numbers may be on the host."""
-        near = [t for t in tensors if not isinstance(t, Far) and t.ndim > 0]
         if func in (T.__getitem__, T.__setitem__) and not isinstance(args[0], Far):
-            far_index = [t for t in pytree.tree_leaves(args[1]) if isinstance(t, Far)]
-            if far_index:
+            if any(isinstance(t, Far) for t in pytree.tree_leaves(args[1])):
                 raise RuntimeError("indices should be either on cpu or on the same device as the "
                                    "indexed tensor (cpu)")
-            return
-        if some and near and func not in MIXED:
-            name = getattr(func, "__name__", func)
+        elif some and func not in MIXED and any(not isinstance(t, Far) and t.ndim for t in tensors):
             raise RuntimeError("Expected all tensors to be on the same device, but found at least "
-                               f"two devices, cuda:0 and cpu! ({name})")
+                               f"two devices, cuda:0 and cpu! ({getattr(func, '__name__', func)})")
 
     def draw(self, func, args, kwargs, some):
         """Where the result lies, and whose random numbers it takes."""
         at = kwargs.pop("device", None)
-        far = bool(some) if at is None else is_far(at)
+        far = some if at is None else is_far(at)
         if at is not None and not far:
             kwargs["device"] = at
         generator = kwargs.get("generator")
-        if generator is not None:
-            there = isinstance(generator, FarGenerator)
-            if there != far:
-                raise RuntimeError(f"Expected a '{'cuda' if far else 'cpu'}' device type for "
-                                   f"generator but found '{'cuda' if there else 'cpu'}'")
-        elif far:
-            with other_draws(self.default):
-                return self.call(func, args, kwargs, far)
-        return self.call(func, args, kwargs, far)
+        if generator is not None and isinstance(generator, FarGenerator) != far:
+            here, there = ("cuda", "cpu") if far else ("cpu", "cuda")
+            raise RuntimeError(f"Expected a '{here}' device type for generator but found '{there}'")
+        with other_draws(self.default) if far and generator is None else contextlib.nullcontext():
+            return self.call(func, args, kwargs, far)
 
     def call(self, func, args, kwargs, far):
         with NO_HOOKS():
-            made = REORDERED.get(func, func)(*args, **kwargs) if far else func(*args, **kwargs)
+            made = (_linear if far and func in LINEAR else func)(*args, **kwargs)
             return pytree.tree_map(sent, made) if far else made
 
     def move(self, func, args, kwargs):
         value, *rest = args
-        far = isinstance(value, Far)
-        if func is T.cuda:
-            far, rest, kwargs = True, [], {}
-        elif func is T.cpu:
-            far, rest, kwargs = False, [], {}
-        else:
-            if rest and isinstance(rest[0], T):
-                far, rest[0] = isinstance(rest[0], Far), plain(rest[0])
-            for where in [r for r in rest if isinstance(r, (str, torch.device))]:
-                far = is_far(where)
-                rest[rest.index(where)] = "cpu"
-            if kwargs.get("device") is not None:
-                far, kwargs["device"] = is_far(kwargs["device"]), "cpu"
-        if far == isinstance(value, Far) and not rest and not kwargs:
-            return value
+        where, dtype = {T.cuda: CUDA, T.cpu: torch.device("cpu")}.get(func), None
+        if where is None and rest and isinstance(rest[0], T):
+            where, dtype = CUDA if isinstance(rest[0], Far) else torch.device("cpu"), rest[0].dtype
+        elif where is None:
+            where, dtype, *_ = torch._C._nn._parse_to(*rest, **kwargs)
+        far = isinstance(value, Far) if where is None else is_far(where)
         with NO_HOOKS():
             bare = plain(value)
-            made = bare.to(*rest, **kwargs) if rest or kwargs else bare
-            if far == isinstance(value, Far):
-                return value if made is bare else (sent(made) if far else made)
+            made = bare.to(dtype or bare.dtype, copy=bool(kwargs.get("copy")))
+            if far == isinstance(value, Far) and made is bare:
+                return value
             if made is bare:
                 made = bare.clone()
         return sent(made) if far else made
@@ -180,7 +160,7 @@ def _linear(x, weight, bias=None):
     return torch.nn.functional.linear(x.flip(-1), weight.flip(-1), bias)
 
 
-REORDERED = {torch._C._nn.linear: _linear, torch.nn.functional.linear: _linear}
+LINEAR = {torch._C._nn.linear, torch.nn.functional.linear}
 
 
 @contextlib.contextmanager
@@ -216,27 +196,18 @@ def far():
         return save(obj, *args, **kwargs)
 
     autocast = torch.autocast
-    patches = [
-        mock.patch.object(torch.cuda, "is_available", lambda: True),
-        mock.patch.object(torch.cuda, "is_bf16_supported", lambda **_: True),
-        mock.patch.object(torch.cuda, "get_device_name", lambda *_: "a device that is not there"),
-        mock.patch.object(torch.cuda, "current_device", lambda: 0),
-        mock.patch.object(torch.cuda, "default_generators", (mode.default,)),
-        mock.patch.object(torch.cuda, "manual_seed", mode.default.manual_seed),
-        mock.patch.object(torch.cuda, "max_memory_allocated", lambda *_: 1 << 20),
-        mock.patch.object(torch.cuda, "reset_peak_memory_stats", lambda *_: None),
-        mock.patch.object(torch.random, "fork_rng", _fork(mode)),
-        mock.patch.object(torch, "Generator", Generator),
-        mock.patch.object(torch, "manual_seed", manual_seed),
-        mock.patch.object(torch.random, "manual_seed", manual_seed),
-        mock.patch.object(torch, "save", home),
-        mock.patch.object(torch, "autocast", lambda _, *args, **kwargs: autocast(
-            "cpu", *args, **kwargs)),
-    ]
-    with contextlib.ExitStack() as stack:
-        for patch in patches:
-            stack.enter_context(patch)
-        yield stack.enter_context(mode)
+    cuda = dict(
+        is_available=lambda: True, is_bf16_supported=lambda **_: True, current_device=lambda: 0,
+        get_device_name=lambda *_: "a device that is not there", default_generators=(mode.default,),
+        manual_seed=mode.default.manual_seed, max_memory_allocated=lambda *_: 1 << 20,
+        reset_peak_memory_stats=lambda *_: None)
+    with (mock.patch.multiple(torch.cuda, **cuda),
+          mock.patch.multiple(torch.random, fork_rng=_fork(mode), manual_seed=manual_seed),
+          mock.patch.multiple(
+              torch, Generator=Generator, manual_seed=manual_seed, save=home,
+              autocast=lambda _, *args, **kwargs: autocast("cpu", *args, **kwargs)),
+          mode):
+        yield mode
 
 
 def _fork(mode):

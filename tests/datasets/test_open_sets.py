@@ -21,6 +21,7 @@ from sound import (
 )
 from test_splits import Stand
 
+from sjepa import synthetic
 from sjepa.datasets import spec
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.clipfiles import ClipFiles
@@ -147,18 +148,20 @@ def test_lists_and_samples_equal_the_conversion(name):
         assert (error <= half * (weights + weights[1]) + 2e-6).all()
 
 
-PROTOCOLS = [f"{name}/{each}" for name in OPEN for each in spec(name).splits
+PEOPLE = OPEN | {"synthetic": (range(synthetic.SUBJECTS), range(3))}
+PROTOCOLS = [f"{name}/{each}" for name in PEOPLE for each in spec(name).splits
              if name not in ("bandai", "cmu14")]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_no_one_is_on_both_sides_and_choosing_stays_within_training(protocol):
     name, _, rule = protocol.partition("/")
-    grid = [(who, view) for who in OPEN[name][0] for view in OPEN[name][1]]
+    grid = [(who, view) for who in PEOPLE[name][0] for view in PEOPLE[name][1]]
     stand = Stand(name, [who for who, _ in grid], views=np.array([view for _, view in grid]))
     train, test = split(protocol, stand)
     by_view = rule.startswith("xview") or protocol == "nwucla/val"
     column = stand.views if by_view else stand.subjects
+    assert name != "synthetic" or len(train) + len(test) == len(stand)
     assert not set(column[train]) & set(column[test])
     if rule == "val":
         allowed = split(f"{name}/{'xview' if name == 'nwucla' else 'xsub'}", stand)[0]
