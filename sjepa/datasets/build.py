@@ -185,7 +185,8 @@ def _source(name: str, raw: Path, options: PrepareConfig) -> Source:
                          "arrays by sjepa.datasets.write_store")
     units = _found(known, raw)
     if not units:
-        raise SjepaError(f"{raw} does not hold {known.needs}, which {name} is made from: "
+        needs = f"{known.needs} or {known.converted}".removesuffix(" or ")
+        raise SjepaError(f"{raw} does not hold {needs}, which {name} is made from: "
                          "see the book's page “Data and licences”")
     if known.converted and units == [raw / known.converted]:
         return npz.source(units[0], known)

@@ -19,23 +19,21 @@ from sjepa.checkpoint import save_atomically
 from sjepa.config import command_line, command_params, make_config
 from sjepa.datasets import load_store, names, open_store, prepare_store
 from sjepa.datasets.build import PrepareConfig, PrepareRun
-from sjepa.datasets.specs import Content
 from sjepa.datasets.specs import known as known_set
 from sjepa.datasets.splits import split
 from sjepa.datasets.store import Store
 from sjepa.errors import SjepaError
 
 
-def content_fingerprint(store: Store) -> Content:
-    """Clips, frames, and a hash of each clip's class, subject, view, setup and length in frames.
+def content_fingerprint(store: Store) -> tuple[int, str]:
+    """Frames, and a hash of each clip's class, subject, view, setup and length in frames.
 
     It is the same for a store of the owners' files and one of their conversion, in float32 and in
     int16: neither the order of the clips, nor their names, nor the rounding of positions is in it.
     """
     columns = (store.labels, store.subjects, store.views, store.setups, store.lengths)
     rows = sorted(" ".join(map(str, row)) for row in np.stack(columns, 1).tolist())
-    digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-    return Content(len(store), int(store.lengths.sum()), digest)
+    return int(store.lengths.sum()), hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 
 def count_report(store: Store) -> dict:

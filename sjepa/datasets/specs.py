@@ -65,7 +65,7 @@ class Archive(NamedTuple):
     unpacked: int  # bytes of those data files, about; several times as much is refused
 
 
-def github_commit(repository: str, commit: str, *suffixes: str, unpacked: int) -> Archive:
+def github(repository: str, commit: str, *suffixes: str, unpacked: int) -> Archive:
     """A GitHub repository as it was at a commit."""
     return Archive(f"https://github.com/{repository}/archive/{commit}.zip",
                    f"{repository.partition('/')[2]}.zip", suffixes, unpacked)
@@ -84,14 +84,6 @@ class Origin:
     ask: str = ""  # how to get such a set and which files to take, a sentence
 
 
-class Content(NamedTuple):
-    """What clips a set has, whatever the positions in them (`content_fingerprint`)."""
-
-    clips: int
-    frames: int
-    sha256: str
-
-
 @dataclass(frozen=True)
 class DatasetSpec:
     """A data set. Only what the owners' files need to become clips has no default."""
@@ -104,7 +96,7 @@ class DatasetSpec:
     files: Callable[[Path], list]
     #: The clips of one of them; several processes call it.
     read: Callable[[Any, PrepareConfig], list[Clip | LeftOut]]
-    needs: str  # what the folder must hold, in words
+    needs: str  # what of the owners' the folder must hold, in words
     #: File name of the set's conversion, which is read in the place of the owners' files.
     converted: str = ""
     skeleton: Skeleton = NTU25
@@ -113,7 +105,8 @@ class DatasetSpec:
     relabel: Callable[[PrepareConfig], tuple[str, ...]] | None = None
     #: How many usable ones the owners count; of an open set, this project.
     clips: int | None = None
-    content: Content | None = None  # of the conversion that this project measured on
+    #: `prepare.content_fingerprint` of the conversion that this project measured on.
+    content: tuple[int, str] | None = None
     origin: Origin | None = None  # None for a set that is made here
     #: `[N]` of a pool of several sets: the one that each clip comes from.
     members: Callable[[Store], np.ndarray] | None = None

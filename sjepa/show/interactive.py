@@ -8,20 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sjepa.datasets.layouts import LAYOUTS, center_on_spine, face_camera
-from sjepa.protocols.encoders import load_pretrained
-from sjepa.protocols.features import embed
+from sjepa.datasets.layouts import LAYOUTS
 from sjepa.show.animation import animate, page_script
 from sjepa.show.plots import BLUE, ORANGE, PART_BOUNDS, PART_ORDER, joint_colour
 from sjepa.skeleton import NTU25
 
-_SIDES = {BLUE: "left", ORANGE: "right"}
+_SIDE = [{BLUE: "left", ORANGE: "right"}.get(joint_colour(k), "torso") for k in range(25)]
 _SKELETON = {
-    "joints": NTU25.joints,
-    "side": [_SIDES.get(joint_colour(k), "torso") for k in range(25)],
-    "bones": [(k, up, _SIDES.get(joint_colour(k), "torso")) for k, up in enumerate(NTU25.parents)
-              if up >= 0],
-    "order": PART_ORDER,
+    "joints": NTU25.joints, "side": _SIDE, "order": PART_ORDER,
+    "bones": [(k, up, _SIDE[k]) for k, up in enumerate(NTU25.parents) if up >= 0],
     "parts": [(name, *ends) for name, ends in PART_BOUNDS.items()],
 }
 
@@ -38,8 +33,6 @@ CONVENTIONS = {
     "Mixamo": ({"Hips": "Hips", "Spine": "Spine", "Chest": "Spine1", "Neck": "Neck",
                 "Head": "Head"} | _NAMED, 0.01),
 }
-
-_NO_SCRIPT = "<p>This figure moves where scripts may run.</p>"
 
 
 def packed(values, bits: int = 16, rows: bool = False) -> dict:
@@ -75,7 +68,7 @@ class Figure:
     label: str  # what it is, for those who do not see it
     caption: str  # below it
     data: dict  # what the script reads
-    still: str  # SVG for pages without scripts
+    still: str = "<p>This figure moves where scripts may run.</p>"  # SVG for pages without any
 
     def _repr_html_(self) -> str:
         data = json.dumps(self.data | {"skeleton": _SKELETON}, separators=(",", ":"))
@@ -120,12 +113,6 @@ def mask_it(clips: Mapping[str, np.ndarray], segment: int, label: str,
     return Figure("mask", label, caption, data, still)
 
 
-def race_it(moved: np.ndarray, joints: Sequence[int], label: str, caption: str = "") -> Figure:
-    """The race behind the mask: `moved` is the motion of one token of each of `joints`."""
-    data = {"moved": [float(value) for value in moved], "joints": list(joints), "ratio": 0.8}
-    return Figure("race", label, caption, data, _NO_SCRIPT)
-
-
 def sharpen_it(runs: Sequence[dict], label: str, caption: str = "") -> Figure:
     """Centre and sharpen: `runs` hold name, target `[K, D]`, predicted, center `[D]`, tau_t.
 
@@ -134,7 +121,7 @@ def sharpen_it(runs: Sequence[dict], label: str, caption: str = "") -> Figure:
     data = {"tau_t": 0.06, "tau_p": 0.1, "runs": [
         run | {"target": packed(run["target"]), "predicted": packed(run["predicted"]),
                "center": [round(float(value), 4) for value in run["center"]]} for run in runs]}
-    return Figure("loss", label, caption, data, _NO_SCRIPT)
+    return Figure("loss", label, caption, data)
 
 
 def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[str],
@@ -172,31 +159,6 @@ def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequ
             "seconds": 3}
     return Figure("map", label, caption, data,
                   f'<svg viewBox="-105 -105 210 210" height="300" role="img">{dots}</svg>')
-
-
-def own_motion(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[str],
-               examples: Mapping[str, str], label: str, caption: str = "") -> Figure:
-    """Your own motion: the shipped encoder in the reader's browser, and clips to compare with.
-
-    Weights and clips go in as whole numbers of 8 bits, a scale a row or clip, others of 16.
-
-    Args:
-        clips: `[T, 1, 25, 3]` each, of one person; they are turned to face the camera.
-        labels, classes: `[N]` numbers of classes, and their names.
-        examples: text of files to try, by file name.
-        label, caption: see `Figure`.
-    """
-    model, card = load_pretrained()
-    faced = [face_camera(center_on_spine(clip)) for clip in clips]
-    data = {
-        "shape": model.shape, "weights": packed_weights(model), "maps": file_maps(),
-        "frames": packed(np.stack([resized(clip, 20) for clip in faced]), 8, rows=True),
-        "features": packed(embed(faced, model)), "labels": [int(k) for k in labels],
-        "classes": list(classes), "yaw": 0.4, "seconds": 3,
-        "words": f"The encoder is {card['name']} ({card['licence']}).",
-        "examples": [{"name": name, "text": text} for name, text in examples.items()],
-    }
-    return Figure("own", label, caption, data, animate(faced[0], yaw=0.4, height=260).still)
 
 
 def packed_weights(model) -> dict:

@@ -204,11 +204,11 @@ def test_the_content_is_what_is_told_of_every_clip_and_no_more(tmp_path):
     store = store_of("x", range(12), 1.0)
     first = content_fingerprint(store)
     assert first == content_fingerprint(store_of("y", range(11, -1, -1), 1.1))
-    assert first[:2] == (12, 72)
+    assert first[0] == 72
     for column in ("labels", "subjects", "views", "setups", "lengths"):
         values = getattr(store, column)
         values[:2] = values[1::-1]  # the first two clips differ in all of them
-        assert content_fingerprint(store).sha256 != first.sha256
+        assert content_fingerprint(store)[1] != first[1]
         values[:2] = values[1::-1]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.layouts import LAYOUTS
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_view, github_commit
+from sjepa.datasets.specs import DatasetSpec, Origin, Split, by_view, github
 from sjepa.errors import SjepaError
 
 #: Contents: a clip's class.
@@ -51,11 +51,10 @@ FILES = ClipFiles(
     {"label": CLASSES, "setup": STYLES})
 SPEC = DatasetSpec(
     name="bandai", title="Bandai-Namco", classes=CLASSES, files=FILES.files, read=FILES.read,
-    needs="the owners' .bvh files or bandai_int16.npz", converted="bandai_int16.npz",
+    needs="the owners' .bvh files", converted="bandai_int16.npz",
     splits={"unseen-styles": Split(lambda store: np.isin(store.setups, TRAIN_STYLES),
                                    (1_657, 1_245), takes=by_view((2,)))},  # the second dataset
-    clips=3_076, content=Content(
-        3_076, 416_845, "0ffa2cde06a913c911359b7678be369b1267a485dbc65117dbc9a4730e81f120"),
+    clips=3_076, content=(416_845, "0ffa2cde06a913c9"),
     origin=Origin(
         "Bandai-Namco Research Motion dataset 1 and 2",
         "https://github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset",
@@ -66,7 +65,7 @@ SPEC = DatasetSpec(
         "AI-based Motion Editing and Stylization, arXiv:2306.08861, 2023",
         # The commit of the owners' read-me, which sends to the archive of their main branch, and
         # the first seen with CC BY-NC. Commit 60c0ef1 still had CC BY-NC-ND.
-        github_commit("BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset",
-                      "74ead3ba1ae4696404e6086233779f60de8bf9ef", ".bvh", unpacked=597_000_000),
+        github("BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset",
+               "74ead3ba1ae4696404e6086233779f60de8bf9ef", ".bvh", unpacked=597_000_000),
     ), feeder="Bandai",
 )

@@ -12,7 +12,7 @@ from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.formats.npz import NO_CLASS
 from sjepa.datasets.layouts import LAYOUTS
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split
+from sjepa.datasets.specs import DatasetSpec, Origin, Split
 from sjepa.datasets.store import LeftOut
 from sjepa.errors import SjepaError
 
@@ -52,10 +52,9 @@ FILES = ClipFiles("*.bvh", r"(?P<subject>[0-9]{2,3})_(?P<rep>[0-9]{2})", "09_02.
                   read_clip)
 SPEC = DatasetSpec(
     name="cmu14", title="CMU 1–14", classes=CLASSES, files=FILES.files, read=FILES.read,
-    needs="the .bvh files for Daz or cmu14_int16.npz", converted="cmu14_int16.npz",
+    needs="the .bvh files for Daz", converted="cmu14_int16.npz",
     splits={"all": Split(lambda store: np.ones(len(store), bool), (130, 0))},
-    clips=130, content=Content(
-        130, 33_792, "c434c5a1c3c4ade4d4fe1880f7a3fa60e117c57f4666a77e3ace90b3e97af47b"),
+    clips=130, content=(33_792, "c434c5a1c3c4ade4"),
     origin=Origin(
         "CMU Graphics Lab Motion Capture Database, subjects 1 to 14", "http://mocap.cs.cmu.edu",
         "free for research and commercial use",

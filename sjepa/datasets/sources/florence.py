@@ -10,7 +10,7 @@ import numpy as np
 
 from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.layouts import LAYOUTS
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
+from sjepa.datasets.specs import DatasetSpec, Origin, Split, by_subject
 from sjepa.datasets.text import read_text
 
 PAGE = "https://www.micc.unifi.it/resources/datasets/florence-3d-actions-dataset/"
@@ -37,10 +37,9 @@ FILES = ClipFiles(
     "a01_s1_id1.txt", "openni15", read_clip, name="a{label:02d}_s{subject:02d}_id{rep:03d}")
 SPEC = DatasetSpec(
     name="florence", title="Florence 3D", classes=CLASSES, files=FILES.files, read=FILES.read,
-    needs="the files a*_s*_id*.txt or florence_int16.npz", converted="florence_int16.npz",
+    needs="the files a*_s*_id*.txt", converted="florence_int16.npz",
     splits={"xsub": Split(by_subject((1, 3, 5, 7, 9)), (109, 106))},
-    clips=215, content=Content(
-        215, 3_802, "d56d5a8154fd30610ef260a715ac3f390439853f14a8bada5b7cd9e0895b2d4b"),
+    clips=215, content=(3_802, "d56d5a8154fd3061"),
     origin=Origin(
         "Florence 3D Actions", PAGE, "no licence text found in the copy used",
         "for research, and not to be passed on",

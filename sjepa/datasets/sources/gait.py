@@ -13,7 +13,7 @@ import numpy as np
 
 from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.layouts import bridge
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, across_subjects
+from sjepa.datasets.specs import DatasetSpec, Origin, across_subjects
 from sjepa.datasets.text import read_text
 
 CLASSES = ("normal", "antalgic", "stiff_legged", "lurch", "steppage", "trendelenburg")
@@ -44,10 +44,9 @@ FILES = ClipFiles(
     {"label": CLASSES}, "human{subject:02d}_{label}{rep:02d}_sensor{view}")
 SPEC = DatasetSpec(
     name="gait", title="pathological gait", classes=CLASSES, files=FILES.files, read=FILES.read,
-    needs="the owners' *_SkeletonDataV.csv files or gait_int16.npz", converted="gait_int16.npz",
+    needs="the owners' *_SkeletonDataV.csv files", converted="gait_int16.npz",
     splits=across_subjects((1, 3, 5, 7, 9), (1_800, 1_800), (5, 9), (1_080, 720)),
-    clips=3_600, content=Content(
-        3_600, 447_289, "bd48db4dacb0f3d5be38e6a40d91f1480b2c3a35fce3d2a0133db81a4d8cf0b9"),
+    clips=3_600, content=(447_289, "bd48db4dacb0f3d5"),
     origin=Origin(
         "Pathological gait", "https://github.com/kooksung/pathological_gait_datasets",
         "no licence text found",

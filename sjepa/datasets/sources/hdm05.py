@@ -12,7 +12,7 @@ import numpy as np
 from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.acclaim import joint_positions, read_amc, read_asf
 from sjepa.datasets.layouts import LAYOUTS
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, github_commit
+from sjepa.datasets.specs import DatasetSpec, Origin, Split, by_subject, github
 from sjepa.errors import SjepaError
 
 CLASSES = (
@@ -52,10 +52,9 @@ FILES = ClipFiles(
     {"label": CLASSES, "subject": ACTORS})
 SPEC = DatasetSpec(
     name="hdm05", title="HDM05", classes=CLASSES, files=FILES.files, read=FILES.read,
-    needs="the owners' .amc files or hdm05_11.npz", converted="hdm05_11.npz",
+    needs="the owners' .amc files", converted="hdm05_11.npz",
     splits={"xsub": Split(by_subject((0, 1, 2)), (189, 99))}, clips=288,
-    content=Content(
-        288, 17_951, "3a618b82e94e64a81f0dde3f956c2bb67b2bfce4e97e082267cc0e3f293f6fa3"),
+    content=(17_951, "3a618b82e94e64a8"),
     origin=Origin(
         "HDM05, 11 classes", "http://resources.mpi-inf.mpg.de/HDM05/", "CC BY-SA 3.0",
         "share and adapt it, with attribution and under the same licence; say “The data used in "
@@ -64,8 +63,7 @@ SPEC = DatasetSpec(
         "Technical report CG-2007-2, Universität Bonn, 2007",
         # A copy of the owners' cut files of these classes, with their skeletons, as the licence
         # allows. The owners' own HDM05_cut_amc.zip has all classes; see their page.
-        github_commit("zhangchi8620/JointLearning-HDM05",
-                      "b252ad65598e052c38f49490c1ac9dbadc283fd3", ".asf", ".amc",
-                      unpacked=56_000_000),
+        github("zhangchi8620/JointLearning-HDM05",
+               "b252ad65598e052c38f49490c1ac9dbadc283fd3", ".asf", ".amc", unpacked=56_000_000),
     ), feeder="HDM05",
 )

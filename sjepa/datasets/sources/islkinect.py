@@ -14,7 +14,7 @@ import numpy as np
 from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.layouts import KINECT20
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject, by_view
+from sjepa.datasets.specs import DatasetSpec, Origin, Split, by_subject, by_view
 from sjepa.datasets.store import Clip, Store
 from sjepa.datasets.text import read_text
 
@@ -66,8 +66,7 @@ def _seen(store: Store) -> np.ndarray:
 
 SPEC = DatasetSpec(
     name="islkinect", title="ISL-Kinect", classes=CLASSES, files=files, read=read,
-    needs="the owners' SIGN_SIGNER_REP.txt files or islkinect_int16.npz",
-    converted="islkinect_int16.npz",
+    needs="the owners' SIGN_SIGNER_REP.txt files", converted="islkinect_int16.npz",
     splits={
         "xsub": Split(by_subject(TRAIN), (1_350, 1_350)),
         "xview12": Split(by_view((1,)), (900, 900), by_view((1, 2))),
@@ -78,8 +77,7 @@ SPEC = DatasetSpec(
         # angle that `xview13` tests takes part.
         "val": Split(lambda store: ~by_subject((5, 9))(store), (540, 360), _seen),
     },
-    clips=2_700, content=Content(
-        2_700, 201_054, "fd8662f7fc691e76fd5667fd6aaeeb8d4cea70c86cb219915dbfef031c9e6ead"),
+    clips=2_700, content=(201_054, "fd8662f7fc691e76"),
     origin=Origin(
         "ISL-Kinect", "https://github.com/prasunroy/sign-language",
         "no licence text found for the recordings",

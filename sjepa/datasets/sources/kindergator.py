@@ -11,14 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.datasets.clipfiles import ClipFiles
-from sjepa.datasets.specs import (
-    Content,
-    DatasetSpec,
-    Origin,
-    Split,
-    across_subjects,
-    github_commit,
-)
+from sjepa.datasets.specs import DatasetSpec, Origin, Split, across_subjects, github
 from sjepa.datasets.text import MAX_FRAMES, read_list, read_text
 
 #: Classes, and each one without the other side, the other way and more effort: 42 of those.
@@ -68,15 +61,14 @@ def _all_but_fold(fold: int):
 
 SPEC = DatasetSpec(
     name="kindergator", title="Kinder-Gator", classes=CLASSES, files=FILES.files, read=FILES.read,
-    needs="the owners' .csv files or kindergator_int16.npz", converted="kindergator_int16.npz",
+    needs="the owners' .csv files", converted="kindergator_int16.npz",
     splits={
         # For choosing a recipe one adult and two children are held out.
         **across_subjects(TRAIN, (579, 580), (970, 474, 644), (405, 174)),
         **{f"fold{k + 1}": Split(_all_but_fold(k)) for k in range(5)},
     },
     clips=1_159,  # of a later commit than the one below
-    content=Content(
-        1_159, 194_523, "eef749dae6653ae2961b7542c8c005ac2a69b53fd726e332ebf6cbe4425e3a22"),
+    content=(194_523, "eef749dae6653ae2"),
     origin=Origin(
         "Kinder-Gator", "https://github.com/hayeesha/Kinder-Gator", "no licence file",
         "the authors offer it “for use in animation and whole-body recognition and interaction”; "
@@ -85,7 +77,7 @@ SPEC = DatasetSpec(
         "Aloba et al.: Kinder-Gator: The UF Kinect Database of Child and Adult Motion, "
         "Eurographics 2018, Short Papers",
         # The commit at which all trials are indexed publicly; later ones edit the read-me.
-        github_commit("hayeesha/Kinder-Gator", "936be575b518ed9c112cd03695527133c48d4dc4",
-                      ".csv", unpacked=127_000_000),
+        github("hayeesha/Kinder-Gator", "936be575b518ed9c112cd03695527133c48d4dc4",
+               ".csv", unpacked=127_000_000),
     ), frontal=True, coarse=COARSE, feeder="KinderGator",
 )

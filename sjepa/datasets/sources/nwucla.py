@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.datasets.clipfiles import ClipFiles
-from sjepa.datasets.specs import Archive, Content, DatasetSpec, Origin, Split, by_subject, by_view
+from sjepa.datasets.specs import Archive, DatasetSpec, Origin, Split, by_subject, by_view
 from sjepa.datasets.text import MAX_NUMBER
 from sjepa.errors import SjepaError
 from sjepa.files import read_json
@@ -46,7 +46,7 @@ FILES = ClipFiles(
     "a01_s01_e00_v01.json", "kinect20", read_clip, {"label": ACTIONS})
 SPEC = DatasetSpec(
     name="nwucla", title="NW-UCLA", classes=CLASSES, files=FILES.files, read=FILES.read,
-    needs="the owners' .json files or nwucla.npz", converted="nwucla.npz",
+    needs="the owners' .json files", converted="nwucla.npz",
     splits={
         "xview": Split(by_view((1, 2)), (1_020, 464)),
         "xsub": Split(by_subject((1, 2, 3, 4, 5)), (754, 730)),
@@ -54,8 +54,7 @@ SPEC = DatasetSpec(
         "val": Split(lambda store: ~by_view(VALIDATION)(store), (516, 504), takes=by_view((1, 2))),
     },
     clips=1_484,  # of a copy of the JSON release
-    content=Content(
-        1_484, 58_534, "aa28b52575dce30cc4bd0bb9cc61ee987f1921d07ee02faa57082a8126b2e288"),
+    content=(58_534, "aa28b52575dce30c"),
     origin=Origin(
         "Northwestern-UCLA Multiview Action3D", "http://wangjiangb.github.io/my_data.html",
         "no licence text found",

@@ -11,7 +11,7 @@ import numpy as np
 
 from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.sources.florence import ORDER
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, Split, by_subject
+from sjepa.datasets.specs import DatasetSpec, Origin, Split, by_subject
 from sjepa.datasets.text import read_text
 
 PAGE = "https://www3.cs.stonybrook.edu/~kyun/research/kinect_interaction/index.html"
@@ -47,11 +47,10 @@ FILES = ClipFiles(
     "{subject}_a{label:02d}_e{rep:03d}")
 SPEC = DatasetSpec(
     name="sbu", title="SBU", classes=CLASSES, files=FILES.files, read=FILES.read,
-    needs="the owners' skeleton_pos.txt files or sbu_int16.npz", converted="sbu_int16.npz",
+    needs="the owners' skeleton_pos.txt files", converted="sbu_int16.npz",
     splits={f"fold{k}": Split(_all_but(fold), sides)
             for k, (fold, sides) in enumerate(zip(FOLDS, _SIDES, strict=True), 1)},
-    clips=282, content=Content(
-        282, 6_822, "69ba507c3fa5b65de537311f644c5186e663ee69dacd4929d5824ad4f2e4d8d5"),
+    clips=282, content=(6_822, "69ba507c3fa5b65d"),
     origin=Origin(
         "SBU Kinect Interaction", PAGE, "no licence text found in the copy used",
         "for research, and not to be passed on",

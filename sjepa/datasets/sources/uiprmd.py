@@ -15,16 +15,7 @@ from sjepa.datasets.build import PrepareConfig
 from sjepa.datasets.clipfiles import ClipFiles
 from sjepa.datasets.formats.kinematics import forward_kinematics, rotations
 from sjepa.datasets.layouts import LAYOUTS, bridge, derive
-from sjepa.datasets.specs import (
-    Content,
-    DatasetSpec,
-    Origin,
-    Split,
-    across_subjects,
-    by_subject,
-    by_view,
-    github_commit,
-)
+from sjepa.datasets.specs import DatasetSpec, Origin, Split, across_subjects, by_subject, github
 from sjepa.datasets.store import Clip, LeftOut, Store
 from sjepa.datasets.text import read_text
 from sjepa.errors import SjepaError
@@ -187,27 +178,25 @@ def read(path: Path, options: PrepareConfig) -> list[Clip | LeftOut]:
     return [replace(found, name=name, label=found.label + len(EXERCISES) * wrong)]
 
 
-def _across(origin: int, goal: int) -> dict:
+def _seen(origin: int, goal: int, counts: tuple[int, int]) -> Split:
     """Training subjects as one system saw them, then the test subjects as the other did."""
     def takes(store: Store) -> np.ndarray:
         return np.where(by_subject(TRAIN)(store), store.views == origin, store.views == goal)
 
-    return {"trains": by_subject(TRAIN), "takes": takes}
+    return Split(by_subject(TRAIN), counts, takes)
 
 
 SPEC = DatasetSpec(
     name="uiprmd", title="UI-PRMD", classes=CLASSES, files=FILES.files, read=read,
-    needs="the owners' *_positions.txt.gz and *_angles.txt.gz files or uiprmd_int16.npz",
-    converted="uiprmd_int16.npz",
+    needs="the owners' *_positions.txt.gz and *_angles.txt.gz files", converted="uiprmd_int16.npz",
     splits={
         **across_subjects(TRAIN, (1_976, 1_997), (5, 9), (1_178, 798)),
-        "xsub-kinect": Split(by_subject(TRAIN), (1_000, 1_000), by_view((KINECT,))),
-        "xsub-vicon": Split(by_subject(TRAIN), (976, 997), by_view((VICON,))),
-        "vicon-kinect": Split(counts=(976, 1_000), **_across(VICON, KINECT)),
-        "kinect-vicon": Split(counts=(1_000, 997), **_across(KINECT, VICON)),
+        "xsub-kinect": _seen(KINECT, KINECT, (1_000, 1_000)),
+        "xsub-vicon": _seen(VICON, VICON, (976, 997)),
+        "vicon-kinect": _seen(VICON, KINECT, (976, 1_000)),
+        "kinect-vicon": _seen(KINECT, VICON, (1_000, 997)),
     },
-    clips=3_973, content=Content(
-        3_973, 296_739, "0fbc2162d9f79d48b11eba14bba5c5dbf2c5a51634b257a2c06c54c0c56cfb91"),
+    clips=3_973, content=(296_739, "0fbc2162d9f79d48"),
     origin=Origin(
         "UI-PRMD", "https://webpages.uidaho.edu/ui-prmd/", "ODC PDDL 1.0",
         "in the public domain by the section “Dataset License” of its descriptor: use, change and "
@@ -215,7 +204,7 @@ SPEC = DatasetSpec(
         "Vakanski, Jun, Paul, Baker: A Data Set of Human Body Movements for Physical "
         "Rehabilitation Exercises, Data 3(1), 2018",
         # A copy, file for file compressed; it has no licence text of its own.
-        github_commit("niemasd/UI-PRMD-Analysis", "2c5bf130697b4dd7c6aafc1e75f5cb4b60f651c3",
-                      ".gz", unpacked=430_000_000),
+        github("niemasd/UI-PRMD-Analysis", "2c5bf130697b4dd7c6aafc1e75f5cb4b60f651c3",
+               ".gz", unpacked=430_000_000),
     ), coarse=EXERCISES + EXERCISES, feeder="UIPRMD",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.datasets.clipfiles import ClipFiles
-from sjepa.datasets.specs import Content, DatasetSpec, Origin, across_subjects, github_commit
+from sjepa.datasets.specs import DatasetSpec, Origin, across_subjects, github
 from sjepa.datasets.text import MAX_NUMBER
 from sjepa.errors import SjepaError
 
@@ -48,17 +48,16 @@ FILES = ClipFiles(
     {"rep": CONDITIONS})
 SPEC = DatasetSpec(
     name="wmft", title="WMFT", classes=CLASSES, files=FILES.files, read=FILES.read,
-    needs="the owners' .bin files or wmft_int16.npz", converted="wmft_int16.npz",
+    needs="the owners' .bin files", converted="wmft_int16.npz",
     splits=across_subjects(range(1, 24, 2), (540, 540), (5, 11, 17, 23), (360, 180)),
-    clips=1_080, content=Content(
-        1_080, 309_214, "b2cde2e0032682c50be1f97aabac190353a975ed23c5a83a87376ffde746170a"),
+    clips=1_080, content=(309_214, "b2cde2e0032682c5"),
     origin=Origin(
         "WMFT-Kinect2", "https://github.com/alexandrebarachant/WMFT_JBHI", "BSD-3-Clause",
         "use, change and share it, with its copyright notice, conditions and disclaimer; "
         "© 2016 Alexandre Barachant",
         "Dehbandi, Barachant et al.: Using Data From the Microsoft Kinect 2 to Quantify Upper Limb "
         "Behavior: A Feasibility Study, IEEE Journal of Biomedical and Health Informatics, 2016",
-        github_commit("alexandrebarachant/WMFT_JBHI", "47da8b27504bd9e851c21537d29e623796d928a7",
-                      ".bin", unpacked=93_000_000),
+        github("alexandrebarachant/WMFT_JBHI", "47da8b27504bd9e851c21537d29e623796d928a7",
+               ".bin", unpacked=93_000_000),
     ), feeder="WMFT",
 )
