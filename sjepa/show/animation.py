@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sjepa.config import ROOT
-from sjepa.show.plots import joint_colour, limbs, project
+from sjepa.show.plots import bones, joint_colour, project
 from sjepa.skeleton import NTU25, Skeleton
 
 SCALE, FPS = 100, 15  # picture units a metre; frames a second that are drawn
@@ -45,22 +45,23 @@ def page_script() -> str:
 def _moving(tag: str, look: str, seconds: float, values: dict[str, list[str]]) -> str:
     """An element whose attributes take each of their values in turn, again and again."""
     first = " ".join(f'{name}="{each[0]}"' for name, each in values.items())
+    jumps = {"fill-opacity": 'calcMode="discrete" '}  # all else moves on a line
     moves = "".join(
         f'<animate attributeName="{name}" dur="{seconds:.2f}s" repeatCount="indefinite" '
-        f'calcMode="{"discrete" if name == "fill-opacity" else "linear"}" '
-        f'values="{";".join(each)}"/>' for name, each in values.items())
+        f'{jumps.get(name, "")}values="{";".join(each)}"/>' for name, each in values.items())
     return f"<{tag} {look} {first}>{moves}</{tag}>"
 
 
 def _body(points: np.ndarray, seconds: float, masked: np.ndarray | None,
           skeleton: Skeleton) -> str:
     """One body, `points` `[T, V, 2]`, `masked` `[S, V]` bool or None."""
-    parts = []
-    for line, colour in limbs(skeleton):
-        look = (f'fill="none" stroke="{colour}" stroke-opacity="{1 if masked is None else 0.25}" '
-                'stroke-width="4" stroke-linecap="round" stroke-linejoin="round"')
-        path = [" ".join(f"{x:.0f},{y:.0f}" for x, y in frame) for frame in points[:, line]]
-        parts.append(_moving("polyline", look, seconds, {"points": path}))
+    faint = 1 if masked is None else 0.25
+    parts = [f'<g opacity="{faint}" stroke-width="4" stroke-linecap="round">']
+    for joint, parent, colour in bones(skeleton):
+        path = [f"M{a:.0f} {b:.0f}L{c:.0f} {d:.0f}"
+                for (a, b), (c, d) in points[:, [parent, joint]]]
+        parts.append(_moving("path", f'stroke="{colour}"', seconds, {"d": path}))
+    parts.append("</g>")
     for joint in range(len(skeleton)):
         colour = joint_colour(joint, skeleton)
         values = {name: [f"{each:.0f}" for each in points[:, joint, axis]]

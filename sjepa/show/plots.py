@@ -32,23 +32,11 @@ def joint_colour(joint: int, skeleton: Skeleton = NTU25) -> str:
     return BLUE if name.startswith("left") else ORANGE if name.startswith("right") else GREY
 
 
-def limbs(skeleton: Skeleton) -> list[tuple[list[int], str]]:
-    """Joints that are drawn as one line, and its colour; grey where a limb meets the trunk."""
-    waiting, lines = [joint for joint, parent in enumerate(skeleton.parents) if parent < 0], []
-    while waiting:
-        joint = waiting.pop(0)
-        waiting = [k for k, parent in enumerate(skeleton.parents) if parent == joint] + waiting
-        parent = skeleton.parents[joint]
-        if parent < 0:
-            continue
-        own, other = joint_colour(joint, skeleton), joint_colour(parent, skeleton)
-        colour = own if own == other else GREY
-        line = next((line for line, its in lines if line[-1] == parent and its == colour), None)
-        if line:
-            line.append(joint)
-        else:
-            lines.append(([parent, joint], colour))
-    return lines
+def bones(skeleton: Skeleton) -> list[tuple[int, int, str]]:
+    """Joint, parent and colour of each bone: its side's, or grey where a limb meets the trunk."""
+    colours = [joint_colour(joint, skeleton) for joint in range(len(skeleton))]
+    return [(joint, parent, colours[joint] if colours[joint] == colours[parent] else GREY)
+            for joint, parent in enumerate(skeleton.parents) if parent >= 0]
 
 
 def use_style() -> None:
@@ -162,11 +150,10 @@ def draw_skeleton(ax, pose: np.ndarray, masked: np.ndarray | None = None, yaw: f
     """
     flat = project(pose, yaw) + (shift, 0)
     hidden = np.zeros(len(skeleton), bool) if masked is None else np.asarray(masked, bool)
-    for line, colour in limbs(skeleton):
-        for a, b in zip(line[:-1], line[1:], strict=True):
-            faint = 0.25 if hidden[a] or hidden[b] else 1.0
-            ax.plot(*flat[[a, b]].T, color=colour, lw=1.8, alpha=alpha * faint,
-                    solid_capstyle="round")
+    for joint, parent, colour in bones(skeleton):
+        faint = 0.25 if hidden[joint] or hidden[parent] else 1.0
+        ax.plot(*flat[[joint, parent]].T, color=colour, lw=1.8, alpha=alpha * faint,
+                solid_capstyle="round")
     colours = np.array([joint_colour(k, skeleton) for k in range(len(skeleton))])
     ax.scatter(*flat.T, s=size, zorder=3, alpha=alpha, linewidths=0.8, edgecolors=colours,
                facecolors=np.where(hidden, "white", colours))

@@ -214,7 +214,7 @@ def test_a_figure_holds_its_data_and_a_still_and_nothing_from_elsewhere(throw, m
     made = turn_it({"a </script> b": throw}, "label <b>", segment=4)._repr_html_()
     inner = re.search(r'<script type="application/json">(.*?)</script>', made, re.S)[1]
     assert json.loads(inner)["clips"][0]["title"] == "a </script> b"
-    assert "label &lt;b&gt;" in made and "<animate" not in made and "<polyline" in made
+    assert "label &lt;b&gt;" in made and "<animate" not in made and "<path" in made
     monkeypatch.delenv("SJEPA_FIGURES")
     alone = mask_it({"throw": throw[:, :1]}, 4, "mask")._repr_html_()
     assert "drawMask" in alone and ".sj-bone" in alone

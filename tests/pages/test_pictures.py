@@ -18,7 +18,7 @@ from sjepa.datasets.layouts import COCO17, KINECT20
 from sjepa.datasets.sources.kindergator import CHILDREN
 from sjepa.show import plots
 from sjepa.show.animation import animate
-from sjepa.show.plots import PART_BOUNDS, PART_ORDER, joint_colour, limbs, project
+from sjepa.show.plots import PART_BOUNDS, PART_ORDER, bones, joint_colour, project
 from sjepa.skeleton import NTU25, NTU_JOINTS
 
 DATA_PAGE = (ROOT / "book" / "data.md").read_text()
@@ -40,8 +40,8 @@ def test_animation_is_valid_svg_with_every_frame(clip):
     made = animate([clip, clip], ["a & b", "c"], seconds=2)
     xml.dom.minidom.parseString(made.svg)
     assert "a &amp; b" in made.svg
-    lines = re.findall(r"<polyline.*?</polyline>", made.svg)
-    assert len(lines) == 2 * len(limbs(NTU25))
+    lines = re.findall(r"<path.*?</path>", made.svg)
+    assert len(lines) == 2 * 24
     assert all(len(re.search(r'values="([^"]*)"', line)[1].split(";")) == 30 for line in lines)
     assert made.svg.count("<circle") == 50
     assert "http" not in made.svg.replace("http://www.w3.org/2000/svg", "")
@@ -77,10 +77,13 @@ def test_part_order_lists_each_joint_once():
 
 
 @pytest.mark.parametrize("skeleton", (NTU25, KINECT20, COCO17), ids=str)
-def test_every_bone_of_any_skeleton_is_drawn_once(skeleton):
-    drawn = [pair for line, _ in limbs(skeleton) for pair in zip(line[:-1], line[1:], strict=True)]
-    assert sorted(drawn) == sorted((parent, joint) for joint, parent in enumerate(skeleton.parents)
-                                   if parent >= 0)
+def test_every_bone_of_any_skeleton_has_the_colour_of_its_side(skeleton):
+    assert {(parent, joint) for joint, parent, _ in bones(skeleton)} == {
+        (parent, joint) for joint, parent in enumerate(skeleton.parents) if parent >= 0}
+    for joint, parent, colour in bones(skeleton):
+        sides = {skeleton.joints[k].split()[0] for k in (joint, parent)}
+        assert colour == {"left": plots.BLUE, "right": plots.ORANGE}.get(
+            "".join(sides) if len(sides) == 1 else "", plots.GREY)
 
 
 def test_another_skeleton_moves_and_is_masked():
