@@ -75,16 +75,14 @@ def _body(points: np.ndarray, seconds: float, masked: np.ndarray | None,
 
 def animate(clips, titles=(), masks=None, seconds: float | None = None, yaw: float = 0.0,
             height: int = 220, skeleton: Skeleton = NTU25) -> Animation:
-    """Clips side by side, moving in a loop.
+    """Clips side by side over their titles, moving in a loop.
 
     Args:
         clips: one clip `[T, M, V, 3]` in metres at 30 Hz, or a list of them.
-        titles: one below each clip.
         masks: for each clip None or `[S, V]` bool; masked joints are hollow in their segment.
         seconds: length of a loop; None: as long as the longest clip.
         yaw: turn about the vertical, radians.
         height: of the picture, pixels.
-        skeleton: whose joints they are.
     """
     clips = [clips] if isinstance(clips, np.ndarray) and clips.ndim == 4 else list(clips)
     clips = [np.asarray(clip) for clip in clips]

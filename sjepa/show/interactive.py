@@ -36,12 +36,9 @@ CONVENTIONS = {
 
 
 def packed(values, bits: int = 16, rows: bool = False) -> dict:
-    """An array as whole numbers in base64; the largest error is half of a step, its `scale`.
+    """An array as whole numbers of 8 or 16 `bits` in base64; it errs by half a `scale` at most.
 
-    Args:
-        values: any array.
-        bits: 8 or 16 of each whole number.
-        rows: one scale for each entry of the first axis, not one for all.
+    With `rows` each entry of the first axis has a scale of its own.
     """
     values = np.asarray(values, np.float32)
     most = np.abs(values.reshape(len(values) if rows else 1, -1)).max(1)
@@ -89,7 +86,6 @@ def turn_it(clips: Mapping[str, np.ndarray], label: str, caption: str = "", segm
 
     Args:
         clips: by title, `[T, M, 25, 3]` metres.
-        label, caption: see `Figure`.
         segment: frames of a token; 0: no token sheet.
         links: what each token of the first clip is to every other: `values` `[K, N, N]`, `names`
             of the K kinds, their `title`, the `verb` of the sentence, `scale` and `unit`; None: the
@@ -126,16 +122,10 @@ def sharpen_it(runs: Sequence[dict], label: str, caption: str = "") -> Figure:
 
 def neighbours(clips: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[str],
                spaces: Mapping[str, np.ndarray], label: str, caption: str = "") -> Figure:
-    """A map of clips in several feature spaces; the chosen one plays with its neighbours.
+    """A map of N clips `[T, 1, 25, 3]` with `labels` `[N]`; a chosen one plays with its neighbours.
 
-    The map is t-SNE's from the cosines, each turned and mirrored towards the first. Neighbours are
-    those of the features themselves and not those of the map.
-
-    Args:
-        clips: N of `[T, 1, 25, 3]`.
-        labels, classes: `[N]` numbers of classes, and their names.
-        spaces: features `[N, D]` by name.
-        label, caption: see `Figure`.
+    A map for each of the `spaces`, features `[N, D]` by name: t-SNE's from the cosines, turned and
+    mirrored towards the first. Neighbours are those of the features and not those of the map.
     """
     from sklearn.manifold import TSNE
     from sklearn.neighbors import NearestNeighbors

@@ -136,17 +136,9 @@ def project(pose: np.ndarray, yaw: float = 0.0) -> np.ndarray:
 def draw_skeleton(ax, pose: np.ndarray, masked: np.ndarray | None = None, yaw: float = 0.0,
                   shift: float = 0.0, alpha: float = 1.0, size: float = 14,
                   skeleton: Skeleton = NTU25) -> None:
-    """Draw one body.
+    """Draw one body `pose` `[V, 3]`, metres, turned by `yaw` radians and put `shift` metres aside.
 
-    Args:
-        ax: matplotlib axes.
-        pose: `[V, 3]` metres.
-        masked: `[V]` bool; masked joints are drawn hollow, their bones faint.
-        yaw: turn about the vertical, radians.
-        shift: sideways, metres.
-        alpha: opacity.
-        size: of the joint dots, points squared.
-        skeleton: whose joints they are.
+    Joints of `masked` `[V]` bool are hollow, their bones faint; dots have `size` points squared.
     """
     flat = project(pose, yaw) + (shift, 0)
     hidden = np.zeros(len(skeleton), bool) if masked is None else np.asarray(masked, bool)

@@ -27,14 +27,11 @@ _FRAME = 25 * 3 * 4  # bytes
 
 def read_clip(path: Path) -> np.ndarray:
     """Positions `[T, 25, 3]` float32 in metres."""
-    try:
-        size = path.stat().st_size
-        if size % _FRAME or not 0 < size <= MAX_BYTES:
-            raise SjepaError(f"{path} has {size:,} bytes, expected a multiple of {_FRAME}, a "
-                             f"frame of 25 joints, at most {MAX_BYTES >> 20} MiB: get it again")
-        clip = np.fromfile(path, "<f4").reshape(-1, 25, 3)
-    except OSError as error:
-        raise SjepaError(f"{path} cannot be read: {error.strerror}") from error
+    size = path.stat().st_size
+    if size % _FRAME or not 0 < size <= MAX_BYTES:
+        raise SjepaError(f"{path} has {size:,} bytes, expected a multiple of {_FRAME}, a frame of "
+                         f"25 joints, at most {MAX_BYTES >> 20} MiB: get it again")
+    clip = np.fromfile(path, "<f4").reshape(-1, 25, 3)
     bad = np.flatnonzero(~(np.abs(clip) <= MAX_NUMBER).all((1, 2)))
     if len(bad):
         raise SjepaError(f"{path}, frame {bad[0] + 1}: expected finite positions in metres, found "
