@@ -8,9 +8,8 @@ A store is a folder::
     store.json   format version, skeleton, class names, options, checksums
 
 Positions are metres; int16 frames times the clip's `scales` are metres. A body that is not there
-has offset -1 and costs no bytes, and neither does a second body that is a copy of the first. All
-bodies of a clip are equally long; frames in which a present body was not seen are zero. The third
-channel of a planar skeleton is a confidence.
+has offset -1 and costs no bytes, and neither does a second body that is a copy of the first. Frames
+in which a body was not seen are zero. The third channel of a planar skeleton is a confidence.
 
 Clips go into a folder `NAME.partial-…` beside the store's place, and only a whole store is moved
 there. What a killed process left is thrown away: reading again takes a minute. A lock beside the

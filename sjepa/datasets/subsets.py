@@ -3,12 +3,10 @@
 The rule needs no random generator, so that any language can repeat a list: of the n training clips
 of a class, `max(1, round(share * n))` keep their label (halves round to even), those whose
 SHA-256 of the text `SEED:NAME` (UTF-8, as lower-case hex digits, NAME as the store writes it) is
-smallest. MAMP's code shuffles all training clips, seeded by the rank of the process, and takes
-`int(share * N)` of them, whatever their classes: its two processes draw different subsets.
+smallest. MAMP's two processes draw different subsets, whatever the classes.
 
 `python -m sjepa.datasets.subsets ntu60/xsub --share 0.01 --seed 0` prints a list; for NTU it needs
-no data, because the names of all clips are published. `lists/labelled` holds those of 1 %, and
-checksums of those of 10 %.
+no data. `lists/labelled` holds those of 1 %, and checksums of those of 10 %.
 """
 
 import hashlib

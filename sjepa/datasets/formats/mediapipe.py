@@ -1,10 +1,8 @@
 """MediaPipe Pose's 33 world landmarks onto NTU-25.
 
 World landmarks are metres from the middle of the hips, in each frame anew: a walk through the room
-is not in them. x runs to the right of the picture, y down, z away from the camera, so that half a
-turn about z leads to this project's axes. Which arm is the left one is MediaPipe's word: in a
-picture that was mirrored, as webcams show it, left and right are swapped.
-Source: developers.google.com/mediapipe, Pose Landmarker.
+is not in them. x runs to the right of the picture, y down, z away from the camera. Which arm is the
+left one is MediaPipe's word: in a mirrored picture, as webcams show it, the sides are swapped.
 """
 
 from pathlib import Path

@@ -5,10 +5,9 @@ The layout is that of CTR-GCN's feeder and its many descendants: `x_train`, `x_t
 (`[N, T, 75]` of one body is read too); `y_train`, `y_test` `[N, classes]` one-hot, or `[N]` labels
 from 0.
 
-A conversion holds a set in its own joints, ragged: `x` `[F, J, 3]` (times `x_scale`, where it is
-there), `offsets` `[N + 1]`, `labels`, `subjects`, `views`, `reps`, `class_names`, and `to_ntu25`
-`[25, J]`, which maps them onto NTU-25; `to_ntu25_body2` of sets that show two people. Clips are
-called as in `clip_names`, where that is there.
+A conversion holds a set in its own joints, ragged: `x` `[F, J, 3]` (times `x_scale`), `offsets`
+`[N + 1]`, `labels`, `subjects`, `views`, `reps`, `class_names`, and `to_ntu25` `[25, J]`, which maps
+them onto NTU-25; `to_ntu25_body2` of sets that show two people; perhaps `clip_names`.
 """
 
 import re

@@ -5,15 +5,12 @@ A video is two text files of one name (the owners' README; Liu et al. 2017)::
     skeleton  a row a frame: x y z of the 25 joints of body 1, then of body 2, which is zero where
               absent; metres, camera space, joints in NTU order
     labels    a row an instance: action, start frame, end frame, confidence, comma-separated
-    split     a header, the training videos, a header, the validation videos, comma-separated
 
 Names: Phase I `NNNN-V` (video, view), Phase II `AaaNnn-V` (recording, subject, view), V being L, M
-or R. Who performs in Phase I is not published, so both cross-subject splits are lists of videos.
+or R. A split file has a header, the training videos, a header, the validation videos.
 
 Clips are cut as by MAMP's scripts `pku_gendata.py`: the rows [start, end), counted from 0, of which
-the first 300; no centring, no denoising; an instance whose values sum to 0 is left out. Two choices
-are options: whether row `end` belongs to the instance, and whether Phase II, which lacks ten of the
-51 classes, keeps their ids. Files off this grammar are a `SjepaError`.
+the first 300; no centring, no denoising; an instance whose values sum to 0 is left out.
 """
 
 import re
