@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from sjepa.config import ROOT, data_dir, make_config, setting
 from sjepa.datasets import specs
-from sjepa.datasets.specs import DatasetSpec, names
+from sjepa.datasets.specs import names
 from sjepa.datasets.store import (
     Clip,
     LeftOut,
@@ -110,8 +110,7 @@ def _read_in_order(source: Source, workers: int) -> Iterator[list[Clip | LeftOut
     # New processes and no copies of this one, in which torch's and Jupyter's threads may run.
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    # Frozen, the libraries' objects are no work for the garbage collector of a process that makes
-    # many of its own: it reads twice as fast.
+    # Without the libraries' objects the garbage collector leaves a process twice as fast.
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=gc.freeze)
     try:
         for at in range(0, len(source.units), _CHUNK):
@@ -163,17 +162,13 @@ def build(writer: StoreWriter, source: Source, workers: int) -> None:
         raise SjepaError(f"{many} of {len(source.units)} files cannot be read: {listed}; …")
 
 
-def _found(known: DatasetSpec, raw: Path) -> list:
-    """What is to be read in a folder: the set's conversion, else its owners' files."""
-    converted = raw / known.converted
-    return [converted] if known.converted and converted.is_file() else known.files(raw)
-
-
 def _source(name: str, raw: Path, options: PrepareConfig) -> Source:
     """What a store of `name` is made from."""
     from sjepa.datasets.formats import npz, pyskl  # here: pretraining knows no formats
 
     known = specs.known(name)
+    if known and (raw / known.converted).is_file():
+        raw = raw / known.converted
     if raw.suffix in (".pkl", ".pickle") and raw.is_file():
         return pyskl.source(raw, known)
     if raw.suffix == ".npz" and raw.is_file():
@@ -183,13 +178,11 @@ def _source(name: str, raw: Path, options: PrepareConfig) -> Source:
         raise SjepaError(f"{specs.unknown(name)}; a set of your own is made from one npz of the "
                          f"N x 300 x 150 layout or one pyskl pickle (--raw FILE){lies}, or from "
                          "arrays by sjepa.datasets.write_store")
-    units = _found(known, raw)
+    units = known.files(raw)
     if not units:
         needs = f"{known.needs} or {known.converted}".removesuffix(" or ")
         raise SjepaError(f"{raw} does not hold {needs}, which {name} is made from: "
                          "see the book's page “Data and licences”")
-    if known.converted and units == [raw / known.converted]:
-        return npz.source(units[0], known)
     classes = known.relabel(options) if known.relabel else known.classes
     return Source(units, partial(known.read, options=options), classes, known.skeleton)
 
@@ -249,10 +242,7 @@ def _say_what_lacks(store: Store) -> None:
 
 
 def _workshop() -> Path:
-    """The folder for stores made unasked: the project's own, or where that is read-only another.
-
-    Not `$SJEPA_DATA` first, because the folder that holds the owners' files may be shared.
-    """
+    """The folder for stores made unasked: the project's own, as `$SJEPA_DATA` may be shared."""
     for folder in (ROOT / "data", data_dir()):
         with suppress(SjepaError):
             make_writable(folder)
@@ -270,8 +260,8 @@ def load_store(name: str) -> Store:
     try:
         return _there(name)
     except OldStore:
-        known = specs.known(name)
-        if known is None or not _found(known, data_dir()):
+        known, raw = specs.known(name), data_dir()
+        if known is None or not ((raw / known.converted).is_file() or known.files(raw)):
             raise
     workshop = _workshop()
     with alone(workshop / name):
@@ -280,4 +270,4 @@ def load_store(name: str) -> Store:
         except OldStore:
             # On stderr, because the book shows what a chapter prints: no path is worth showing.
             print(f"making the store of {name} in {workshop}", file=sys.stderr, flush=True)
-            return open_store(prepare_store(name, data_dir(), workshop))
+            return open_store(prepare_store(name, raw, workshop))

@@ -6,8 +6,8 @@ The layout is that of CTR-GCN's feeder and its many descendants: `x_train`, `x_t
 from 0.
 
 A conversion holds a set in its own joints, ragged: `x` `[F, J, 3]` (times `x_scale`), `offsets`
-`[N + 1]`, `labels`, `subjects`, `views`, `reps`, `class_names`, and `to_ntu25` `[25, J]`, which maps
-them onto NTU-25; `to_ntu25_body2` of sets that show two people; perhaps `clip_names`.
+`[N + 1]`, `labels`, `subjects`, `views`, `reps`, `class_names`, and `to_ntu25` `[25, J]`, its map
+onto NTU-25; `to_ntu25_body2` of sets that show two people; perhaps `clip_names`.
 """
 
 import re

@@ -5,8 +5,8 @@ a list of dicts with `frame_dir` (the clip's name), `label`, `keypoint` `[M, T, 
 two dimensions `keypoint_score` `[M, T, V]`, pixels, COCO's 17 joints.
 
 Clips of 25 joints in three dimensions become NTU-25 with the spine's middle as the origin. Clips of
-17 in two become COCO-17: y is turned up, the score is the third channel, and a clip is scaled by one
-number so that its trunk is half a metre long in the median over its frames; of one whose trunk is
+17 in two become COCO-17: y is turned up, the score is the third channel, and one number scales a
+clip so that its trunk is half a metre long in the median over its frames; of one whose trunk is
 never seen the picture is two metres high. The first two bodies are taken, as by pyskl's own feeder.
 """
 
