@@ -171,8 +171,7 @@ def open_store(path: str | Path, verify: bool = False) -> Store:
     except OldStore:
         raise
     except Exception as error:  # damaged files raise anything
-        raise StoreError(f"{path} is damaged ({str(error)[:160]}): prepare the store again"
-                         ) from error
+        raise StoreError(f"{path} is damaged ({error!s:.160}): prepare the store again") from error
 
 
 def _old(path: Path) -> Path:

@@ -74,7 +74,7 @@ def test_a_picture_without_a_trunk_and_a_clip_without_its_first_body(tmp_path):
 
 @pytest.mark.parametrize("change, said", [
     (lambda data: [], "expected a dict with split and annotations"),
-    (lambda data: data | {"split": {"folds": []}}, "a split that .* is not called like xsub_train"),
+    (lambda data: data | {"split": {"folds": []}}, "a split is .* not called like xsub_train"),
     (lambda data: data | {"split": {"a_train": ["x"], "a_val": ["x"]}}, "x is on both sides of"),
     (lambda data: data | {"annotations": [{**data["annotations"][0], "keypoint": np.zeros(3)}]},
      r"or a keypoint \[M, T, V, 2 or 3\]"),

@@ -40,7 +40,6 @@ def mediapipe_clip(landmarks: np.ndarray, where: str | Path = "landmarks") -> np
                          "expected pose_world_landmarks, in metres")
     if np.median(np.linalg.norm(x[:, 23:25].mean(1), axis=1)) > _OFF_HIPS:
         raise SjepaError(f"{where}: the middle of the hips (landmarks 23 and 24) is not the "
-                         "origin, so these are landmarks of the image, in shares of its width, "
-                         "and they have no depth in metres: save pose_world_landmarks instead of "
-                         "pose_landmarks")
+                         "origin, so these are landmarks of the image, without depth in metres: "
+                         "save pose_world_landmarks instead of pose_landmarks")
     return map_clip(where, "mediapipe33", x * (-1, -1, 1))

@@ -143,8 +143,7 @@ def _sides(splits: dict, path: Path) -> dict[str, dict[str, str]]:
         match = _SIDE.fullmatch(key) if isinstance(key, str) else None
         if match is None or not (isinstance(clips, list)
                                  and all(isinstance(name, str) for name in clips)):
-            raise SjepaError(f"{path}: a split that is no list of names, or is not called like "
-                             "xsub_train or xsub_val")
+            raise SjepaError(f"{path}: a split is no list of names, or not called like xsub_train")
         split = re.sub(r"[^a-z0-9-]", "-", (match["split"] or "default").lower())
         side = "train" if match["side"] == "train" else "test"
         for name in clips:

@@ -131,8 +131,7 @@ def _wide(text: TextFile, body: _Rows, header: list[str], low: list[str]) -> Poi
     if (at := _place(_BODY[:-1], low)) >= 0:  # pose may be a word for what somebody does
         who = ["".join(row[at:][:1]) for _, row in kept]
         if sum(map(ne, who, who[1:])) >= max(len({*who}), 2):  # else one was lost and found
-            raise SjepaError(f"{text.path}: its lines are of several people in turn: keep those "
-                             "of one")
+            raise SjepaError(f"{text.path}: its lines are of several people in turn: keep one's")
     if (at := _place(FRAME, low)) >= 0:
         x = x[frame_order(low[at], [_number("".join(row[at:][:1])) for _, row in kept], text.path)]
     if axes == "xy":
