@@ -93,7 +93,7 @@ def _training(raw: Path, phase: int, across: str, there: list[str]) -> set[str]:
     found = [path for path in walk_files(raw, "*.txt")
              if path.name.lower().replace("_", "-") == wanted]
     if len(found) != 1:
-        raise SjepaError(f"{raw} has {len(found)} files {wanted}, expected one: put the owners' there")
+        raise SjepaError(f"{raw} has {len(found)} files {wanted}, expected one: put it there")
     path, rows = found[0], read_text(found[0]).rows()
     lists = [{name.strip() for name in text.split(",") if name.strip()} for _, text in rows[1::2]]
     if len(rows) != 4 or not all(map(SCHEMES[phase].fullmatch, lists[0] | lists[1])):
