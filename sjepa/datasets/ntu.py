@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -43,8 +43,7 @@ class SkeletonFormatError(TextFormatError):
     """A `.skeleton` file off the grammar: `FILE, line N: expected X, found Y`."""
 
 
-@dataclass(frozen=True)
-class ClipName:
+class ClipName(NamedTuple):
     """What an NTU file name says; every number counts from 1, as in the name."""
 
     setup: int
@@ -52,10 +51,6 @@ class ClipName:
     performer: int
     replication: int
     action: int
-
-    def __str__(self) -> str:
-        return (f"S{self.setup:03d}C{self.camera:03d}P{self.performer:03d}"
-                f"R{self.replication:03d}A{self.action:03d}")
 
 
 def parse_name(path: str | os.PathLike) -> ClipName:

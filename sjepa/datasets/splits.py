@@ -42,7 +42,8 @@ def split(name: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
     """
     dataset, _, protocol = name.partition("/")
     if dataset != store.meta["name"]:
-        raise SjepaError(f"split {name!r} is not of {store.meta['name']}, the store {store.path}")
+        raise SjepaError(f"split {name!r} is not of the store {store.meta['name']!r} at "
+                         f"{store.path}")
     rules = getattr(known(dataset), "splits", {})
     rules = {each: rule for each, rule in rules.items() if rule.trains and not store.sides}
     if protocol in store.sides:

@@ -53,7 +53,7 @@ def read(path: Path, copied: bool = False) -> list[Clip | LeftOut]:
 
     With `copied`, a clip of one person has its body twice, as in the lineage's NTU120.
     """
-    name = str(parse_name(path))
+    name, said = path.stem, numbers(path.name)
     if name in missing():
         return [LeftOut(name, "on the owners' list of missing or incomplete skeletons")]
     skeleton = read_skeleton(path)
@@ -63,7 +63,7 @@ def read(path: Path, copied: bool = False) -> list[Clip | LeftOut]:
         return [LeftOut(name, str(error))]
     if copied and clip.shape[1] == 1:
         clip = np.repeat(clip, 2, axis=1)
-    return [Clip(clip, name=name, **numbers(name))]
+    return [Clip(clip, name=name, **said)]
 
 
 def published_names(name: str) -> list[str]:
