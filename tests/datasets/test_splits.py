@@ -165,7 +165,7 @@ def test_as_many_as_the_owners_count(name, usable, recorded, performers, actions
     assert len(of) == len(set(of)) == usable
     assert {clip.performer for clip in of} == set(range(1, performers + 1))
     assert {clip.action for clip in of} == set(range(1, actions + 1))
-    recordings = Counter(clip[:4] for clip in of)
+    recordings = Counter(each[:16] for each in published_names(name))
     assert len(recordings) * 60 == recorded
     # what a recording lacks of its 60 actions stands on the owners' list, name by name
     left_out = Counter(each[:16] for each in missing() if each[:16] in recordings)
