@@ -181,8 +181,8 @@ def find_person(bvh: Bvh, where: str) -> tuple[dict[str, np.ndarray], dict[str, 
     """A person's parts in a BVH file that was read with its End Sites.
 
     Returns:
-        Joint of NTU-25 to positions `[T, 3]`, at least `NEEDED`; joint to the number of the file's
-        joint, of those that are measured; and whether the names tell left from right.
+        Positions `[T, 3]` of neck and head; joint of NTU-25 to the number of the file's, of all
+        others that are there; and whether the names tell left from right.
     """
     if len(bvh.joints) > MAX_JOINTS:
         raise SjepaError(f"{where} has {len(bvh.joints)} joints, more than {MAX_JOINTS}: give the "
@@ -198,7 +198,6 @@ def find_person(bvh: Bvh, where: str) -> tuple[dict[str, np.ndarray], dict[str, 
         for joint, side in zip(sorted(pair, key=lambda k: tree.side[k]), SIDES, strict=True):
             places |= zip((f"{side} {part}" for part in names), tree.limb(joint), strict=False)
     parts = _trunk(tree, tree.meeting(*limbs[0]), head, places)
-    parts |= {part: tree.x[:, k] for part, k in places.items()}
     return parts, places, all(tree.side[k] for pair in limbs for k in pair)
 
 

@@ -20,15 +20,7 @@ from tqdm import tqdm
 from sjepa.config import ROOT, data_dir, make_config, setting
 from sjepa.datasets import specs
 from sjepa.datasets.specs import names
-from sjepa.datasets.store import (
-    Clip,
-    LeftOut,
-    OldStore,
-    Store,
-    StoreWriter,
-    new_store,
-    open_store,
-)
+from sjepa.datasets.store import Clip, LeftOut, OldStore, Store, StoreWriter, new_store, open_store
 from sjepa.errors import SjepaError
 from sjepa.files import alone, make_writable, read_json
 from sjepa.skeleton import NTU25, Skeleton

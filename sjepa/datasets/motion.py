@@ -17,25 +17,10 @@ from sjepa.datasets.formats import acclaim, npz, pyskl
 from sjepa.datasets.formats.bvh import read_bvh
 from sjepa.datasets.formats.mamp_cleaning import clip_from_skeleton
 from sjepa.datasets.formats.mediapipe import in_a_room, mediapipe_clip
-from sjepa.datasets.formats.points import (
-    Points,
-    find_layout,
-    find_parts,
-    looks_planar,
-    mapped_parts,
-    numbers,
-)
+from sjepa.datasets.formats.points import Points, find_layout, find_parts, looks_planar
 from sjepa.datasets.formats.poses import read_poses
 from sjepa.datasets.formats.tables import read_table
-from sjepa.datasets.layouts import (
-    COCO17,
-    LAYOUTS,
-    UPRIGHT,
-    bridge,
-    center_on_spine,
-    check_clip,
-    map_clip,
-)
+from sjepa.datasets.layouts import COCO17, LAYOUTS, UPRIGHT, bridge, center_on_spine, check_clip
 from sjepa.datasets.posture import settle, unlike_person
 from sjepa.datasets.store import LeftOut
 from sjepa.errors import SjepaError
@@ -183,10 +168,11 @@ def _bvh(path: Path, mapping: Mapping[str, str] | None, unit: float | None,
     """A BVH file's person, by the mapping or by names and tree."""
     bvh = read_bvh(path, ends=True)
     if mapping:
-        places, sided = mapped_parts(bvh.joints, mapping, str(path)), True
-        parts = {name: bvh.positions[:, k] for name, k in places.items()}
+        points = Points(bvh.joints, bvh.positions)
+        parts, places, sided = {}, find_parts(points, mapping, str(path)), True
     else:
         parts, places, sided = find_person(bvh, str(path))
+    parts |= {name: bvh.positions[:, k] for name, k in places.items()}
     high, low = (sum(bvh.rest[places[f"{side} {part}"]] for side in SIDES)
                  for part in ("shoulder", "ankle"))
     motion = _settled(
@@ -202,7 +188,7 @@ def _of_points(points: Points, path: Path, mapping: Mapping[str, str] | None,
                unit: float | None, up: str | None) -> Motion:
     """People's points, by the mapping, as a layout, or by names alone."""
     points = _people(points, path)
-    name, order = ("", []) if mapping else find_layout(points)
+    name, order, named = ("", [], True) if mapping else find_layout(points)
     x = points.x[:, :, order]
     if name == COCO17.name:
         bodies = np.moveaxis(x, 1, 0).astype(np.float32)
@@ -214,13 +200,9 @@ def _of_points(points: Points, path: Path, mapping: Mapping[str, str] | None,
         x25 = np.moveaxis(LAYOUTS[name].map(x), 2, 0)
         motion = _settled(dict(zip(NTU_JOINTS, x25, strict=True)), _sources(name),
                           f"joints as in {name}", path, unit=unit, up=up, mirror=False)
-        motion.named = numbers(points.joints) is None
+        motion.named = named
     else:
-        places = (mapped_parts(points.joints, mapping, str(path)) if mapping
-                  else find_parts(points))
-        if places is None or points.planar:
-            raise SjepaError(f"{path}: its {len(points.joints)} joints are of no known layout: "
-                             f"{', '.join(points.joints)[:1500]}: {fill_in()}")
+        places = find_parts(points, mapping, str(path))
         motion = _settled({part: points.x[:, :, k] for part, k in places.items()},
                           {part: points.joints[k] for part, k in places.items()},
                           f"{len(points.joints)} joints by their names", path, unit=unit, up=up)
@@ -360,7 +342,7 @@ def _amc(path: Path) -> Motion:
     if len(fits) != 1:
         raise SjepaError(f"{path} needs its skeleton, an .asf file whose name begins as its own, "
                          f"in the same folder: found {len(beside)}")
-    skeleton = acclaim.read_asf(fits[0])
-    order = LAYOUTS["hdm31"].order(skeleton.joints, skeleton.parents, str(fits[0]))
-    x = acclaim.joint_positions(skeleton, acclaim.read_amc(path, skeleton))[:, order]
-    return _whole(map_clip(path, "hdm31", x), "Acclaim", "hdm31")
+    layout, skeleton = LAYOUTS["hdm31"], acclaim.read_asf(fits[0])
+    order = layout.order(skeleton.joints, skeleton.parents, str(fits[0]))
+    x = layout.map(acclaim.joint_positions(skeleton, acclaim.read_amc(path, skeleton))[:, order])
+    return _whole(center_on_spine(x[:, None], NTU25, path), "Acclaim", layout.name)

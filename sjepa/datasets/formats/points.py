@@ -1,13 +1,13 @@
 """Named points of people, as tables and JSON files have them, and the layout that they are of."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sjepa.datasets.anatomy import NEEDED, bare, side_of, words
+from sjepa.datasets.anatomy import NEEDED, bare, fill_in, side_of, words
 from sjepa.datasets.layouts import COCO17, LAYOUTS
 from sjepa.errors import SjepaError
 from sjepa.skeleton import NTU_JOINTS
@@ -111,7 +111,7 @@ def key(name: str) -> str:
     return "".join(sorted(side_of(name) + bare(name, _NOISE)))
 
 
-def numbers(joints: Sequence[str]) -> list[int] | None:
+def _numbers(joints: Sequence[str]) -> list[int] | None:
     """The joints' numbers from 0, if that is all that their names say."""
     found = [re.sub("[^0-9]", "", name) if not set(re.findall("[a-z]+", words(name))) - _NOISE
              else "" for name in joints]
@@ -128,48 +128,54 @@ def _place(keys: Sequence[str], joint: str, also: dict[str, str]) -> int | None:
     return next((keys.index(key(name)) for name in names if key(name) in keys), None)
 
 
-def find_layout(points: Points) -> tuple[str, list[int]]:
+def find_layout(points: Points) -> tuple[str, list[int], bool]:
     """Name of the layout that the points are of, and where each of its joints stands, or nothing.
 
-    A joint that is not there, because no joint of NTU-25 is made of it, stands at 0.
+    A joint that is not there, because no joint of NTU-25 is made of it, stands at 0. Besides,
+    whether the joints have names, and not only numbers.
     """
     keys = [key(joint) for joint in points.joints]
-    if (by_number := numbers(points.joints)) is not None:
+    if (by_number := _numbers(points.joints)) is not None:
         ranks = {value: place for place, value in enumerate(by_number)}
         count = max(ranks) + 1
         if len(ranks) == count and not points.planar and count in _NUMBERED:
-            return _NUMBERED[count], [ranks[k] for k in range(count)]
+            return _NUMBERED[count], [ranks[k] for k in range(count)], False
         if len(ranks) == count and points.planar and count in PLANAR:
-            return COCO17.name, [ranks[k] for k in PLANAR[count]]
-        return "", []
+            return COCO17.name, [ranks[k] for k in PLANAR[count]], False
+        return "", [], False
     for name in (COCO17.name,) if points.planar else _RICHEST_FIRST:
         layout = COCO17 if points.planar else LAYOUTS[name]
         used = [True] * len(COCO17) if points.planar else layout.to_ntu25.any(0)
         places = [_place(keys, joint, ALIASES.get(name, {})) for joint in layout.joints]
         if all(place is not None for place, needed in zip(places, used, strict=True) if needed):
-            return name, [place or 0 for place in places]
-    return "", []
+            return name, [place or 0 for place in places], True
+    return "", [], True
 
 
-def find_parts(points: Points) -> dict[str, int] | None:
-    """Joints of NTU-25 that the names speak of, where no layout is whole; enough, or nothing."""
-    keys = [key(joint) for joint in points.joints]
-    places = {joint: _place(keys, joint, _LIKE) for joint in NTU_JOINTS}
-    found = {joint: place for joint, place in places.items() if place is not None}
-    return found if set(NEEDED) <= set(found) else None
+def find_parts(points: Points, mapping: Mapping[str, str] | None, where: str) -> dict[str, int]:
+    """Where joints of NTU-25 stand, by a mapping of them to the file's or by the names alone.
 
-
-def mapped_parts(joints: Sequence[str], mapping: dict, where: str) -> dict[str, int]:
-    """A mapping of NTU-25's joints to joints of a file, as numbers."""
-    names = [str(mapping[joint]) for joint in NEEDED if joint in mapping]
-    lost = ", ".join(joint for joint in NEEDED if joint not in mapping)
-    faults = [f"it lacks {lost}"] if lost else []
-    faults += [f"no joint of NTU-25 is {str(joint)!r}" for joint in mapping
-               if joint not in NTU_JOINTS]
-    faults += [f"the file has no joint {str(name)!r}" for name in mapping.values()
-               if str(name) not in joints]
-    faults += [f"{name!r} stands for two joints" for name in names if names.count(name) > 1]
-    if faults:
-        raise SjepaError(f"{where}: the mapping does not fit: {faults[0]}; the file has "
-                         f"{', '.join(joints)[:1500]}")
-    return {joint: list(joints).index(str(name)) for joint, name in mapping.items()}
+    A mapping that does not fit, and names that say too little, are a `SjepaError`.
+    """
+    joints = list(points.joints)
+    if mapping:
+        names = [str(mapping[joint]) for joint in NEEDED if joint in mapping]
+        lost = ", ".join(joint for joint in NEEDED if joint not in mapping)
+        faults = [f"it lacks {lost}"] if lost else []
+        faults += [f"no joint of NTU-25 is {str(joint)!r}" for joint in mapping
+                   if joint not in NTU_JOINTS]
+        faults += [f"the file has no joint {str(name)!r}" for name in mapping.values()
+                   if str(name) not in joints]
+        faults += [f"{name!r} stands for two joints" for name in names if names.count(name) > 1]
+        if faults:
+            raise SjepaError(f"{where}: the mapping does not fit: {faults[0]}; the file has "
+                             f"{', '.join(joints)[:1500]}")
+        found = {joint: joints.index(str(name)) for joint, name in mapping.items()}
+    else:
+        keys = [key(joint) for joint in joints]
+        places = {joint: _place(keys, joint, _LIKE) for joint in NTU_JOINTS}
+        found = {joint: place for joint, place in places.items() if place is not None}
+    if points.planar or not {*NEEDED} <= {*found}:
+        raise SjepaError(f"{where}: its {len(joints)} joints are of no known layout: "
+                         f"{', '.join(joints)[:1500]}: {fill_in()}")
+    return found
