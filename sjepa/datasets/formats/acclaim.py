@@ -9,6 +9,7 @@ is a `SjepaError` that names the line, or what is not there.
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,6 @@ _INCH = 0.0254  # metres; lengths divided by the `length` of `:units` are inches
 class Bone:
     """A bone, or the root, which has no length."""
 
-    parent: int  #: index of the bone it hangs on, -1 for the root
     reach: np.ndarray  #: `[3]` from its parent's end to its own end at rest, in the file's unit
     axes: np.ndarray  #: `[3, 3]` the frame in which its angles are given
     channels: tuple[str, ...]  #: in the order of the values; the first-listed rotation acts first
@@ -32,18 +32,12 @@ class Bone:
 
 @dataclass(frozen=True)
 class AsfSkeleton:
-    """The root and its bones by name, parents first; `metres` is the length of the file's unit."""
+    """The root and its bones, parents first."""
 
-    bones: dict[str, Bone]
-    metres: float
-
-    @property
-    def joints(self) -> tuple[str, ...]:
-        return tuple(self.bones)
-
-    @property
-    def parents(self) -> tuple[int, ...]:
-        return tuple(bone.parent for bone in self.bones.values())
+    joints: tuple[str, ...]  #: their names
+    parents: tuple[int, ...]  #: index of the bone that each hangs on, -1 for the root
+    bones: tuple[Bone, ...]
+    metres: float  #: the length of the file's unit
 
 
 _Rows = list[tuple[int, list[str]]]  # line number and words of each line
@@ -64,7 +58,7 @@ def read_asf(path: str | os.PathLike) -> AsfSkeleton:
         (length,), (line, angle) = text.numbers(*units["length"], 1, "a length"), units["angle"]
         if length <= 0 or angle != ["deg"]:
             text.fail(line, "angle deg, and a length above 0", f"{' '.join(angle)} and {length:g}")
-        return AsfSkeleton(_bones(text, sections), _INCH / length)
+        return AsfSkeleton(*_bones(text, sections), _INCH / length)
     except KeyError as error:
         raise SjepaError(f"{path} lacks {error.args[0]!r}, or names it too late: expected an ASF "
                          "skeleton with :units, :root, :bonedata and :hierarchy") from error
@@ -75,8 +69,8 @@ def _fields(rows: _Rows) -> dict[str, tuple[int, list[str]]]:
     return {key: (line, values) for line, (key, *values) in rows}
 
 
-def _bones(text: TextFile, sections: dict[str, _Rows]) -> dict[str, Bone]:
-    """The root and its bones, as the tree lists them."""
+def _bones(text: TextFile, sections: dict[str, _Rows]) -> Iterator[tuple]:
+    """Names, parents and bones, the root and then as the tree lists them."""
     root = _fields(sections[":root"])
     # Readers differ in what another orientation means, and no known file has one.
     if any(text.numbers(*root["orientation"], 3, "three angles")):
@@ -90,12 +84,12 @@ def _bones(text: TextFile, sections: dict[str, _Rows]) -> dict[str, Bone]:
             found[" ".join(_fields(block)["name"][1])], block = _fields(block), []
         elif words != ["begin"]:
             block.append((line, words))
-    bones, places = {"root": Bone(-1, position, np.eye(3), channels)}, {"root": 0}
+    bones, places = [("root", -1, Bone(position, np.eye(3), channels))], {"root": 0}
     for _, (parent, *children) in sections[":hierarchy"]:
         for child in children:
-            bones[child] = _bone(text, child, places[parent], found.pop(child))
+            bones.append((child, places[parent], _bone(text, child, found.pop(child))))
             places[child] = len(places)
-    return bones
+    return zip(*bones, strict=True)
 
 
 def _channels(text: TextFile, line: int, words: list[str], known: list[str]) -> tuple[str, ...]:
@@ -105,7 +99,7 @@ def _channels(text: TextFile, line: int, words: list[str], known: list[str]) -> 
     return channels
 
 
-def _bone(text: TextFile, name: str, parent: int, fields: dict) -> Bone:
+def _bone(text: TextFile, name: str, fields: dict) -> Bone:
     direction = np.array(text.numbers(*fields["direction"], 3, f"direction of {name}"))
     (length,) = text.numbers(*fields["length"], 1, f"length of {name}")
     line, words = fields["axis"]
@@ -115,7 +109,7 @@ def _bone(text: TextFile, name: str, parent: int, fields: dict) -> Bone:
         text.fail(line, f"axis of {name} in an order such as XYZ, and a direction", order)
     axes = rotations(order[::-1], np.array([angles[::-1]]))[0]
     channels = _channels(text, *fields.get("dof", (line, [])), ["rx", "ry", "rz"])
-    return Bone(parent, direction / np.linalg.norm(direction) * length, axes, channels)
+    return Bone(direction / np.linalg.norm(direction) * length, axes, channels)
 
 
 def read_amc(path: str | os.PathLike, skeleton: AsfSkeleton) -> np.ndarray:
@@ -126,7 +120,8 @@ def read_amc(path: str | os.PathLike, skeleton: AsfSkeleton) -> np.ndarray:
         the root's position in the file's unit.
     """
     text = read_text(path)
-    sizes = {name: len(bone.channels) for name, bone in skeleton.bones.items() if bone.channels}
+    sizes = {name: len(bone.channels) for name, bone in
+             zip(skeleton.joints, skeleton.bones, strict=True) if bone.channels}
     frames: list[dict[str, list[float]]] = []
     number = -1.0
     for line, row in text.rows():
@@ -155,13 +150,13 @@ def joint_positions(skeleton: AsfSkeleton, motion: np.ndarray) -> np.ndarray:
     The J points are the root, and the end of each bone.
     """
     steps, turns, at = [], [], 0
-    for bone in skeleton.bones.values():
+    for bone, parent in zip(skeleton.bones, skeleton.parents, strict=True):
         values = dict(zip(bone.channels, motion[:, at : at + len(bone.channels)].T, strict=True))
         at += len(values)
         spins = [channel for channel in reversed(values) if channel[0] == "r"]
         angles = np.array([values[spin] for spin in spins]).reshape(len(spins), len(motion)).T
         spun = rotations("".join(spin[1] for spin in spins), angles)
         turns.append(bone.axes @ spun @ bone.axes.T)
-        steps.append(turns[-1] @ bone.reach if bone.parent >= 0 else
+        steps.append(turns[-1] @ bone.reach if parent >= 0 else
                      bone.reach + np.stack([values[c] for c in ("tx", "ty", "tz")], -1))
     return forward_kinematics(skeleton.parents, steps, turns) * skeleton.metres
