@@ -21,13 +21,13 @@ def store(tmp_path_factory):
     path = tmp_path_factory.mktemp("stores") / "synthetic"
     pair = synthetic.ACTIONS.index(sorted(synthetic.TWO_PERSON)[0])
     actions = sorted({0, 1, 2, 3, 4, pair})
-    infos, clips = zip(*synthetic.iterate_clips(subjects=(0, 1, 2, 3), actions=actions),
-                       strict=True)
+    clips = list(synthetic.iterate_clips(subjects=(0, 1, 2, 3), actions=actions))
     return open_store(write_store(
-        path, list(map(center_on_spine, clips)), [actions.index(info.action) for info in infos],
-        classes=[synthetic.ACTIONS[a] for a in actions], names=[info.name for info in infos],
-        subjects=[info.subject for info in infos], views=[info.view for info in infos],
-        reps=[info.rep for info in infos]))
+        path, [center_on_spine(clip.positions) for clip in clips],
+        [actions.index(clip.label) for clip in clips],
+        classes=[synthetic.ACTIONS[a] for a in actions], names=[clip.name for clip in clips],
+        subjects=[clip.subject for clip in clips], views=[clip.view for clip in clips],
+        reps=[clip.rep for clip in clips]))
 
 
 TINY = dict(

@@ -70,7 +70,7 @@ def some_clips(joints: int = 25) -> list[np.ndarray]:
 def ntu_folder(folder: Path, **which) -> dict[str, np.ndarray]:
     """Genuine `.skeleton` files of generated clips; returns the clips by name."""
     folder.mkdir(parents=True, exist_ok=True)
-    clips = {info.name: clip for info, clip in synthetic.iterate_clips(**which)}
+    clips = {clip.name: clip.positions for clip in synthetic.iterate_clips(**which)}
     for name, clip in clips.items():
         write_skeleton(folder / f"{name}.skeleton", clip)
     return clips
@@ -373,9 +373,9 @@ def feeder(**changes) -> Callable[[Path], None]:
 def three_d(subjects=(0, 1, 2, 3), actions=(0, 3)) -> dict:
     """`ntu60_3danno.pkl`-like: Kinect's coordinates, one array a clip."""
     annotations = [
-        {"frame_dir": info.name, "label": info.action, "total_frames": len(clip),
-         "keypoint": clip.transpose(1, 0, 2, 3).astype(np.float16)}
-        for info, clip in synthetic.iterate_clips(subjects=subjects, actions=actions)]
+        {"frame_dir": clip.name, "label": clip.label, "total_frames": len(clip.positions),
+         "keypoint": clip.positions.transpose(1, 0, 2, 3).astype(np.float16)}
+        for clip in synthetic.iterate_clips(subjects=subjects, actions=actions)]
     names = [each["frame_dir"] for each in annotations]
     return {"split": {"xsub_train": names[::2], "xsub_val": names[1::2]},
             "annotations": annotations}

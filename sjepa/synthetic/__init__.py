@@ -22,6 +22,8 @@ from itertools import product
 import numpy as np
 
 from sjepa.datasets.layouts import LAYOUTS
+from sjepa.datasets.ntu import ClipName
+from sjepa.datasets.store import Clip
 from sjepa.synthetic import actions as motions
 from sjepa.synthetic import camera, mannequin
 from sjepa.synthetic.camera import VIEW_YAW
@@ -175,29 +177,17 @@ def generate_clip(action: int, subject: int, view: int, rep: int = 0, seed: int 
     return camera.spoil(clip, rng) if noise else clip
 
 
-@dataclass(frozen=True)
-class ClipInfo:
-    """What a synthetic clip shows; all numbers from 0."""
-
-    action: int
-    subject: int
-    view: int
-    rep: int
-
-    @property
-    def name(self) -> str:
-        """Name in NTU's scheme (setup 001), where all numbers count from 1."""
-        return (f"S001C{self.view + 1:03d}P{self.subject + 1:03d}"
-                f"R{self.rep + 1:03d}A{self.action + 1:03d}")
-
-
 def iterate_clips(subjects: Sequence[int] = range(SUBJECTS),
                   actions: Sequence[int] = range(len(ACTIONS)), views: Sequence[int] = (0, 1, 2),
-                  reps: int = 1, seed: int = 0) -> Iterator[tuple[ClipInfo, np.ndarray]]:
-    """Every clip of the given subjects, actions, views and repetitions, with its description."""
+                  reps: int = 1, seed: int = 0) -> Iterator[Clip]:
+    """Every clip of the given subjects, actions, views and repetitions.
+
+    Its name is of NTU's scheme, set-up 1, in which all numbers count from 1 and not from 0.
+    """
     for subject, action, rep, view in product(subjects, actions, range(reps), views):
-        yield (ClipInfo(action, subject, view, rep),
-               generate_clip(action, subject, view, rep, seed))
+        name = ClipName(1, view + 1, subject + 1, rep + 1, action + 1)
+        yield Clip(generate_clip(action, subject, view, rep, seed), action, str(name), subject,
+                   view, rep)
 
 
 def as_kinect20(clip: np.ndarray) -> np.ndarray:

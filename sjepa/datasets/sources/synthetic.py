@@ -1,5 +1,6 @@
 """The built-in set: people from equations (`sjepa.synthetic`), as three depth cameras see them."""
 
+from dataclasses import replace
 from functools import partial
 
 from sjepa import synthetic
@@ -15,9 +16,9 @@ RECIPE = "1"
 
 def performances(subject: int, options: PrepareConfig, kinect20: bool = False) -> list[Clip]:
     """A subject's clips; `kinect20`: other performances, as a camera of 20 joints reports them."""
-    made = synthetic.iterate_clips(subjects=(subject,), seed=int(kinect20))
-    return [Clip(center_on_spine(synthetic.as_kinect20(clip) if kinect20 else clip), info.action,
-                 info.name, info.subject, info.view, info.rep) for info, clip in made]
+    seen = synthetic.as_kinect20 if kinect20 else lambda positions: positions
+    return [replace(clip, positions=center_on_spine(seen(clip.positions)))
+            for clip in synthetic.iterate_clips(subjects=(subject,), seed=int(kinect20))]
 
 
 def built_in(name: str, title: str, kinect20: bool, splits: dict[str, Split]) -> DatasetSpec:
