@@ -112,9 +112,8 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("fault", BAD)
-def test_bad_clips_are_named_by_their_place(store, encoder, some, fault):
-    change, said = BAD[fault]
+@pytest.mark.parametrize("change, said", BAD.values(), ids=BAD)
+def test_bad_clips_are_named_by_their_place(store, encoder, some, change, said):
     clip = store.clip(some[-1])
     with pytest.raises(SjepaError, match=f"clip 1.*{said}"):
         embed([clip, change(clip)], encoder)
@@ -142,13 +141,12 @@ def test_bad_arguments_in_words(encoder, clips, more, said):
         embed(clips, **{"encoder": encoder} | more)
 
 
-@pytest.mark.parametrize("name, said", [
-    (None, "the encoder is of type NoneType: give a name or a path"),
-    (3, "the encoder is of type int"),
-    ("a" * 300, "there is no pretrained encoder")])
-def test_what_names_no_encoder(name, said):
-    with pytest.raises(SjepaError, match=said):
-        load_pretrained(name)
+def test_what_names_no_encoder():
+    for name, said in ((None, "the encoder is of type NoneType: give a name or a path"),
+                       (3, "the encoder is of type int"),
+                       ("a" * 300, "there is no pretrained encoder")):
+        with pytest.raises(SjepaError, match=said):
+            load_pretrained(name)
 
 
 def test_the_package_gives_its_three_functions():
