@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from generated import TWO_BODIES, GeneratedStore
+from generated import TWO_BODIES, generated_store
 from plain import Clips, PlainStep
 from timing import CLOCKS, product_rate, profiled, take_turns, timed, warm_up, write_record
 
 from sjepa.config import PretrainConfig, make_config
 from sjepa.datasets.splits import SPLITS
+from sjepa.datasets.store import Store
 from sjepa.device import describe, pick_device, rank, team, world
 from sjepa.errors import SjepaError, main_with_errors
 from sjepa.inputs import body_rows
@@ -44,7 +45,7 @@ GRID = {
 class Ours:
     """`sjepa`'s step on random batches; `rows` notes how many bodies each computed."""
 
-    def __init__(self, config: PretrainConfig, store: GeneratedStore):
+    def __init__(self, config: PretrainConfig, store: Store):
         self.run = Pretraining(config, store)
         self.order = torch.Generator().manual_seed(1)
         self.rows = []
@@ -68,7 +69,7 @@ class Ours:
             self.run.training_step(index)
 
 
-def plain_step(config: PretrainConfig, store: GeneratedStore, device, batch: int):
+def plain_step(config: PretrainConfig, store: Store, device, batch: int):
     """The plain step behind its DataLoader, as a function without arguments."""
     workers = min(8, os.cpu_count() - 1) if device.type == "cuda" else 0
     loader = torch.utils.data.DataLoader(
@@ -116,7 +117,7 @@ def measure(args, config: PretrainConfig) -> dict:
     if args.attention == "efficient":
         torch.backends.cuda.enable_flash_sdp(False)
         torch.backends.cuda.enable_cudnn_sdp(False)
-    store = GeneratedStore(args.clips)
+    store = generated_store(args.clips)
     ours = Ours(config, store)
     run, device = ours.run, ours.run.device
     begun = time.perf_counter()
@@ -154,7 +155,7 @@ def grow(args, base: PretrainConfig) -> dict:
     """A row for each change: the steps' seconds after one untimed step, and what they mean."""
     rows = []
     for what, change in ((what, change) for what, changes in GRID.items() for change in changes):
-        ours = Ours(replace(base, **change), GeneratedStore(64))
+        ours = Ours(replace(base, **change), generated_store(64))
         config, device = ours.run.config, ours.run.device
         warm_up(ours, 1, device)
         ours.rows.clear()
