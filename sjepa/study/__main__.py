@@ -28,7 +28,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("expand").add_argument("name", help="as `list` names it")
     one = add("run")
     one.add_argument("names", nargs="+", metavar="NAME", help="groups, or patterns such as open-*")
-    one.add_argument("--jobs", type=int, default=1, help="pretrainings that run beside each other")
+    one.add_argument("--jobs", type=int, default=1, help="runs beside each other")
     given = command_line("python -m sjepa.study report", "", ReportConfig)
     add("report", epilog=given.epilog, parents=[given], conflict_handler="resolve",
         formatter_class=plain)

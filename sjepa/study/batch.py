@@ -1,8 +1,8 @@
 """Many full runs at once on one machine: `python -m sjepa.study run NAME … --jobs 16`.
 
-Small networks leave most of a GPU idle; so several pretrainings share one, each with its
-evaluations in one process. What is finished with the planned settings is not run again, so the same
-line goes on after a kill. Clusters and the order of stores are the Snakefile's business.
+Small networks leave most of a GPU idle, so several runs share one. What is finished with the
+planned settings is not run again, so the same line goes on after a kill. Clusters and the order of
+stores are the Snakefile's business.
 """
 
 import contextlib
@@ -10,9 +10,10 @@ import fnmatch
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from graphlib import TopologicalSorter
 
 import torch
 
@@ -25,21 +26,17 @@ from sjepa.protocols.run import evaluate
 from sjepa.study.experiments import Experiment, config_of, experiments, other_settings
 
 
-def chains(names: Iterable[str]) -> list[list[Experiment]]:
-    """The runs behind groups or patterns of experiments, those of one pretraining together."""
+def chosen(names: Iterable[str]) -> list[Experiment]:
+    """The runs behind groups or patterns of experiments, each after those that it reads."""
     every, found = experiments(), {}
     for name in names:
-        chosen = [row.name for row in every.values()
-                  if row.group == name or fnmatch.fnmatchcase(row.name, name)]
-        if not chosen:
+        mine = [row.name for row in every.values()
+                if row.group == name or fnmatch.fnmatchcase(row.name, name)]
+        if not mine:
             raise SjepaError(f"no group and no experiment is named {name}: see "
                              "`python -m sjepa.study list`")
-        for row in experiments(",".join(chosen)).values():
-            if row.run:
-                first = next((each.name for each in experiments(row.name).values()
-                              if each.step == "pretrain"), row.name)
-                found.setdefault(first, {})[row.name] = row
-    return [list(chain.values()) for chain in found.values()]
+        found |= experiments(",".join(mine))
+    return [row for row in found.values() if row.run]
 
 
 def finished(row: Experiment) -> bool:
@@ -75,21 +72,42 @@ def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
                          "start again with fewer jobs") from error
 
 
-def run_chain(rows: list[Experiment]) -> list[str]:
-    """Run one experiment after another, and say what failed; after a pretraining, none is tried."""
-    lost: list[str] = []
-    for row in rows:
-        if finished(row):
-            continue
-        begun = time.perf_counter()
-        try:
-            run(row)
-        except (SjepaError, RuntimeError) as error:  # a GPU that is full is torch's RuntimeError
-            lost.append(f"{row.name}: {error}")
-            if row.step == "pretrain":
-                break
-        print(f"{row.name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
-    return lost
+def side_by_side(rows: Iterable[Experiment], jobs: int, work: Callable) -> list:
+    """What `work` gives of each run, after those that it reads, in `jobs` processes.
+
+    Pretrainings start first. One job is done here, with all threads, in the order of `rows`.
+    """
+    rows = {row.name: row for row in rows}
+    if jobs == 1 or not rows:
+        return [work(row) for row in rows.values()]
+    order = TopologicalSorter({name: set(row.after) & set(rows) for name, row in rows.items()})
+    order.prepare()
+    running: dict[Future, str] = {}
+    made = []
+    with processes(min(jobs, len(rows))) as pool:
+        while order.is_active():
+            for name in sorted(order.get_ready(), key=lambda name: rows[name].step != "pretrain"):
+                running[pool.submit(work, rows[name])] = name
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                order.done(running.pop(done))
+                made.append(done.result())
+    return made
+
+
+def attempt(row: Experiment) -> str:
+    """Run an experiment that is not finished; what went wrong, in words."""
+    if finished(row):
+        return ""
+    reads = (each for name in row.after if (each := experiments()[name]).run)
+    if lost := [each.name for each in reads if not finished(each)]:
+        return f"{row.name}: {lost[0]} is not finished"
+    begun = time.perf_counter()
+    try:
+        run(row)
+    except (SjepaError, RuntimeError) as error:  # a GPU that is full is torch's RuntimeError
+        return f"{row.name}: {error}"
+    print(f"{row.name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+    return ""
 
 
 def run_all(names: Iterable[str], jobs: int) -> int:
@@ -100,16 +118,9 @@ def run_all(names: Iterable[str], jobs: int) -> int:
     """
     if jobs < 1:
         raise SjepaError(f"--jobs {jobs}: expected at least 1")
-    planned = chains(names)
-    for dataset in sorted({row.params["dataset"] for rows in planned for row in rows
-                           if "dataset" in row.params}):
+    planned = chosen(names)
+    for dataset in sorted({row.params["dataset"] for row in planned if "dataset" in row.params}):
         load_store(dataset)  # made once, before several processes ask for it
-    if jobs == 1 or not planned:
-        lost = sum(map(run_chain, planned), [])
-    else:
-        with processes(min(jobs, len(planned))) as pool:
-            started = [pool.submit(run_chain, rows) for rows in planned]
-            lost = sum((done.result() for done in as_completed(started)), [])
-    if lost:
+    if lost := list(filter(None, side_by_side(planned, jobs, attempt))):
         raise SjepaError(f"{len(lost)} runs failed: {'; '.join(lost[:5])}")
-    return sum(map(len, planned))
+    return len(planned)

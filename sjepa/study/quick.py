@@ -10,7 +10,6 @@ import contextlib
 import functools
 import hashlib
 import shutil
-from concurrent.futures import Future
 from pathlib import Path
 
 import torch
@@ -64,21 +63,6 @@ def renew(row: Experiment) -> None:
     (folder / "code").write_text(code_behind()[0])
 
 
-def renew_all(rows: dict[str, Experiment]) -> None:
-    """Run experiments, each after those that it reads, as many at once as there are threads.
-
-    Their small networks gain little from a second thread.
-    """
-    started: dict[str, Future] = {}
-    with batch.processes(torch.get_num_threads()) as pool:
-        for row in sorted(rows.values(), key=lambda row: row.step != "pretrain"):
-            for name in set(row.after) & set(started):
-                started[name].result()
-            started[row.name] = pool.submit(renew, row)
-        for run in started.values():
-            run.result()
-
-
 def quick_runs() -> list[Experiment]:
     """The experiments of the quick reproduction that leave a run."""
     return [row for row in experiments("quick").values() if row.run]
@@ -125,7 +109,8 @@ def reproduce() -> Path:
                 fresh[row.name] = row
         if "quick-pretrain" in fresh:  # with all threads: what is left waits for it
             renew(fresh.pop("quick-pretrain"))
-        renew_all(fresh)
+        # One thread each: their small networks gain little from a second.
+        batch.side_by_side(fresh.values(), torch.get_num_threads(), renew)
         write_report(config_of("quick-report"))
     return RUNS / "quick"
 

@@ -3,6 +3,9 @@
 import functools
 import os
 import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -15,7 +18,7 @@ from sjepa.protocols.config import CONFIGS
 from sjepa.protocols.encoders import load_pretrained
 from sjepa.study import batch
 from sjepa.study import experiments as study
-from sjepa.study.batch import chains, finished, run_all
+from sjepa.study.batch import chosen, finished, run_all, side_by_side
 from sjepa.study.experiments import FILE, STEPS, config_of, experiments, groups
 
 FULL = ROOT / "notebooks" / "full"
@@ -175,18 +178,38 @@ def planned(written, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "RUNS", tmp_path / "runs")
 
 
-def test_a_chain_is_a_pretraining_with_what_is_asked_of_it(planned):
-    assert [[row.name for row in chain] for chain in chains(["a-1-knn", "mine"])] == [
-        ["a-1-pretrain", "a-1-knn", "a-1-gone"], ["a-0-pretrain", "a-0-knn", "a-0-gone"]]
+def test_runs_are_chosen_after_what_they_read_and_each_once(planned):
+    assert [row.name for row in chosen(["a-1-knn", "mine"])] == [
+        "a-1-pretrain", "a-1-knn", "a-0-pretrain", "a-0-knn", "a-0-gone", "a-1-gone"]
     with pytest.raises(SjepaError, match="no group and no experiment is named b"):
-        chains(["b-*"])
+        chosen(["b-*"])
     with pytest.raises(SjepaError, match="--jobs 0: expected at least 1"):
         run_all(["mine"], 0)
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_run_starts_when_those_that_it_reads_are_there(planned, monkeypatch, jobs):
+    """Pretrainings first where there are several processes; what fails ends all."""
+    monkeypatch.setattr(batch, "processes", ThreadPoolExecutor)
+    begun, ran, rows = [], [], chosen(["mine"])
+
+    def work(row):
+        assert {name for name in row.after if "prepare" not in name} <= set(ran)
+        begun.append(row.name)
+        time.sleep(0.05)
+        ran.append(row.name)
+        return row.name
+
+    assert sorted(side_by_side(rows, jobs, work)) == sorted(ran) == sorted(row.name for row in rows)
+    assert jobs == 1 or {*begun[:2]} == {"a-0-pretrain", "a-1-pretrain"}
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(rows, jobs, lambda row: 1 / 0)
+    assert side_by_side([], jobs, work) == []
+
+
 def test_what_is_finished_stays_and_what_failed_is_named(planned, tmp_path, monkeypatch):
     assert run_all(["a-0-knn"], 1) == 2
-    (knn,) = (row for chain in chains(["a-0-knn"]) for row in chain if row.step == "knn")
+    pretraining, knn = chosen(["a-0-knn"])
     made = tmp_path / knn.params["out"] / "result.json"
     assert finished(knn)
     before = made.stat().st_mtime_ns
@@ -194,3 +217,7 @@ def test_what_is_finished_stays_and_what_failed_is_named(planned, tmp_path, monk
     with pytest.raises(SjepaError, match="1 runs failed: a-0-gone: no store of gone"):
         run_all(["a-0-*"], 1)
     assert made.stat().st_mtime_ns == before
+    shutil.rmtree(tmp_path / pretraining.params["out"])
+    monkeypatch.setattr(batch, "pretrain", lambda config: None)  # leaves nothing
+    with pytest.raises(SjepaError, match="1 runs failed: a-0-gone: a-0-pretrain is not finished"):
+        run_all(["a-0-*"], 1)
