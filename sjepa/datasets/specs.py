@@ -113,7 +113,6 @@ class DatasetSpec:
     frontal: bool = False  # filmed from one side, so that facing is part of a class
     #: For each class the coarser one that it belongs to, where a set has two readings.
     coarse: tuple[str, ...] = ()
-    feeder: str = ""  # the set in names of feeder files, `NTU60` for instance
     #: Reads a clip's label, subject, view, rep and setup from its name.
     numbers: Callable[[str], dict[str, int]] | None = None
     #: Says of the names of clips in words what the owners have besides or not at all.

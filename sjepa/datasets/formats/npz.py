@@ -39,7 +39,7 @@ _PARTS = ("train", "test")
 def file_name(split_name: str) -> str:
     """`NTU60_XSub.npz` for `ntu60/xsub`: the names that skeleton projects look for."""
     dataset, protocol = split_name.split("/")
-    title = getattr(known_set(dataset), "feeder", "") or dataset
+    title = dataset.upper() if known_set(dataset) else dataset
     return f"{title}_{_PROTOCOLS.get(protocol, protocol)}.npz"
 
 

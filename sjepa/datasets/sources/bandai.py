@@ -66,6 +66,4 @@ SPEC = DatasetSpec(
         # The commit of the owners' read-me, which sends to the archive of their main branch, and
         # the first seen with CC BY-NC. Commit 60c0ef1 still had CC BY-NC-ND.
         github("BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset",
-               "74ead3ba1ae4696404e6086233779f60de8bf9ef", ".bvh", unpacked=597_000_000),
-    ), feeder="Bandai",
-)
+               "74ead3ba1ae4696404e6086233779f60de8bf9ef", ".bvh", unpacked=597_000_000)))

@@ -62,6 +62,4 @@ SPEC = DatasetSpec(
         "from mocap.cs.cmu.edu. The database was created with funding from NSF EIA-0196217.”",
         "mocap.cs.cmu.edu, Carnegie Mellon University",
         ask="take the BVH files of https://github.com/AtelierCircle/CMU-MoCap-01-09 and "
-            "https://github.com/AtelierCircle/CMU-MoCap-10-14",
-    ), feeder="CMU",
-)
+            "https://github.com/AtelierCircle/CMU-MoCap-10-14"))

@@ -46,6 +46,4 @@ SPEC = DatasetSpec(
         "Seidenari, Varano, Berretti, Del Bimbo, Pala: Recognizing Actions from Depth Cameras as "
         "Weakly Aligned Multi-Part Bag-of-Poses, CVPR Workshops 2013",
         ask="take the files a*_s*_id*.txt, a clip each, from the folder florence of "
-            "https://github.com/Mabdou11/Activity-Recognition-skeleton-datasets",
-    ), feeder="Florence",
-)
+            "https://github.com/Mabdou11/Activity-Recognition-skeleton-datasets"))

@@ -16,6 +16,7 @@ from sjepa.datasets.layouts import bridge
 from sjepa.datasets.specs import DatasetSpec, Origin, across_subjects
 from sjepa.datasets.text import read_text
 
+PAGE = "https://github.com/kooksung/pathological_gait_datasets"
 CLASSES = ("normal", "antalgic", "stiff_legged", "lurch", "steppage", "trendelenburg")
 REACH, NOWHERE = 2.0, 1e-3  # metres: no joint is so far from the spine's base, so near the origin
 
@@ -46,14 +47,11 @@ SPEC = DatasetSpec(
     name="gait", title="pathological gait", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' *_SkeletonDataV.csv files", converted="gait_int16.npz",
     splits=across_subjects((1, 3, 5, 7, 9), (1_800, 1_800), (5, 9), (1_080, 720)),
+    frontal=True,  # all walk to −z; turned by their first frame, `val` reads worse
     clips=3_600, content=(447_289, "bd48db4dacb0f3d5"),
     origin=Origin(
-        "Pathological gait", "https://github.com/kooksung/pathological_gait_datasets",
-        "no licence text found",
+        "Pathological gait", PAGE, "no licence text found",
         "for research; ask the authors before passing it on",
         "Jun, Lee, Lee, Lee, Kim: Pathological Gait Classification Using Kinect v2 and Gated "
         "Recurrent Neural Networks, IEEE Access 8, 2020",
-        ask="get https://github.com/kooksung/pathological_gait_datasets, folder Pathological_Gaits",
-    ), frontal=True,  # all walk to −z; turned by their first frame, `val` reads worse
-    feeder="Gait",
-)
+        ask=f"get {PAGE}, folder Pathological_Gaits"))

@@ -53,8 +53,8 @@ FILES = ClipFiles(
 SPEC = DatasetSpec(
     name="hdm05", title="HDM05", classes=CLASSES, files=FILES.files, read=FILES.read,
     needs="the owners' .amc files", converted="hdm05_11.npz",
-    splits={"xsub": Split(by_subject((0, 1, 2)), (189, 99))}, clips=288,
-    content=(17_951, "3a618b82e94e64a8"),
+    splits={"xsub": Split(by_subject((0, 1, 2)), (189, 99))},
+    clips=288, content=(17_951, "3a618b82e94e64a8"),
     origin=Origin(
         "HDM05, 11 classes", "http://resources.mpi-inf.mpg.de/HDM05/", "CC BY-SA 3.0",
         "share and adapt it, with attribution and under the same licence; say “The data used in "
@@ -64,6 +64,4 @@ SPEC = DatasetSpec(
         # A copy of the owners' cut files of these classes, with their skeletons, as the licence
         # allows. The owners' own HDM05_cut_amc.zip has all classes; see their page.
         github("zhangchi8620/JointLearning-HDM05",
-               "b252ad65598e052c38f49490c1ac9dbadc283fd3", ".asf", ".amc", unpacked=56_000_000),
-    ), feeder="HDM05",
-)
+               "b252ad65598e052c38f49490c1ac9dbadc283fd3", ".asf", ".amc", unpacked=56_000_000)))

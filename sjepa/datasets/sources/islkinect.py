@@ -85,6 +85,4 @@ SPEC = DatasetSpec(
         "Roy, Bhattacharya, Roy, Pal: Position and Rotation Invariant Sign Language Recognition "
         "from 3D Kinect Data with Recurrent Neural Networks, arXiv:2010.12669, 2020",
         ask="follow the data's link at https://github.com/prasunroy/sign-language and take the "
-        "raw recordings, one SIGN_SIGNER_REP.txt each",
-    ), feeder="ISLKinect",
-)
+        "raw recordings, one SIGN_SIGNER_REP.txt each"))

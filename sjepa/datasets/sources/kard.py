@@ -40,6 +40,4 @@ SPEC = DatasetSpec(
         "for research, and not to be passed on",
         "Gaglio, Lo Re, Morana: Human Activity Recognition Process Using 3-D Posture Data, IEEE "
         "Transactions on Human-Machine Systems, 2014",
-        ask="take the files *_realworld.txt from https://data.mendeley.com/datasets/k28dtm7tr6",
-    ), feeder="KARD",
-)
+        ask="take the files *_realworld.txt from https://data.mendeley.com/datasets/k28dtm7tr6"))

@@ -67,8 +67,8 @@ SPEC = DatasetSpec(
         **across_subjects(TRAIN, (579, 580), (970, 474, 644), (405, 174)),
         **{f"fold{k + 1}": Split(_all_but_fold(k)) for k in range(5)},
     },
-    clips=1_159,  # of a later commit than the one below
-    content=(194_523, "eef749dae6653ae2"),
+    clips=1_159, content=(194_523, "eef749dae6653ae2"),  # of a later commit than the one below
+    coarse=COARSE, frontal=True,
     origin=Origin(
         "Kinder-Gator", "https://github.com/hayeesha/Kinder-Gator", "no licence file",
         "the authors offer it “for use in animation and whole-body recognition and interaction”; "
@@ -78,6 +78,4 @@ SPEC = DatasetSpec(
         "Eurographics 2018, Short Papers",
         # The commit at which all trials are indexed publicly; later ones edit the read-me.
         github("hayeesha/Kinder-Gator", "936be575b518ed9c112cd03695527133c48d4dc4",
-               ".csv", unpacked=127_000_000),
-    ), frontal=True, coarse=COARSE, feeder="KinderGator",
-)
+               ".csv", unpacked=127_000_000)))

@@ -60,6 +60,4 @@ SPEC = DatasetSpec(
         "CVPR 2012",
         ask="take the skeleton files from http://wangjiangb.github.io/my_data.html, or the files "
             "*_skeleton_proj.txt from the folder tools/full_dataset of "
-            "https://github.com/MehmetMHY/SVM-On-Skeleton-Data",
-    ), feeder="MSRDaily",
-)
+            "https://github.com/MehmetMHY/SVM-On-Skeleton-Data"))

@@ -24,12 +24,11 @@ def edition(name: str, copied: tuple[str, ...], splits: dict[str, Split], clips:
         name=name, title=name.upper(), classes=ntu_clips.classes(name),
         files=partial(ntu_clips.files, name=name), read=partial(read, copied=copied),
         needs="the owners' .skeleton files", splits=splits, clips=clips,
+        numbers=ntu_clips.numbers, lacks=partial(ntu_clips.lacks, name=name),
         origin=Origin(
             f"NTU RGB+D {name.removeprefix('ntu')}", PAGE, "research only, signed agreement",
             "for research only, by a signed agreement", cite,
-            ask=f"ask the ROSE lab at {PAGE} and take {archives}",
-        ), feeder=name.upper(), numbers=ntu_clips.numbers,
-        lacks=partial(ntu_clips.lacks, name=name))
+            ask=f"ask the ROSE lab at {PAGE} and take {archives}"))
 
 
 SPEC = edition(

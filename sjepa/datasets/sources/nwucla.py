@@ -53,8 +53,7 @@ SPEC = DatasetSpec(
         # For choosing a recipe: both sides lie within the training part of the protocol.
         "val": Split(lambda store: ~by_view(VALIDATION)(store), (516, 504), takes=by_view((1, 2))),
     },
-    clips=1_484,  # of a copy of the JSON release
-    content=(58_534, "aa28b52575dce30c"),
+    clips=1_484, content=(58_534, "aa28b52575dce30c"),  # of a copy of the JSON release
     origin=Origin(
         "Northwestern-UCLA Multiview Action3D", "http://wangjiangb.github.io/my_data.html",
         "no licence text found",
@@ -62,6 +61,4 @@ SPEC = DatasetSpec(
         "Wang, Nie, Xia, Wu, Zhu: Cross-view Action Modeling, Learning and Recognition, CVPR 2014",
         # The JSON release, as the read-me of CTR-GCN links it, but with dl=1: the file itself.
         Archive("https://www.dropbox.com/s/10pcm4pksjy6mkq/all_sqe.zip?dl=1", "all_sqe.zip",
-                (".json",), unpacked=39_000_000),
-    ), feeder="NWUCLA",
-)
+                (".json",), unpacked=39_000_000)))

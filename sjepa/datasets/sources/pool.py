@@ -87,5 +87,4 @@ SPEC = DatasetSpec(
         "quarter": Split(every, (2_763, 0), lambda store: share_of(store, 2)),
         "eighth": Split(every, (1_372, 0), lambda store: share_of(store, 1)),
     },
-    clips=11_031,
-)
+    clips=11_031)

@@ -56,6 +56,4 @@ SPEC = DatasetSpec(
         "for research, and not to be passed on",
         "Yun, Honorio, Chattopadhyay, Berg, Samaras: Two-person Interaction Detection Using "
         "Body-Pose Features and Multiple Instance Learning, CVPR Workshops 2012",
-        ask="take the skeleton files, one folder a pair of people, from " + PAGE,
-    ), feeder="SBU",
-)
+        ask="take the skeleton files, one folder a pair of people, from " + PAGE))

@@ -26,7 +26,7 @@ def built_in(name: str, title: str, kinect20: bool, splits: dict[str, Split]) ->
     return DatasetSpec(
         name=name, title=title, classes=synthetic.ACTIONS, needs="nothing", splits=splits,
         files=lambda raw: range(synthetic.SUBJECTS), read=partial(performances, kinect20=kinect20),
-        feeder=name.capitalize(), recipe=RECIPE, note="procedurally generated, no human data")
+        recipe=RECIPE, note="procedurally generated, no human data")
 
 
 SPEC = built_in("synthetic", "built-in", False, {

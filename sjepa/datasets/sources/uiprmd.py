@@ -196,7 +196,7 @@ SPEC = DatasetSpec(
         "vicon-kinect": _seen(VICON, KINECT, (976, 1_000)),
         "kinect-vicon": _seen(KINECT, VICON, (1_000, 997)),
     },
-    clips=3_973, content=(296_739, "0fbc2162d9f79d48"),
+    coarse=EXERCISES + EXERCISES, clips=3_973, content=(296_739, "0fbc2162d9f79d48"),
     origin=Origin(
         "UI-PRMD", "https://webpages.uidaho.edu/ui-prmd/", "ODC PDDL 1.0",
         "in the public domain by the section “Dataset License” of its descriptor: use, change and "
@@ -205,6 +205,4 @@ SPEC = DatasetSpec(
         "Rehabilitation Exercises, Data 3(1), 2018",
         # A copy, file for file compressed; it has no licence text of its own.
         github("niemasd/UI-PRMD-Analysis", "2c5bf130697b4dd7c6aafc1e75f5cb4b60f651c3",
-               ".gz", unpacked=430_000_000),
-    ), coarse=EXERCISES + EXERCISES, feeder="UIPRMD",
-)
+               ".gz", unpacked=430_000_000)))

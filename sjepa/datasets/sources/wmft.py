@@ -55,6 +55,4 @@ SPEC = DatasetSpec(
         "Dehbandi, Barachant et al.: Using Data From the Microsoft Kinect 2 to Quantify Upper Limb "
         "Behavior: A Feasibility Study, IEEE Journal of Biomedical and Health Informatics, 2016",
         github("alexandrebarachant/WMFT_JBHI", "47da8b27504bd9e851c21537d29e623796d928a7",
-               ".bin", unpacked=93_000_000),
-    ), feeder="WMFT",
-)
+               ".bin", unpacked=93_000_000)))
