@@ -22,7 +22,6 @@ from itertools import product
 import numpy as np
 
 from sjepa.datasets.layouts import LAYOUTS
-from sjepa.datasets.ntu import ClipName
 from sjepa.datasets.store import Clip
 from sjepa.synthetic import actions as motions
 from sjepa.synthetic import camera, mannequin
@@ -185,9 +184,9 @@ def iterate_clips(subjects: Sequence[int] = range(SUBJECTS),
     Its name is of NTU's scheme, set-up 1, in which all numbers count from 1 and not from 0.
     """
     for subject, action, rep, view in product(subjects, actions, range(reps), views):
-        name = ClipName(1, view + 1, subject + 1, rep + 1, action + 1)
-        yield Clip(generate_clip(action, subject, view, rep, seed), action, str(name), subject,
-                   view, rep)
+        name = f"S001C{view + 1:03d}P{subject + 1:03d}R{rep + 1:03d}A{action + 1:03d}"
+        yield Clip(generate_clip(action, subject, view, rep, seed), action, name, subject, view,
+                   rep)
 
 
 def as_kinect20(clip: np.ndarray) -> np.ndarray:
