@@ -18,15 +18,6 @@ TINY = dict(preset="quick", dataset="synthetic", split="synthetic/xsub", dim=16,
             frames=16, segment=8, predictor_depth=1, epochs=1, batch_size=256, device="cpu")
 
 
-def run(*args, cwd):
-    paths = (ROOT, ROOT / "tests" / "benchmarks")
-    return subprocess.run(
-        [sys.executable, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=280,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "SJEPA_DATA": str(cwd),
-                          "PYTHONPATH": os.pathsep.join(map(str, paths))},
-    )
-
-
 @pytest.fixture
 def params(tmp_path):
     def write(name="params.yaml", **values):
@@ -87,7 +78,11 @@ def test_a_bare_node_pretrains_and_judges(tmp_path, params):
            "-o", f"out={name}"] for name, more in protocols.items()),
         ["sjepa.study", "expand", "nwucla-small-linear"],
         ["step", "--preset", "quick", "--batch", "2", "--steps", "2", "--json", "step.json"]]
-    made = run("-c", BARE, json.dumps(commands, default=str), cwd=tmp_path)
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "benchmarks")))
+    made = subprocess.run(
+        [sys.executable, "-c", BARE, json.dumps(commands, default=str)], cwd=tmp_path,
+        capture_output=True, text=True, timeout=280, env=os.environ | {
+            "OMP_NUM_THREADS": "1", "SJEPA_DATA": str(tmp_path), "PYTHONPATH": paths})
     assert made.returncode == 0, made.stderr[-1500:]
     for protocol in protocols:
         for reading in read_result(tmp_path / protocol)["readings"]:

@@ -3,8 +3,17 @@
 import json
 
 import pytest
+import torch
 
+from sjepa.encoder import Encoder
 from sjepa.protocols.context import Context
+
+
+@pytest.fixture
+def encoder():
+    """A small one, without training."""
+    torch.manual_seed(0)
+    return Encoder(32, 3, 4, frames=32, segment=8).eval()
 
 
 @pytest.fixture

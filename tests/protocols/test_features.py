@@ -20,12 +20,6 @@ from sjepa.protocols.features import clip_features, encode_bodies, extract, netw
 from sjepa.views import base_rotation
 
 
-@pytest.fixture
-def encoder():
-    torch.manual_seed(0)
-    return Encoder(32, 2, 4, frames=32, segment=8).eval()
-
-
 def test_features_are_means_and_absent_bodies_share_a_pass(encoder):
     """The mean over bodies, time and joints; an absent body is an input like any other."""
     clips = torch.randn(4, 2, 32, 25, 3)

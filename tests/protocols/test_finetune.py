@@ -15,19 +15,13 @@ from sjepa import device
 from sjepa.checkpoint import keep
 from sjepa.config import make_config
 from sjepa.datasets.subsets import labelled_subset
-from sjepa.encoder import Encoder, drop_path
+from sjepa.encoder import drop_path
 from sjepa.errors import SjepaError
 from sjepa.pretrain import learning_rate
 from sjepa.protocols import finetune as tuner
 from sjepa.protocols.config import FinetuneConfig, SemiConfig, TransferConfig
 from sjepa.protocols.context import set_up
 from sjepa.protocols.features import encode_bodies, network_input
-
-
-@pytest.fixture
-def encoder():
-    torch.manual_seed(0)
-    return Encoder(32, 3, 4, frames=32, segment=8)
 
 
 @pytest.fixture
