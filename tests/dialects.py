@@ -28,9 +28,9 @@ def as_mediapipe(person: np.ndarray) -> np.ndarray:
     return (x - x[:, 23:25].mean(1, keepdims=True)) * (-1, -1, 1)
 
 
-def as_azure(person: np.ndarray, unit: float = 0.001) -> np.ndarray:
-    """Joints of an Azure Kinect: y down."""
-    return recorded(AZURE, person) * (-1, -1, 1) / unit + 5
+def as_azure(person: np.ndarray) -> np.ndarray:
+    """Joints of an Azure Kinect: y down, in millimetres."""
+    return recorded(AZURE, person) * (-1000, -1000, 1000) + 5
 
 
 def in_picture(person: np.ndarray) -> np.ndarray:
@@ -130,41 +130,35 @@ LANDMARKS: dict[str, Writer] = {
 }
 
 
-def _same(x: np.ndarray) -> np.ndarray:
-    return x
-
-
-#: Writers of 25 and 32 joints, and what a sensor makes of the person.
-KINECTS: dict[str, tuple[Writer, Callable]] = {
-    "v2.csv": (wide("{j}{a}", ("Time",), joints=CAMEL), _same),
-    "v2_.csv": (wide("{j}_{a}", ("frame", "body"), joints=CAMEL), lambda x: 1000 * x),
-    "v2 long.tsv": (long(CAMEL, ("Frame", "JointType", "X", "Y", "Z", "TrackingState")), _same),
-    "comma.csv": (lambda path, x: table(
+#: Writers of joints of a Kinect: 25, or of an Azure Kinect (`k4a`) 32.
+KINECTS: dict[str, Writer] = {
+    "v2.csv": wide("{j}{a}", ("Time",), joints=CAMEL),
+    "v2_.csv": lambda path, x: wide("{j}_{a}", ("frame", "body"), joints=CAMEL)(path, 1000 * x),
+    "v2 long.tsv": long(CAMEL, ("Frame", "JointType", "X", "Y", "Z", "TrackingState")),
+    "comma.csv": lambda path, x: table(
         path, [f"{j}_{a}" for j in CAMEL for a in "xyz"],
-        *([f"{v:.4f}".replace(".", ",") for v in frame.ravel()] for frame in x), mark=";"), _same),
-    "comment.txt": (lambda path, x: bare(path, x, header="v2, 25 joints"), _same),
-    "header.txt": (lambda path, x: bare(path, x, delimiter=",", header=",".join(
-        f"{a}{k}" for k in range(25) for a in "xyz")), _same),
-    "unity.json": (dump(lambda frame: {"Joints": [
+        *([f"{v:.4f}".replace(".", ",") for v in frame.ravel()] for frame in x), mark=";"),
+    "comment.txt": lambda path, x: bare(path, x, header="v2, 25 joints"),
+    "header.txt": lambda path, x: bare(path, x, delimiter=",", header=",".join(
+        f"{a}{k}" for k in range(25) for a in "xyz")),
+    "unity.json": dump(lambda frame: {"Joints": [
         {"JointType": joint, "Position": point}
         for joint, point in zip(CAMEL, points(frame, "XYZ"), strict=True)]},
-        lambda frames: {"Frames": frames}), _same),
-    "array.npy": (lambda path, x: np.save(path, x.reshape(len(x), 75)), _same),
-    "one stgcn.npz": (lambda path, x: np.savez(
-        path, data=x.transpose(2, 0, 1)[None, ..., None], label=[3]), _same),
-    "stgcn.npy": (lambda path, x: np.save(path, x.transpose(2, 0, 1)[..., None]), _same),
-    "k4a.csv": (wide("{j}_{a}", ("timestamp",), joints=K4A), as_azure),
-    "k4a.json": (dump(lambda frame: {"num_bodies": 1, "bodies": [
+        lambda frames: {"Frames": frames}),
+    "array.npy": lambda path, x: np.save(path, x.reshape(len(x), 75)),
+    "one stgcn.npz": lambda path, x: np.savez(
+        path, data=x.transpose(2, 0, 1)[None, ..., None], label=[3]),
+    "stgcn.npy": lambda path, x: np.save(path, x.transpose(2, 0, 1)[..., None]),
+    "k4a.csv": wide("{j}_{a}", ("timestamp",), joints=K4A),
+    "k4a.json": dump(lambda frame: {"num_bodies": 1, "bodies": [
         {"body_id": 7, "joint_orientations": [[1, 0, 0, 0]] * 32,
          "joint_positions": frame.tolist()}]}, lambda frames: {"joint_names": K4A, "frames": [
-             {"frame_id": t, "timestamp_usec": 33 * t} | frame
-             for t, frame in enumerate(frames)]}), as_azure),
-    "k4a.npy": (np.save, lambda x: as_azure(x, 1.0)),
-    "v2.json": (dump(lambda frame: {"bodies": [
-        {"joints": dict(zip(CAMEL, points(frame, "XYZ"), strict=True))}]}), _same),
-    "node.json": (dump(lambda frame: {"bodies": [{"tracked": True, "joints": [
-        {"depthX": 0.1, "cameraX": x, "cameraY": y, "cameraZ": z}
-        for x, y, z in frame.tolist()]}]}), _same),
+             {"frame_id": t, "timestamp_usec": 33 * t} | frame for t, frame in enumerate(frames)]}),
+    "k4a.npy": lambda path, x: np.save(path, x / 1000),
+    "v2.json": dump(lambda frame: {"bodies": [
+        {"joints": dict(zip(CAMEL, points(frame, "XYZ"), strict=True))}]}),
+    "node.json": dump(lambda frame: {"bodies": [{"tracked": True, "joints": [
+        {"depthX": 0.1, "cameraX": x, "cameraY": y, "cameraZ": z} for x, y, z in frame.tolist()]}]}),
 }
 
 

@@ -1,6 +1,5 @@
 """Downloads: fetched whole, held to their checksum, safely unpacked, or a sentence."""
 
-import hashlib
 import http.server
 import io
 import os
@@ -9,6 +8,7 @@ import sys
 import threading
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from sjepa.datasets import download as command
 from sjepa.datasets import names, spec
 from sjepa.datasets.download import unpack
 from sjepa.datasets.sources import kindergator
+from sjepa.datasets.store import file_hash
 
 
 def zip_of(**members):
@@ -65,41 +66,27 @@ def test_a_bad_archive_leaves_what_was_there(tmp_path, data, says):
         unpack(path, tmp_path / "raw", (".csv",), 10_000)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.body`, or answers with the next of `server.faults`, if one is left."""
-
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        self.server.requests += 1
-        status = self.server.faults.pop(0) if self.server.faults else 200
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body if status == 200 else b"")
-
-
 @pytest.fixture
-def server(monkeypatch):
-    """A local server that has the archive of `kindergator`."""
+def served(tmp_path_factory, monkeypatch):
+    """The archive of `kindergator` on a local server: the file that it sends."""
     pytest.importorskip("pooch")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.body, server.faults, server.requests = zip_of(**GOOD), [], 0
+    path = put(tmp_path_factory.mktemp("served") / "set.zip", zip_of(**GOOD))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=path.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         origin = kindergator.SPEC.origin
         url = f"http://127.0.0.1:{server.server_address[1]}/set.zip"
         there = origin.archive._replace(url=url, file="set.zip", unpacked=100)
         monkeypatch.setattr(kindergator, "SPEC", replace(
             kindergator.SPEC, origin=replace(origin, archive=there)))
-        yield server
+        yield path
         server.shutdown()
 
 
-def test_the_first_checksum_is_noted_and_later_ones_are_held_to_it(server, tmp_path, capsys):
+def test_the_first_checksum_is_noted_and_later_ones_are_held_to_it(served, tmp_path, capsys):
     command.main(["kindergator", "--out", str(tmp_path)])
     said = capsys.readouterr().out
-    digest = hashlib.sha256(server.body).hexdigest()
+    digest = file_hash(served)
     folder = tmp_path / "kindergator"
     assert (folder / "SHA256SUMS").read_text() == f"{digest}  set.zip\n" and digest in said
     assert listing(folder) == ["SHA256SUMS", "raw", "set.zip"]
@@ -107,31 +94,31 @@ def test_the_first_checksum_is_noted_and_later_ones_are_held_to_it(server, tmp_p
     origin = spec("kindergator").origin
     assert origin.licence in said and origin.cite in said
 
-    command.download("kindergator", tmp_path)
-    assert server.requests == 1  # nothing to fetch, all is compared
+    served.unlink()
+    command.download("kindergator", tmp_path)  # nothing to fetch, all is compared
 
     (folder / "set.zip").unlink()
-    server.body = zip_of(**GOOD, more="")
+    put(served, zip_of(**GOOD, more=""))
     with refused(f"another SHA-256 than {digest}. It was removed; if the "):
         command.download("kindergator", tmp_path)
     assert listing(folder) == ["SHA256SUMS", "raw"]  # what came is removed, what was there stays
 
     (folder / "SHA256SUMS").unlink()
     command.download("kindergator", tmp_path)
-    assert hashlib.sha256(server.body).hexdigest() in (folder / "SHA256SUMS").read_text()
+    assert file_hash(served) in (folder / "SHA256SUMS").read_text()
     (folder / "set.zip").write_bytes(b"put by hand")
     command.download("kindergator", tmp_path)  # what is not the noted one is fetched anew
-    assert (folder / "set.zip").read_bytes() == server.body
+    assert file_hash(folder / "set.zip") == file_hash(served)
 
 
-def test_a_page_instead_of_the_file_is_not_taken_for_the_first_download(server, tmp_path):
-    good, server.body = server.body, b"<html>please sign in</html>"
+def test_a_page_instead_of_the_file_is_not_taken_for_the_first_download(served, tmp_path):
+    put(served, "<html>please sign in</html>")
     with refused("no whole, plain zip .*delete it and download it again"):
         command.download("kindergator", tmp_path)
     folder = tmp_path / "kindergator"
     assert listing(folder) == ["set.zip"]  # no checksum is noted, nothing unpacked
     (folder / "set.zip").unlink()
-    server.body = good
+    put(served, zip_of(**GOOD))
     raw = command.download("kindergator", tmp_path)
     shutil.rmtree(raw / "set-1")
     os.utime(raw, (0, 0))  # as if the archive had been replaced since, and the unpacking killed
@@ -140,13 +127,14 @@ def test_a_page_instead_of_the_file_is_not_taken_for_the_first_download(server, 
 
 
 def test_what_goes_wrong_is_one_sentence_that_says_what_a_person_can_do(
-        server, tmp_path, monkeypatch):
-    server.faults = [403]
+        served, tmp_path, monkeypatch):
+    served.rename(served.with_name("elsewhere"))
     page = spec("kindergator").origin.page
-    with refused(f"403 .* with a browser, see {page}, put it at .*set.zip"):
+    with refused(f"404 .* with a browser, see {page}, put it at .*set.zip"):
         command.download("kindergator", tmp_path)
     folder = tmp_path / "kindergator"
     assert listing(folder) == []
+    served.with_name("elsewhere").rename(served)
     (folder / "SHA256SUMS").write_text("set.zip\n")
     with refused("another SHA-256 than set.zip.* delete .*SHA256SUMS"):
         command.download("kindergator", tmp_path)

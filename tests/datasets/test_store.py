@@ -1,6 +1,8 @@
 """The store: what goes in comes out, nothing half-written stays, damage is named."""
 
+import shutil
 from dataclasses import asdict
+from functools import partial
 from multiprocessing import get_context
 from types import SimpleNamespace
 
@@ -124,15 +126,23 @@ def test_nothing_but_a_store_is_replaced(tmp_path, make, place):
         write_store(tmp_path / "x", some_clips(), [0, 1, 0])
 
 
-@pytest.mark.parametrize("change, said", [
-    (dict(version=99), "version 99, this code reads 3: prepare"), (dict(clips=4), "other counts"),
-    (dict(skeleton={"name": "x"}), "damaged .not a skeleton"),
-    (dict(skeleton=asdict(KINECT20)), "other counts"),
+@pytest.mark.parametrize("spoil, said", [
+    *((partial(change_meta, **values), said) for values, said in (
+        (dict(version=99), "version 99, this code reads 3: prepare"),
+        (dict(clips=4), "other counts"), (dict(skeleton=asdict(KINECT20)), "other counts"),
+        (dict(skeleton={"name": "x"}), "damaged .not a skeleton"))),
+    *((lambda path, file=file, change=change: damage(path / file, change), said)
+      for file, change, said in (
+        ("store.json", swap('"a"', '"another"'), "damaged .store.json has another checksum"),
+        ("store.json", lambda text: "{", "store.json is damaged"),
+        ("frames.npy", lambda raw: raw[:-3] + chr(ord(raw[-3]) ^ 1) + raw[-2:], "another checksum"),
+        ("frames.npy", lambda raw: raw[:-1000], "damaged"))),
+    (shutil.rmtree, "no store at .*x: .*sjepa.prepare"),
 ])
-def test_a_wrong_description_is_named(path, change, said):
-    change_meta(path, **change)
+def test_each_damage_is_named(path, spoil, said):
+    spoil(path)
     with refused(said):
-        open_store(path)
+        open_store(path, verify=True)
 
 
 def test_a_store_that_waits_for_its_successor_is_opened(path):
@@ -140,23 +150,6 @@ def test_a_store_that_waits_for_its_successor_is_opened(path):
     names = open_store(path).names.tolist()
     path.rename(path.with_name(path.name + ".old"))
     assert open_store(path, verify=True).names.tolist() == names
-
-
-@pytest.mark.parametrize("file, change, said", [
-    ("store.json", swap('"a"', '"another"'), "damaged .store.json has another checksum"),
-    ("store.json", lambda text: "{", "store.json is damaged"),
-    ("frames.npy", lambda raw: raw[:-3] + chr(ord(raw[-3]) ^ 1) + raw[-2:], "another checksum"),
-    ("frames.npy", lambda raw: raw[:-1000], "damaged"),
-])
-def test_each_damage_is_named(path, file, change, said):
-    damage(path / file, change)
-    with refused(said):
-        open_store(path, verify=said == "another checksum")
-
-
-def test_where_no_store_is_the_way_to_make_one_is_said(path):
-    with refused("no store at .*nowhere.*sjepa.prepare"):
-        open_store(path / "nowhere")
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])
