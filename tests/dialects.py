@@ -158,7 +158,8 @@ KINECTS: dict[str, Writer] = {
     "v2.json": dump(lambda frame: {"bodies": [
         {"joints": dict(zip(CAMEL, points(frame, "XYZ"), strict=True))}]}),
     "node.json": dump(lambda frame: {"bodies": [{"tracked": True, "joints": [
-        {"depthX": 0.1, "cameraX": x, "cameraY": y, "cameraZ": z} for x, y, z in frame.tolist()]}]}),
+        {"depthX": 0.1, "cameraX": x, "cameraY": y, "cameraZ": z}
+        for x, y, z in frame.tolist()]}]}),
 }
 
 
