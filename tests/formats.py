@@ -17,12 +17,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-import numpy as np
 import pytest
 from torch.testing import assert_close
 
 from sjepa.config import ROOT, data_dir
-from sjepa.datasets.store import Clip, LeftOut
 from sjepa.errors import SjepaError
 from sjepa.files import alone
 
@@ -183,21 +181,6 @@ def _in_a_line(data: bytes, rng: random.Random) -> bytes:
     else:
         rows.insert(rng.randrange(len(rows) + 1), row)
     return b"\n".join(rows)
-
-
-def clips_of_file(k) -> list[Clip | LeftOut]:
-    """The clips of file k: two, or one that is left out; here, so that a process loads little."""
-    if k == "die":
-        os._exit(1)
-    if k == "vanish":
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/some/where")
-    if isinstance(k, str):
-        raise SjepaError(f"file {k}: off the grammar")
-    if k % 5 == 4:
-        return [LeftOut(f"c{k}", "every fifth")]
-    rng = np.random.default_rng(k)
-    return [Clip(rng.normal(size=(3 + k % 4, 1 + k % 2, 25, 3)).astype("f4"), k % 3, f"c{k}{side}",
-                 subject=k, sides={"a": "train"} if k % 2 else {"b": "test"}) for side in "ab"]
 
 
 def open_folder(what: str) -> Path:

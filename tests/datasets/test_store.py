@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from formats import another_at_work, clips_of_file, damage, full_disk, listing, refused, swap
+from formats import another_at_work, damage, full_disk, listing, refused, swap
 from sound import change_meta, ntu_folder, some_clips
+from workers import clips_of_file
 
 from sjepa.datasets import open_store, prepare_store, write_store
 from sjepa.datasets.build import Source, build
