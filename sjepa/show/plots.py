@@ -20,8 +20,7 @@ GREEN, PURPLE, YELLOW, SKY = "#009e73", "#b5548c", "#c99700", "#56b4e9"
 PALETTE = [BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY]
 #: Joints in the order in which pictures list them, part by part and from the trunk outwards.
 PART_ORDER = (
-    0, 1, 20, 2, 3, 4, 5, 6, 7, 21, 22, 8, 9, 10, 11, 23, 24, 12, 13, 14, 15, 16, 17, 18, 19,
-)
+    0, 1, 20, 2, 3, 4, 5, 6, 7, 21, 22, 8, 9, 10, 11, 23, 24, 12, 13, 14, 15, 16, 17, 18, 19)
 PART_BOUNDS = {"torso": (0, 5), "left arm": (5, 11), "right arm": (11, 17), "left leg": (17, 21),
                "right leg": (21, 25)}
 

@@ -69,8 +69,7 @@ def body(subject: int) -> Body:
         factor[[mannequin.SEGMENT[n] for n in group]] *= np.clip(rng.normal(1, 0.04), 0.92, 1.08)
     rest = REST + mannequin.pose_vector(
         turn=(0, rng.uniform(-3, 3), 0), spine=(0, rng.uniform(-2, 12), 0),
-        head=(0, rng.uniform(-8, 8), 0), r_foot=(rng.uniform(-0.01, 0.08), 0, 0),
-    )
+        head=(0, rng.uniform(-8, 8), 0), r_foot=(rng.uniform(-0.01, 0.08), 0, 0))
     rest[CHANNELS["l_foot"]] = rest[CHANNELS["r_foot"]]
     for hand in ("r_hand", "l_hand"):
         rest[CHANNELS[hand]] += rng.uniform((-0.04, -0.02, -0.05), (0.12, 0.04, 0.08))

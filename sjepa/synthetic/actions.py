@@ -272,8 +272,7 @@ SCRIPTS = (
     ("squat", squat, False), ("jump", jump, False), ("kick", kick, False),
     ("sit down", sit_down, False), ("stand up", sit_down, True),
     ("walk in place", walk_in_place, False), ("shake hands", shake_hands, False),
-    ("high five", high_five, False), ("push", push, False), ("hug", hug, False),
-)
+    ("high five", high_five, False), ("push", push, False), ("hug", hug, False))
 
 #: How far apart two people start, in mean arm lengths.
 GAPS = {"shake hands": 1.75, "high five": 1.65, "push": 1.75, "hug": 1.55}

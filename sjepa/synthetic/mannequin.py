@@ -20,8 +20,7 @@ import numpy as np
 
 _WIDTHS = dict(
     pelvis=3, turn=3, spine=3, head=3, r_hand=3, l_hand=3, r_elbow=3, l_elbow=3,
-    r_palm=3, l_palm=3, r_foot=3, l_foot=3, r_toe=1, l_toe=1, meet=1,
-)
+    r_palm=3, l_palm=3, r_foot=3, l_foot=3, r_toe=1, l_toe=1, meet=1)
 _STARTS = np.cumsum([0, *_WIDTHS.values()])
 CHANNELS = {n: slice(a, a + w) for (n, w), a in zip(_WIDTHS.items(), _STARTS[:-1], strict=True)}
 WIDTH = int(_STARTS[-1])
@@ -44,19 +43,16 @@ REST = pose_vector(r_hand=HANG, l_hand=HANG, r_elbow=ELBOW, l_elbow=ELBOW, r_pal
 SWAY = pose_vector(
     pelvis=(0.014, 0.002, 0.010), turn=(2.0, 0.5, 0.8), spine=(2.0, 1.2, 1.0), head=(6, 3, 2),
     r_hand=(0.02, 0.006, 0.025), l_hand=(0.02, 0.006, 0.025), r_elbow=0.08, l_elbow=0.08,
-    r_palm=0.06, l_palm=0.06,
-)
+    r_palm=0.06, l_palm=0.06)
 #: ... and how far a key pose misses its mark. Feet have none, a planted foot does not slide.
 MISS = pose_vector(
     pelvis=(0.008, 0.008, 0.008), turn=(3, 2, 2), spine=(4, 3, 2), head=(5, 4, 3),
-    r_hand=0.04, l_hand=0.04, r_elbow=0.15, l_elbow=0.15, r_palm=0.15, l_palm=0.15,
-)
+    r_hand=0.04, l_hand=0.04, r_elbow=0.15, l_elbow=0.15, r_palm=0.15, l_palm=0.15)
 #: Channels whose distance from rest grows with a subject's amplitude.
 #: Hands have a goal (the mouth, the other hand), so they scale little.
 SCALED = pose_vector(
     pelvis=1, turn=1, spine=1, head=1, r_hand=0.3, l_hand=0.3,
-    r_foot=1, l_foot=1, r_toe=1, l_toe=1,
-)
+    r_foot=1, l_foot=1, r_toe=1, l_toe=1)
 
 # A mirror swaps the sides and negates sideways shifts, turns about the vertical and leans.
 _SWAP = np.arange(WIDTH)
@@ -98,8 +94,7 @@ def interpolate(times: np.ndarray, poses: np.ndarray, at: np.ndarray) -> np.ndar
 SEGMENTS = dict(
     spine_low=0.130, spine_high=0.130, neck=0.042, head=0.085, shoulder=0.102, upper_arm=0.172,
     forearm=0.148, hand=0.042, tip=0.045, thumb=0.035, hip=0.047, thigh=0.243, shin=0.245,
-    ankle=0.042, foot=0.085,
-)
+    ankle=0.042, foot=0.085)
 SEGMENT = {name: k for k, name in enumerate(SEGMENTS)}
 _SIDE = np.array([-1.0, 1.0])  # left, right: the order of every `[..., 2, 3]` array below
 
@@ -199,8 +194,7 @@ def joint_positions(pose, lengths, origin, heading) -> np.ndarray:
     pair = lambda arm, thigh: np.stack([size[arm]] * 2 + [size[thigh]] * 2, -1)  # noqa: E731
     middle, end = _reach(
         np.concatenate([shoulder, hip], -2), np.concatenate([wrist, ankle], -2), pole,
-        pair("upper_arm", "thigh"), pair("forearm", "shin"), 148.0,
-    )
+        pair("upper_arm", "thigh"), pair("forearm", "shin"), 148.0)
     joints[:, :, [4, 8, 12, 16]] = np.concatenate([shoulder, hip], -2)
     joints[:, :, [5, 9, 13, 17]] = middle
     joints[:, :, [6, 10, 14, 18]] = end

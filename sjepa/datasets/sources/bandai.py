@@ -19,8 +19,7 @@ CLASSES = (
     "bow", "bye", "byebye", "call", "dance-short", "dash", "guide", "kick", "punch",
     "raise-up-both-hands", "raise-up-left-hand", "raise-up-right-hand", "respond", "run", "slash",
     "walk", "walk-back", "walk-left", "walk-right", "walk-turn-left", "walk-turn-right",
-    "wave-both-hands", "wave-left-hand", "wave-right-hand",
-)
+    "wave-both-hands", "wave-left-hand", "wave-right-hand")
 #: Styles: a clip's `setup` is its place here.
 STYLES = [
     "active", "angry", "childish", "chimpira", "elderly", "exhausted", "feminine", "giant", "happy",

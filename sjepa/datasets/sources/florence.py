@@ -16,14 +16,12 @@ from sjepa.datasets.text import read_text
 PAGE = "https://www.micc.unifi.it/resources/datasets/florence-3d-actions-dataset/"
 CLASSES = (
     "wave", "drink from a bottle", "answer phone", "clap", "tight lace", "sit down", "stand up",
-    "read watch", "bow",
-)
+    "read watch", "bow")
 #: The file's order.
 JOINTS = (
     "Head", "Neck", "Torso", "ShoulderLeft", "ElbowLeft", "HandLeft", "ShoulderRight",
     "ElbowRight", "HandRight", "HipLeft", "KneeLeft", "FootLeft", "HipRight", "KneeRight",
-    "FootRight",
-)
+    "FootRight")
 ORDER = [JOINTS.index(joint) for joint in LAYOUTS["openni15"].joints]
 
 

@@ -18,8 +18,7 @@ from sjepa.errors import SjepaError
 CLASSES = (
     "depositFloorR", "elbowToKnee1RepsLelbowStart", "grabHighR", "hopBothLegs1hops",
     "jogLeftCircle4StepsRstart", "kickLFront1Reps", "lieDownFloor", "rotateArmsBothBackward1Reps",
-    "sneak2StepsLStart", "squat1Reps", "throwBasketball",
-)
+    "sneak2StepsLStart", "squat1Reps", "throwBasketball")
 #: A clip's subject is the place here.
 ACTORS = ["bd", "bk", "dg", "mm", "tr"]
 EVERY = 4  # of 120 frames a second

@@ -21,8 +21,7 @@ from sjepa.datasets.text import read_text
 CLASSES = (
     "afternoon", "baby", "big", "born", "bye", "calendar", "child", "cloud", "come", "daily",
     "dance", "dark", "day", "enjoy", "go", "hello", "home", "love", "my", "name", "no", "rain",
-    "sorry", "strong", "study", "thankyou", "welcome", "wind", "yes", "you",
-)
+    "sorry", "strong", "study", "thankyou", "welcome", "wind", "yes", "you")
 TRAIN = (1, 3, 5, 7, 9)
 #: The order in a row.
 JOINTS = (
@@ -30,8 +29,7 @@ JOINTS = (
     *(f"{side} {joint}" for joint in "shoulder elbow wrist hand".split()
       for side in ("left", "right")),
     "spine mid", "spine base",
-    *(f"{side} {joint}" for joint in "hip knee ankle foot".split() for side in ("left", "right")),
-)
+    *(f"{side} {joint}" for joint in "hip knee ankle foot".split() for side in ("left", "right")))
 
 
 def read_clip(path: Path) -> np.ndarray:

@@ -15,8 +15,7 @@ from sjepa.datasets.text import read_text
 CLASSES = (
     "horizontal arm wave", "high arm wave", "two hand wave", "catch cap", "high throw", "draw x",
     "draw tick", "toss paper", "forward kick", "side kick", "take umbrella", "bend", "hand clap",
-    "walk", "phone call", "drink", "sit down", "stand up",
-)
+    "walk", "phone call", "drink", "sit down", "stand up")
 
 
 def read_clip(path: Path) -> np.ndarray:

@@ -23,8 +23,7 @@ TRAIN = (565, 604, 876, 921, 970, 103, 169, 337, 474, 644)
 JOINTS = (
     "HipCenter", "Spine", "ShoulderCenter", "Head", "ShoulderLeft", "ElbowLeft", "WristLeft",
     "HandLeft", "ShoulderRight", "ElbowRight", "WristRight", "HandRight", "HipLeft", "KneeLeft",
-    "AnkleLeft", "FootLeft", "HipRight", "KneeRight", "AnkleRight", "FootRight",
-)
+    "AnkleLeft", "FootLeft", "HipRight", "KneeRight", "AnkleRight", "FootRight")
 _HEADER = ["Timestamp", *(joint + axis for joint in JOINTS for axis in "XYZ")]
 _WIDTH, _WIDEST = len(_HEADER), len(_HEADER) + 3  # subject, class, and an empty field
 

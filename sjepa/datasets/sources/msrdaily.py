@@ -18,8 +18,7 @@ from sjepa.errors import SjepaError
 CLASSES = (
     "drink", "eat", "read book", "call cellphone", "write on paper", "use laptop",
     "use vacuum cleaner", "cheer up", "sit still", "toss paper", "play game", "lie down on sofa",
-    "walk", "play guitar", "stand up", "sit down",
-)
+    "walk", "play guitar", "stand up", "sit down")
 
 
 def read_clip(path: Path) -> np.ndarray:

@@ -6,8 +6,7 @@ from sjepa.datasets.specs import Split, by_subject
 #: Cross-subject training performers, NTU60's and 33 more.
 TRAIN = ntu60.TRAIN + (
     45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86,
-    89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
-)
+    89, 91, 92, 93, 94, 95, 97, 98, 100, 103)
 
 SPEC = ntu60.edition(
     "ntu120", ("copied", "lineage"), {

@@ -16,8 +16,7 @@ from sjepa.files import read_json
 
 CLASSES = (
     "pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down",
-    "stand up", "donning", "doffing", "throw", "carry",
-)
+    "stand up", "donning", "doffing", "throw", "carry")
 VALIDATION = (2,)  # of the training views 1 and 2, to choose a recipe
 #: The owners' numbers of these classes.
 ACTIONS = "01 02 03 04 05 06 08 09 11 12".split()

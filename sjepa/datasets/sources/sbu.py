@@ -16,8 +16,7 @@ from sjepa.datasets.text import read_text
 
 PAGE = "https://www3.cs.stonybrook.edu/~kyun/research/kinect_interaction/index.html"
 CLASSES = (
-    "approach", "depart", "kick", "push", "shake hands", "hug", "exchange object", "punch",
-)
+    "approach", "depart", "kick", "push", "shake hands", "hug", "exchange object", "punch")
 #: The published folds over pairs. A person may be in several.
 FOLDS = [fold.split() for fold in (
     "s01s02 s03s04 s05s02 s06s04", "s02s03 s02s07 s03s05 s05s03", "s01s03 s01s07 s07s01 s07s03",

@@ -25,8 +25,7 @@ EXERCISES = (
     "deep squat", "hurdle step", "inline lunge", "side lunge", "sit to stand",
     "standing active straight leg raise", "standing shoulder abduction",
     "standing shoulder extension", "standing shoulder internal-external rotation",
-    "standing shoulder scaption",
-)
+    "standing shoulder scaption")
 CLASSES = tuple(f"{each}, {how}" for how in ("correct", "incorrect") for each in EXERCISES)
 KINECT, VICON = 1, 2  # views
 TRAIN = (1, 3, 5, 7, 9)
@@ -34,8 +33,7 @@ TRAIN = (1, 3, 5, 7, 9)
 LOST = (
     "m03_s02_e01_positions", "m03_s10_e01_positions_inc", "m05_s10_e01_positions_inc",
     "m10_s03_e01_positions", "m10_s03_e01_positions_inc", "m10_s05_e01_positions_inc",
-    "m10_s05_e09_positions_inc",
-)
+    "m10_s05_e09_positions_inc")
 
 
 def read_kinect(path: Path) -> np.ndarray:

@@ -17,8 +17,7 @@ from sjepa.errors import SjepaError
 CLASSES = (
     "forearm to table", "forearm to box", "extend elbow 1", "extend elbow 2", "hand to table",
     "hand to box", "reach and retrieve", "lift can", "lift pencil", "lift paper clip",
-    "stack checkers", "flip cards", "turn key", "fold towel", "lift basket",
-)
+    "stack checkers", "flip cards", "turn key", "fold towel", "lift basket")
 #: A clip's rep is the place here.
 CONDITIONS = ["healthy", "mild", "moderate"]
 MAX_BYTES = 1 << 22  # 4 MiB; the longest clip has 0.8
