@@ -1,6 +1,6 @@
 """The full runs that `experiments.yaml` describes: names, steps, parameters, and what comes first.
 
-The file says how it is written. The Snakefile, the tables and the command lines ask here.
+The file says how it is written. Snakefile, tables, command lines and notebooks ask here.
 """
 
 import difflib
@@ -214,6 +214,19 @@ def config_of(name: str):
         return make_config(STEPS[row.step], row.params)
     except SjepaError as error:
         raise SjepaError(f"{FILE}: {name}: {error}") from None
+
+
+def notebook_params(cls, variables: dict):
+    """The configuration, of class `cls`, that a notebook's parameters cell (and papermill) set.
+
+    `variables` is the notebook's `globals()`, read before anything else is defined. Papermill lets
+    unknown parameters pass with a message; here they are refused.
+    """
+    ours = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+    plain = (bool, int, float, str, list, tuple, dict, type(None))
+    return make_config(cls, {
+        name: value for name, value in variables.items()
+        if not name.startswith("_") and name not in ours and isinstance(value, plain)})
 
 
 def other_settings(row: Experiment, result: dict) -> dict[str, tuple]:
