@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -43,7 +43,8 @@ class SkeletonFormatError(TextFormatError):
     """A `.skeleton` file off the grammar: `FILE, line N: expected X, found Y`."""
 
 
-class ClipName(NamedTuple):
+@dataclass(frozen=True)
+class ClipName:
     """What an NTU file name says; every number counts from 1, as in the name."""
 
     setup: int
