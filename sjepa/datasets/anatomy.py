@@ -23,6 +23,7 @@ _ARM = re.compile("arm|hand|elbow|wrist|should|shldr|collar|clav|humer|radius|�
 #: Joints of no limb: they turn the skin, hold things or move the face.
 _HELPER = re.compile("twist|sharebone|eye|jaw|teeth|tongue|hair|breast|facial|skirt|pectoral|"
                      r"metatars|\b(roll|ik|pole|target|brow|lip|lips|ear|nose|prop|weapon|cloth|bust)\b|捩")
+_TIP = re.compile(r"\b(end|nub|top|tip)\b")
 _PLAIN = re.compile("(l|r)(?=up|low|hip|knee|ankle|foot|toe|thigh|shin|calf|leg|arm|fore|hand|elb|"
                     "wri|should|shldr|coll|clav|butt|fem|tib|hum|rad)|(left|right)|.*(left|right)$")
 MAX_JOINTS = 1000
@@ -158,14 +159,16 @@ class _Tree:
 
     def head(self, arms: tuple[int, int], legs: tuple[int, int]) -> list[int]:
         """Neck, the joint at which the head begins, and its top where there is one."""
-        named = [k for k, joint in enumerate(self.joints) if re.search("head|頭", words(joint))]
+        named = [k for k, joint in enumerate(self.joints) if not self.helper[k]
+                 and re.search("head|頭", words(joint)) and not _TIP.search(words(joint))]
         chain = self.head_chain(arms, (arms, legs))[0]
         if named:
             path = self.path(named[0])
             chain = path[path.index(self.meeting(arms[0], named[0])) + 1 :]
             behind = self.chain(named[0])[1:]
         elif chain:  # the skull begins no further from the neck's root than a fifth of a leg
-            near = [k for k in chain if self.gap(k, chain[0]) < 0.2 * self.reach[legs[0]]]
+            near = [k for k in chain if self.gap(k, chain[0]) < 0.2 * self.reach[legs[0]]
+                    and not _TIP.search(words(self.joints[k]))]
             behind = [k for k in chain if self.gap(k, chain[0]) > 0.25 * self.reach[legs[0]]]
             chain = near
         if not chain:
