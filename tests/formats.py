@@ -106,13 +106,12 @@ def swap(old: str, new: str):
 
 
 def edit(line: int, new, field: int | None = None, mark: str = " "):
-    """A change of a text: line number `line`, or words in it from `field` on, become `new`."""
+    """A change of a text: line number `line` becomes `new`, or its word `field` the words `new`."""
     def change(text: str) -> str:
         rows = text.split("\n")
-        if field is not None:
-            words = rows[line - 1].split(mark)
-            new_row = mark.join([*words[:field], *new, *words[field + 1 :]])
-        rows[line - 1] = new if field is None else new_row
+        words = rows[line - 1].split(mark)
+        rows[line - 1] = new if field is None else mark.join(
+            [*words[:field], *new, *words[field + 1 :]])
         return "\n".join(rows)
 
     return change

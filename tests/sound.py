@@ -151,7 +151,10 @@ class Root(NamedTuple):
     position: Sequence[float] = (0, 0, 0)
 
 
-def asf_text(bones: list[Bone], root: Root = Root()) -> str:  # noqa: B008
+ROOT = Root()
+
+
+def asf_text(bones: list[Bone], root: Root = ROOT) -> str:
     """An ASF file; the children of a parent stand together."""
     data = "".join(
         f"  begin\n     id {k}\n     name {bone.name}\n     direction {line(bone.direction)}\n"

@@ -59,7 +59,7 @@ FAULTS = [  # kind, what is done to the file, the line that must be named or 0, 
         (edit(30, "2"), 58, "10 numbers of a body"),
         (edit(31, ["1.5"], 0), 31, "body id"),
         (edit(31, ["x"], 8), 31, "10 numbers"),
-        (edit(35, "", None), 35, "joint"),
+        (edit(35, ""), 35, "joint"),
         (edit(36, [], 5), 36, "12 numbers"),
         (edit(36, ["nan"], 0), 36, "finite metres of joint 4"),
         (edit(36, ["3500.0"], 2), 36, "finite metres"),
@@ -178,10 +178,11 @@ ODDITIES = [  # kind and what is done to the file
 
 
 def plain(value):
-    """What was read, as lists, dicts and arrays."""
-    if isinstance(value, list):
-        return [plain(each) for each in value]
-    return asdict(value) if is_dataclass(value) else value
+    """What was read, as lists and arrays; the order of a dict counts too."""
+    value = asdict(value) if is_dataclass(value) else value
+    if isinstance(value, dict):
+        return [(key, plain(each)) for key, each in value.items()]
+    return [plain(each) for each in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("kind, change", ODDITIES)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from formats import refused, swap
-from sound import ALL, Bone, Root, amc_text, asf_text, bvh_text, literal, put, read_acclaim
+from sound import ALL, ROOT, Bone, Root, amc_text, asf_text, bvh_text, literal, put, read_acclaim
 
 from sjepa.datasets.formats.acclaim import read_asf
 from sjepa.datasets.formats.bvh import read_bvh
@@ -31,7 +31,7 @@ def bvh_positions(joints: list[tuple], values) -> np.ndarray:
     return np.array([frame(row) for row in values])
 
 
-def asf_positions(bones: list[Bone], frames: list[dict], root: Root = Root()) -> np.ndarray:  # noqa: B008
+def asf_positions(bones: list[Bone], frames: list[dict], root: Root = ROOT) -> np.ndarray:
     """Positions in metres of the root and the ends of the bones, worked out one at a time."""
     names = ["root", *(bone.name for bone in bones)]
     order = root.order.lower().split()
@@ -80,7 +80,7 @@ def test_any_asf_tree_axis_and_order_equals_the_literal_way(tmp_path, seed):
         dof = rng.permutation(["rx", "ry", "rz"])[: rng.integers(0, 4)].tolist()
         bones.append(Bone(f"b{k}", parent, rng.normal(size=3), float(rng.uniform(0, 9)),
                           rng.uniform(-180, 180, 3), "".join(rng.permutation(list("XYZ"))), dof))
-    root = Root(" ".join(rng.permutation(Root().order.split())), rng.normal(size=3))
+    root = Root(" ".join(rng.permutation(ROOT.order.split())), rng.normal(size=3))
     frames = random_frames(rng, bones, 3)
     skeleton = read_asf(put(tmp_path / "a.asf", asf_text(bones, root)))
     got = read_acclaim(put(tmp_path / "a.amc", amc_text(frames)))
