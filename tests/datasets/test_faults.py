@@ -114,6 +114,9 @@ FAULTS = [  # kind, what is done to the file, the line that must be named or 0, 
     ("nwucla", swap('"label": 10', '"label": 9'), 0, "label 9, expected 10, which the name says"),
     ("nwucla", swap('"label": 10', '"label": "ten"'), 0, "label ten, expected 10"),
     ("UI-PRMD Kinect gz", lambda raw: raw[:-20], 0, "is no whole gzip file"),
+    ("pyskl pickle", instead("cbuiltins\ngetattr\n(Vtext\nVupper\ntR."), 0,
+     "is refused: not a pickle of plain values .*it names builtins.getattr"),
+    ("pyskl pickle", swap("keypoint_score", "keypoint_scare"), 0, "lacks a part of a clip"),
     ("landmarks dicts.json", instead("{"), 0, "holds no landmarks .* expected a JSON list of f"),
     ("landmarks dicts.json", instead('[[], {"worldLandmarks": []}]'), 0, "nobody is in it"),
     ("landmarks dicts.json", instead('[{"speed": 3, "places": {"a": 1}}]'), 0,
@@ -147,8 +150,9 @@ def test_a_fault_is_one_sentence_with_its_file_and_its_line(tmp_path, kind, chan
 
 @pytest.mark.parametrize("kind", [
     kind for kind in SOUND if kind not in KINDS and "NTU" not in kind])
-def test_a_file_that_is_not_there_is_one_sentence(tmp_path, kind):
+def test_a_file_is_read_while_it_is_there_and_else_is_one_sentence(tmp_path, kind):
     path, read = made(tmp_path, kind)
+    read(path)
     path.unlink()
     with refused(f"{re.escape(str(path))} cannot be read: No such file"):
         read(path)
