@@ -85,7 +85,7 @@ unit: $(STAMP)
 
 # The built book: one number for each reading, and all pages in Chromium where there is one.
 pages: render
-	$(BIN)/python -m pytest -q -p no:cacheprovider -m rendered tests/pages
+	$(BIN)/python -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup -m rendered tests/pages
 
 # What a chapter puts out here is what the book shows: `render` runs none of them again.
 chapters: quick

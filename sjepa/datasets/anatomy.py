@@ -183,6 +183,9 @@ def find_person(bvh: Bvh, where: str) -> tuple[dict[str, np.ndarray], dict[str, 
     Returns:
         Positions `[T, 3]` of neck and head; joint of NTU-25 to the number of the file's, of all
         others that are there; and whether the names tell left from right.
+
+    Raises:
+        SjepaError: no two legs, two arms and a head are found; the tree is shown.
     """
     if len(bvh.joints) > MAX_JOINTS:
         raise SjepaError(f"{where} has {len(bvh.joints)} joints, more than {MAX_JOINTS}: give the "

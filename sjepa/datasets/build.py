@@ -185,6 +185,9 @@ def prepare_store(name: str, raw: str | Path, out: str | Path,
 
     `raw` is the folder of the owners' files, or one file: a conversion, an npz of the N x 300 x 150
     layout, or a pyskl pickle; of a set of one's own, under a name of its own, one of the latter.
+
+    Raises:
+        SjepaError: unknown data set or choice, files that are missing or off their grammar.
     """
     if not name or name.startswith(".") or Path(name).name != name:
         raise SjepaError(f"{name!r} is no name of a data set: expected one such as my-set")
@@ -248,6 +251,9 @@ def load_store(name: str) -> Store:
 
     A set of one's own needs no more than its store. What can be made at once is made at once: the
     built-in sets, and a store of any known set whose files lie in `$SJEPA_DATA`.
+
+    Raises:
+        SjepaError: there is neither a store nor files to make one from.
     """
     try:
         return _there(name)

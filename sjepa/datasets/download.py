@@ -91,7 +91,12 @@ def _fetch(archive: Archive, origin: Origin, file: Path, sums: Path) -> None:
 
 
 def download(name: str, out: str | Path) -> Path:
-    """Fetch the archive of the open set `name`, check it, and unpack it into `out/name/raw`."""
+    """Fetch the archive of the open set `name`, check it, and unpack it into `out/name/raw`.
+
+    Raises:
+        SjepaError: the set is licensed to persons or made here, the download failed, the archive
+            is not the one expected, or it is unsafe.
+    """
     origin = spec(name).origin
     if origin is None:
         raise SjepaError(f"{name} is made here, there is nothing to download: "

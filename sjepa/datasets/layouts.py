@@ -316,6 +316,10 @@ def bridge(x: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def map_clip(where: str | Path, layout: str, positions: np.ndarray) -> np.ndarray:
-    """People `[T, (M,) J, 3]` in metres → `[T, M, 25, 3]` float32, as `center_on_spine` has it."""
+    """People `[T, (M,) J, 3]` in metres → `[T, M, 25, 3]` float32, as `center_on_spine` has it.
+
+    Raises:
+        SjepaError: all positions are zero; `where` says whose.
+    """
     clip = LAYOUTS[layout].map(positions)
     return center_on_spine(clip[:, None] if clip.ndim == 3 else clip, where=where)

@@ -136,7 +136,11 @@ def unknown(name: str) -> str:
 
 
 def spec(name: str) -> DatasetSpec:
-    """The data set `name`; its module is loaded, and no other's."""
+    """The data set `name`; its module is loaded, and no other's.
+
+    Raises:
+        SjepaError: there is none of that name.
+    """
     if name not in names():
         raise SjepaError(unknown(name))
     return import_module(f"sjepa.datasets.sources.{name}").SPEC

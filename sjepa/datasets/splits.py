@@ -74,6 +74,9 @@ def draw_weights(name: str, store: Store, train: np.ndarray, power: float) -> np
     """`[N]` how often each training clip is drawn, so that a set counts as its clips to `power`.
 
     None where every clip counts the same, as `power` is 1; only a pool takes another.
+
+    Raises:
+        SjepaError: another power for a data set that is no pool.
     """
     if power == 1:
         return None

@@ -41,7 +41,11 @@ def walk_files(raw: Path, glob: str) -> Iterator[Path]:
 
 
 def find_files(raw: Path, glob: str, scheme: re.Pattern, like: str) -> list[Path]:
-    """As `walk_files`, sorted by what `parse_name` reads; each file's name is on the scheme."""
+    """As `walk_files`, sorted by what `parse_name` reads; each file's name is on the scheme.
+
+    Raises:
+        SjepaError: a folder that cannot be read, a name that stands twice, or as `parse_name`.
+    """
     found: dict[str, Path] = {}
     for path in sorted(walk_files(raw, glob)):
         name = parse_name(path, scheme, like)[0]
@@ -55,6 +59,9 @@ def parse_name(path: Path, scheme: re.Pattern, like: str) -> re.Match:
     """The match of `scheme` with the name of `path` without its suffix; `like` is a good name.
 
     With as many of its folders before it as the scheme has slashes.
+
+    Raises:
+        SjepaError: the name is off the scheme.
     """
     parts = path.with_suffix("").parts[-1 - scheme.pattern.count("/") :]
     match = scheme.fullmatch("/".join(parts))
@@ -138,6 +145,9 @@ def read_text(path: str | os.PathLike) -> TextFile:
     """Reads a text file, also a `.gz`; lines end in LF or CRLF or both.
 
     It should be UTF-8; other letters, in comments and names, become question marks.
+
+    Raises:
+        SjepaError: it cannot be read, or is too large.
     """
     try:
         with (gzip.open if os.fspath(path).endswith(".gz") else open)(path, "rb") as file:

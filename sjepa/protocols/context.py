@@ -54,7 +54,11 @@ class Result:
 
 @dataclass
 class Context:
-    """All that a protocol needs at hand: encoder, clips on the device, split, labels."""
+    """All that a protocol needs at hand: encoder, clips on the device, split, labels.
+
+    Raises:
+        SjepaError: an encoder of other joints than the store's.
+    """
 
     config: EvaluateConfig
     store: Store

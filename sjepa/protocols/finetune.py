@@ -2,7 +2,8 @@
 
 Lineage: MAMP's recipe, after MAE's, with a learning rate a layer after BEiT (Bao et al., 2022).
 What an epoch draws follows from seed and epoch, and a checkpoint amid one has the states of its
-generators: a run that was stopped goes on to the bit. A compiled encoder draws in an own order.
+generators: a run that was stopped goes on to the bit. A compiled encoder draws stochastic depth
+from the same seed in another order.
 """
 
 import copy
@@ -78,6 +79,9 @@ def layer_decay_groups(model: Classifier, decay: float, weight_decay: float) -> 
 
     A layer's scale is `decay` times that of the layer after it (`parameter_layers`); the head
     belongs to the last, whose scale is 1. Weights decay that have more than one axis.
+
+    Raises:
+        SjepaError: the encoder leaves a parameter out, or names one twice.
     """
     *layers, last = model.encoder.parameter_layers()
     layers += [[*last, *model.head.parameters()]]
@@ -101,7 +105,11 @@ def weights_hash(encoder: torch.nn.Module) -> str:
 
 
 class FineTuning:
-    """One run from a copy of `encoder`, which learns the labels of the clips `train` `[N]`."""
+    """One run from a copy of `encoder`, which learns the labels of the clips `train` `[N]`.
+
+    Raises:
+        SjepaError: fewer than two training clips, on which BatchNorm cannot train.
+    """
 
     def __init__(self, context: Context, config: FinetuneConfig, encoder: torch.nn.Module,
                  train: np.ndarray):
@@ -215,7 +223,11 @@ class FineTuning:
                 **{name: getattr(self, name) for name in KNOWN}}
 
     def load_state(self, state: dict, out: Path) -> None:
-        """Continue from `state`, the checkpoint in `out`, or say that it is of another run."""
+        """Continue from `state`, the checkpoint in `out`, or say that it is of another run.
+
+        Raises:
+            SjepaError: it has other settings or training clips, or started from other weights.
+        """
         checkpoint.same_settings(state["config"], self.config, out, ("subsets", "probe_passes"))
         if state["origin"] != self.origin or not torch.equal(state["train"].cpu(), self.train):
             raise SjepaError(f"{out} holds a fine-tuning of another encoder or on other clips: "
@@ -296,7 +308,11 @@ def run_semi(context: Context) -> Result:
 
 
 def run_transfer(context: Context) -> Result:
-    """Fine-tuning, and the linear probe, on another data set than that of the pretraining."""
+    """Fine-tuning, and the linear probe, on another data set than that of the pretraining.
+
+    Raises:
+        SjepaError: the encoder was pretrained on the same data set.
+    """
     config, origin = context.config, context.pretraining["split"]
     if origin.split("/")[0] == config.split.split("/")[0]:
         raise SjepaError(f"{config.run} was pretrained on {origin}, the data set of "

@@ -65,7 +65,11 @@ def facts_of(context: Context) -> dict:
 
 
 def claim(folder: Path, step: str, settings: dict, pretraining: dict | None = None) -> None:
-    """Refuse at the start of a run a folder that its result cannot be written into at the end."""
+    """Refuse at the start of a run a folder that its result cannot be written into at the end.
+
+    Raises:
+        SjepaError: the folder cannot be written, or holds the result of another run.
+    """
     if (folder / "result.json").is_file():
         old = stated(read_result(folder))
         new = stated({"step": step, "settings": settings, "pretraining": pretraining})

@@ -3,7 +3,6 @@
 import numbers
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 
 from sjepa.protocols.fusion import Predictions
 
@@ -101,6 +100,8 @@ def class_table(made: Predictions) -> Table:
 
 def pairs_table(made: Predictions) -> Table:
     """The ten pairs of classes that are mistaken for each other most often."""
+    from sklearn.metrics import confusion_matrix  # here: it loads as slowly as torch
+
     matrix = confusion_matrix(made.labels, made.predicted, labels=range(len(made.classes)))
     return Table(["one", "other", "> mistakes"], [
         [made.classes[a], made.classes[b], count] for a, b, count in confused_pairs(matrix)])

@@ -44,7 +44,11 @@ _Rows = list[tuple[int, list[str]]]  # line number and words of each line
 
 
 def read_asf(path: str | os.PathLike) -> AsfSkeleton:
-    """Reads a skeleton whose angles are degrees and whose root is not turned at rest."""
+    """Reads a skeleton whose angles are degrees and whose root is not turned at rest.
+
+    Raises:
+        SjepaError: the file cannot be read, lacks something, or a line of it is off.
+    """
     text = read_text(path)
     sections: dict[str, _Rows] = {"": []}
     for line, row in text.rows():
@@ -118,6 +122,9 @@ def read_amc(path: str | os.PathLike, skeleton: AsfSkeleton) -> np.ndarray:
     Returns:
         `[T, C]` float64, the channels of all bones in the order of `skeleton.bones`: degrees, and
         the root's position in the file's unit.
+
+    Raises:
+        SjepaError: the file cannot be read, a frame is not whole, or a line is off.
     """
     text = read_text(path)
     sizes = {name: len(bone.channels) for name, bone in

@@ -48,6 +48,10 @@ def export_npz(store: Store, split_name: str, folder: str | Path) -> Path:
 
     Frames beyond 300 are cut, as the lineage cuts PKU-MMD's; a second body that is absent is zero.
     The clips go to the disk one by one: those of NTU120 take 20 GB.
+
+    Raises:
+        SjepaError: the protocol is not one of the store's, its clips have other joints, or the
+            file cannot be written.
     """
     if len(store.skeleton) != len(NTU25):
         raise SjepaError(f"{store.path} has {len(store.skeleton)} joints, the layout takes 25")
@@ -78,7 +82,11 @@ def _write_clips(archive: zipfile.ZipFile, name: str, store: Store, index: np.nd
 
 
 def source(path: Path, known: DatasetSpec | None) -> Source:
-    """What a store is made from: either kind of file; `known` is None for a set of one's own."""
+    """What a store is made from: either kind of file; `known` is None for a set of one's own.
+
+    Raises:
+        SjepaError: the file is of neither kind, or does not say which protocol it is.
+    """
     arrays = read_arrays(path, "class_names", "y_train", "y_test")
     if "class_names" in arrays:
         return Source([path], read_conversion, [*map(str, arrays["class_names"])] or [NO_CLASS])
@@ -138,7 +146,11 @@ def unpad(x: np.ndarray) -> np.ndarray:
 
 
 def read_conversion(path: Path) -> list[Clip]:
-    """All clips, on NTU-25, with the spine's middle in the first frame as the origin."""
+    """All clips, on NTU-25, with the spine's middle in the first frame as the origin.
+
+    Raises:
+        SjepaError: the file is no such npz.
+    """
     names = "x", "offsets", "labels", "subjects", "views", "reps", "to_ntu25"
     of = read_arrays(path, *names, "x_scale", "to_ntu25_body2", "clip_names", "dataset", "style")
     if not {*names} <= {*of} or of["to_ntu25"].shape != (25, *of["x"].shape[1:2]):

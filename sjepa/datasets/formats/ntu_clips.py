@@ -35,7 +35,11 @@ def missing() -> frozenset[str]:
 
 
 def files(raw: Path, name: str) -> list[Path]:
-    """The set's files below `raw`, by name; those of NTU120 alone are passed over for NTU60."""
+    """The set's files below `raw`, by name; those of NTU120 alone are passed over for NTU60.
+
+    Raises:
+        SjepaError: as `sjepa.datasets.text.find_files`.
+    """
     found = find_files(raw, "*.skeleton", NAME, "S001C002P003R001A013.skeleton")
     return [path for path in found if parse_name(path).action <= ACTIONS[name]
             and parse_name(path).setup <= SETUPS[name]]
@@ -52,6 +56,9 @@ def read(path: Path, copied: bool = False) -> list[Clip | LeftOut]:
     """The clip of one `.skeleton` file, or why the published pipeline has none.
 
     With `copied`, a clip of one person has its body twice, as in the lineage's NTU120.
+
+    Raises:
+        SkeletonFormatError: the file breaks the grammar.
     """
     name, said = path.stem, numbers(path.name)
     if name in missing():

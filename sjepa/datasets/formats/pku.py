@@ -66,6 +66,10 @@ def files(raw: Path, phase: int) -> list[Video]:
     """The videos of a phase below `raw`, sorted by name, wherever the archives were unpacked.
 
     The names tell the phases apart, and commas labels from skeletons.
+
+    Raises:
+        SjepaError: a video without labels or the reverse, two files of the same name, a folder
+            that cannot be read, or a split file that is missing or wrong.
     """
     skeletons: dict[str, Path] = {}
     labels: dict[str, Path] = {}
@@ -142,6 +146,9 @@ def read(video: Video, options: PrepareConfig) -> list[Clip | LeftOut]:
         number, `view` 1 left, 2 middle or 3 right, `setup` NNNN or aa, `subject` nn, or -1 in
         Phase I. Or what the lineage does not cut: an instance of no rows, or whose values
         sum to 0.
+
+    Raises:
+        SjepaError: a file is off its grammar, or labels are `dense` and an id is one of the ten.
     """
     said = SCHEMES[video.phase].fullmatch(video.name).groupdict()
     file = read_text(video.skeleton)

@@ -93,7 +93,11 @@ class _PlainUnpickler(pickle._Unpickler):
 
 
 def load(path: Path) -> dict:
-    """The plain values and arrays in a pickle; nothing of it is run, anything else is refused."""
+    """The plain values and arrays in a pickle; nothing of it is run, anything else is refused.
+
+    Raises:
+        SjepaError: it holds anything else, or is no pickle of this kind.
+    """
     try:
         with path.open("rb") as file:
             data = _PlainUnpickler(file).load()
@@ -117,7 +121,11 @@ def load(path: Path) -> dict:
 
 
 def source(path: Path, known: DatasetSpec | None) -> Source:
-    """What a store is made from; `known` is None for a set of one's own, split as the file says."""
+    """What a store is made from; `known` is None for a set of one's own, split as the file says.
+
+    Raises:
+        SjepaError: no pickle of this kind, or one of other joints than the set has.
+    """
     data = load(path)
     annotations = data["annotations"]
     planar = annotations[0]["keypoint"].shape[-1] == 2

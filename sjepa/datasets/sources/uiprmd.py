@@ -41,6 +41,10 @@ def read_kinect(path: Path) -> np.ndarray:
 
     The order of the rotations is not documented: of the six, this one brings the joints nearest to
     Vicon's.
+
+    Raises:
+        SjepaError: a file is off its grammar, or the one of the angles is not there or of another
+            length.
     """
     folder, name = path.parent.with_name("Angles"), path.name.replace("positions", "angles")
     offsets, angles = (_table(each, 22) for each in (path, folder / name))
@@ -115,6 +119,9 @@ def read_vicon(path: Path) -> np.ndarray:
     """Positions `[T, 25, 3]` float64 in metres on NTU-25 at 30 Hz, facing −z.
 
     Shoulders, elbows, knees, ankles and feet are markers on the skin.
+
+    Raises:
+        SjepaError: the file is off its grammar, or lacks a marker for longer than can be rebuilt.
     """
     x = repaired(_table(path, len(MARKERS))[..., [1, 2, 0]] * (-0.001, 0.001, -0.001))
     lost = [MARKERS[k] for k in np.flatnonzero(~x.any(-1).all(0)) if MARKERS[k] not in UNUSED]
