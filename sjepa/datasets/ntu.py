@@ -91,12 +91,15 @@ def read_skeleton(path: str | os.PathLike) -> SkeletonClip:
     owners' files. CRLF, tabs, blank lines at the end and a missing last line end are accepted; of
     anything else that is off the grammar a `SkeletonFormatError` names the first line.
     """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MAX_BYTES:
-            limit = f"a file of at most {MAX_BYTES >> 20} MiB"
-            raise SkeletonFormatError(os.fspath(path), 1, limit, f"{size} bytes")
-        raw = file.read().replace(b"\r\n", b"\n")
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                limit = f"a file of at most {MAX_BYTES >> 20} MiB"
+                raise SkeletonFormatError(os.fspath(path), 1, limit, f"{size} bytes")
+            raw = file.read().replace(b"\r\n", b"\n")
+    except OSError as error:
+        raise SjepaError(f"{path} cannot be read: {error.strerror}") from error
     lines = _Lines(os.fspath(path), raw)
     try:
         listed = lines.bodies()

@@ -148,8 +148,7 @@ def test_a_fault_is_one_sentence_with_its_file_and_its_line(tmp_path, kind, chan
         assert str(pickle.loads(pickle.dumps(error))) == str(error)  # workers send it home
 
 
-@pytest.mark.parametrize("kind", [
-    kind for kind in SOUND if kind not in KINDS and "NTU" not in kind])
+@pytest.mark.parametrize("kind", [kind for kind in SOUND if kind not in KINDS])
 def test_a_file_is_read_while_it_is_there_and_else_is_one_sentence(tmp_path, kind):
     path, read = made(tmp_path, kind)
     read(path)
