@@ -45,7 +45,7 @@ class Experiment:
     params: dict
     after: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def run(self) -> str:
         """The run's name, which is its folder's in `runs`; empty where there is none."""
         return "" if self.step in ("prepare", "report") else Path(self.params["out"]).name
