@@ -32,9 +32,6 @@ pytestmark = [
                        reason=f"no browser: none of {', '.join(printed.BROWSERS)} is installed"),
 ]
 
-#: Tests that read the crawl, which one process makes while another takes the rest.
-crawled = pytest.mark.xdist_group("crawl")
-
 # What is wider than its place and not folded away, as [tag, its width, its place's width, text].
 WIDE = """() => [...document.querySelectorAll(
     'article pre, article table, article img, article svg, article figure, article .math,' +
@@ -232,7 +229,6 @@ def faults(seen, what, keep=bool):
             if any(map(keep, found.get(what, [])))}
 
 
-@crawled
 @pytest.mark.parametrize("what", [
     "faults",  # errors of the page's scripts, and files that are not there
     "off",     # requests to elsewhere
@@ -246,7 +242,6 @@ def test_no_page_has_a_fault_of_a_kind(seen, what):
     assert not faults(seen, what)
 
 
-@crawled
 def test_links_and_anchors_lead_somewhere(seen, address):
     broken = defaultdict(list)
     for name, found in seen.items():
@@ -265,27 +260,23 @@ def test_links_and_anchors_lead_somewhere(seen, address):
     assert not broken
 
 
-@crawled
 def test_formulas_are_typeset(seen):
     assert sum(found["formulas"] for found in seen.values()) > 200
     for name, found in seen.items():
         assert found["typeset"] >= found["formulas"] and not found["failed"], name
 
 
-@crawled
 def test_a_phone_scrolls_only_what_says_so(seen):
     assert not {name: found["width"] for name, found in seen.items() if found["width"] > 390}
     assert not faults(seen, "scrolls", lambda wide: wide[2] < 0 or not wide[4])
 
 
-@crawled
 def test_axe_finds_nothing_serious(seen):
     assert sum("axe" in found for found in seen.values()) > 30
     assert all(seen[name]["dark"] == "dark" for name in AXE_DARK)
     assert not faults(seen, "axe")
 
 
-@crawled
 def test_pages_stay_light(seen):
     weights = {name: found["weight"] / 1e6 for name, found in seen.items() if found["reader"]}
     assert statistics.median(weights.values()) <= 3, weights

@@ -5,14 +5,17 @@ import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from sjepa.checkpoint import read_result, write_result
+from sjepa.checkpoint import read_history, read_result, write_result
+from sjepa.datasets import load_store
 from sjepa.errors import SjepaError
+from sjepa.pretrain import Pretraining
 from sjepa.protocols.encoders import load_encoder
+from sjepa.protocols.run import evaluate
 from sjepa.study import quick as study
 from sjepa.study.experiments import config_of, experiments, other_settings
 from sjepa.study.quick import code_behind
@@ -134,6 +137,25 @@ def test_the_package_s_runs_are_those_of_the_plan():
     assert not any(other_settings(row, read_result(study.SHIPPED / row.run)) for row in rows)
     encoder, result = load_encoder(study.SHIPPED / "quick")
     assert encoder.dim == result["settings"]["dim"]
+
+
+def test_the_package_s_run_begins_as_the_code_of_today_begins():
+    """Two epochs: what another processor adds in another order, later ones amplify."""
+    run = Pretraining(replace(config_of("quick-pretrain"), device="cpu"), load_store("synthetic"))
+    for kept in read_history(study.SHIPPED / "quick")[:2]:
+        kept.pop("clips_per_s")
+        made = run.run_epoch()
+        assert {name: made[name] for name in kept} == pytest.approx(kept, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["quick-linear", "quick-knn", "quick-retrieval"])
+def test_the_package_s_encoder_reads_as_its_results_say(name, tmp_path):
+    config = replace(config_of(name), run=str(study.SHIPPED / "quick"), out=str(tmp_path / name),
+                     device="cpu")
+    made = evaluate(experiments("quick")[name].step, config)["readings"]
+    kept = read_result(study.SHIPPED / name)["readings"]
+    assert [each["metric"] for each in made] == [each["metric"] for each in kept]
+    assert [each["value"] for each in made] == pytest.approx([r["value"] for r in kept], abs=1)
 
 
 def test_runs_that_read_otherwise_than_the_package_s_are_refused(tmp_path, monkeypatch):
