@@ -8,7 +8,9 @@ stores are the Snakefile's business.
 import contextlib
 import fnmatch
 import multiprocessing
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -56,6 +58,20 @@ def run(row: Experiment) -> None:
             evaluate(row.step, config_of(row.name))
 
 
+def _begin() -> None:
+    """A process takes one thread, and ends with the one that started it, also where that is killed.
+
+    Else it would wait for more work, and hold the checkpoints that it was at.
+    """
+    torch.set_num_threads(1)
+
+    def leave() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
+
+
 @contextlib.contextmanager
 def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes of one thread each.
@@ -65,7 +81,7 @@ def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
+        with ProcessPoolExecutor(jobs, context, _begin) as pool:
             yield pool
     except BrokenProcessPool as error:
         raise SjepaError("a process died, for want of memory perhaps: what is finished stays, "

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from sjepa.checkpoint import save_atomically, what_counts
+from sjepa.checkpoint import what_counts
 from sjepa.datasets import load_store
 from sjepa.datasets.specs import known, names, spec
 from sjepa.datasets.splits import split
 from sjepa.encoder import encoder_metadata
 from sjepa.errors import SjepaError
+from sjepa.files import make_writable, save_atomically
 from sjepa.protocols.encoders import BOUND, load_encoder
 
 
@@ -47,7 +48,8 @@ def export(run: str | Path, out: str | Path, sets: list[str] | None = None,
     """Write a run's target encoder and its card into `out`, `NAME.safetensors`; gives the card.
 
     Raises:
-        SjepaError: no finished run, another suffix, or data whose terms are not known.
+        SjepaError: no finished run, another suffix, data whose terms are not known, or a folder
+            that cannot be written.
     """
     out = Path(out)
     if out.suffix != ".safetensors":
@@ -55,5 +57,6 @@ def export(run: str | Path, out: str | Path, sets: list[str] | None = None,
     encoder, result = load_encoder(run)
     card = make_card(result["settings"], out.stem, sets, licence)
     metadata = encoder_metadata(encoder) | {"card": json.dumps(card)}
+    make_writable(out.absolute().parent)
     save_atomically(lambda path: save_file(encoder.state_dict(), path, metadata), out)
     return card

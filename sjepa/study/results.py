@@ -113,14 +113,15 @@ def _parsed(path: Path, changed: int, by_run: bool) -> list[dict] | dict[str, li
         for row in _parsed(path, changed, False):
             found.setdefault(row["run"], []).append(row)
         return found
-    text = path.read_text() if path.is_file() else ""
     try:
+        text = path.read_text() if path.is_file() else ""
         if path.suffix == ".jsonl":
             return [{"hash": line["hash"]} | line for line in map(json.loads, text.splitlines())]
         return [{name: TYPES.get(name, str)(cell) if cell else None for name, cell in row.items()}
                 for row in csv.DictReader(text.splitlines(), strict=True)]
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        raise SjepaError(f"{path} is damaged ({error}): take it from git again") from error
+        what = "take it from git again" if path.parent == RESULTS else "run it again"
+        raise SjepaError(f"{path} is damaged ({error}): {what}") from error
 
 
 def _text(value) -> str:
@@ -202,12 +203,22 @@ def _rows_of(path: Path) -> dict[str, list[dict]]:
         if behind:
             lines.append({"hash": first, "step": "pretrain", "pretraining": None,
                           "settings": what_counts(behind["settings"])})
-    except (KeyError, TypeError, AttributeError) as error:
+        history = [{"run": made["run"], "epoch": row["epoch"]} | {
+            name: float(f"{row[name]:.4g}") for name in MONITORS if row.get(name) is not None}
+            for row in _read(path.with_name("history.csv"))] if own else []
+        for row in (run, *mine):
+            _check_cells(row)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise SjepaError(f"{path} is damaged ({error}): run it again") from error
-    history = [{"run": made["run"], "epoch": row["epoch"]} | {
-        name: float(f"{row[name]:.4g}") for name in MONITORS if row.get(name) is not None}
-        for row in _read(path.with_name("history.csv"))] if own else []
     return {"runs.csv": [run], "readings.csv": mine, "curves.csv": history, SETTINGS: lines}
+
+
+def _check_cells(row: dict) -> None:
+    """A `ValueError` names a cell that would not be read as it is written."""
+    for name, cell in row.items():
+        if cell is None and name in ("run", "settings") or cell is not None and (
+                TYPES.get(name, str)(_text(cell)) != cell or len(str(cell).splitlines()) != 1):
+            raise ValueError(f"{name} is {cell!r}")
 
 
 def _merge(fresh: dict[str, dict[str, list[dict]]]) -> None:

@@ -4,6 +4,8 @@ import functools
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -221,3 +223,22 @@ def test_what_is_finished_stays_and_what_failed_is_named(planned, tmp_path, monk
     monkeypatch.setattr(batch, "pretrain", lambda config: None)  # leaves nothing
     with pytest.raises(SjepaError, match="1 runs failed: a-0-gone: a-0-pretrain is not finished"):
         run_all(["a-0-*"], 1)
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    """Killed, too: else its workers would hold the checkpoints that a new start goes on from."""
+    script = tmp_path / "start.py"
+    script.write_text("""
+import os, time
+from sjepa.study.batch import processes
+if __name__ == "__main__":
+    with processes(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 600)
+        time.sleep(600)
+""")
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}) as parent:
+        assert int(parent.stdout.readline()) != parent.pid
+        parent.kill()
+        parent.communicate(timeout=60)  # ends when nobody has the output open any more

@@ -81,8 +81,11 @@ def test_nothing_is_merged_if_one_result_is_bad(book):
     (twin / "result.json").write_text(text)
     with pytest.raises(SjepaError, match="are both of the run nwucla-small-linear"):
         collect([book.runs])
-    bad = json.dumps(json.loads(text) | {"readings": [{"value": 1.0}]})
-    for at, damage in enumerate(('{"run": 1', "[]", bad)):
+    made = json.loads(text)
+    for at, damage in enumerate(('{"run": 1', "[]", *(json.dumps(made | change) for change in (
+            {"readings": [{"value": 1.0}]}, {"run": ""}, {"run": "a\nb"}, {"run": 5}, {"hash": 3},
+            {"hash": None}, {"seed": "x"}, {"stages": {"evaluate": made["stages"]["evaluate"]
+                                                       | {"seconds": "abc"}}})))):
         (twin / "result.json").write_text(damage)
         os.utime(twin / "result.json", (at, at))
         with pytest.raises(SjepaError, match="again/nwucla-small-linear/result.json is damaged"):
