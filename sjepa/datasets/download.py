@@ -49,7 +49,7 @@ def unpack(archive: Path, folder: Path, suffixes: tuple[str, ...], limit: int) -
 
     An archive that says it has more than `limit` bytes is refused; one that says less than it
     holds is read no further than it says, and refused for its checksum. Returns the number of
-    files.
+    files; a damaged or unsafe archive is a `SjepaError`.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -120,10 +120,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = command_line("python -m sjepa.prepare", __doc__, PrepareRun)
     parser.add_argument("name", metavar="NAME", nargs="?", default=SUPPRESS,
                         help=f"{', '.join(names())}, or a name of your own")
-    for name, kind in (("raw", str), ("out", str), ("workers", int)):
-        parser.add_argument(f"--{name}", type=kind, default=SUPPRESS, help="the setting below")
+    parser.add_argument("--raw", default=SUPPRESS, help="folder of the owners' files, or one file")
+    parser.add_argument("--out", default=SUPPRESS, help="folder of stores; the set gets OUT/NAME")
+    parser.add_argument("--workers", type=int, default=SUPPRESS,
+                        help="processes that read; one a core if not given")
     parser.add_argument("--allow-partial", action="store_true", default=SUPPRESS,
-                        help="the setting below")
+                        help="accept clips that are not those that the owners count")
     parser.add_argument("--verify", action="store_true", help="check the store that is there")
     parser.add_argument("--export-npz", action="store_true",
                         help="also write NAME_SPLIT.npz of each protocol into OUT")

@@ -314,8 +314,7 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
     """Make a store of arrays at `path`: a data set of one's own, called as the folder is.
 
     In `$SJEPA_DATA` it is found by its name, and its splits are called `NAME/SPLIT`. Positions are
-    stored as they come: `layouts.center_on_spine` moves the origin as in the other stores. What
-    does not fit is a `StoreError` that names the clip.
+    stored as they come: `layouts.center_on_spine` moves the origin as in the other stores.
 
     Args:
         path: the store's folder, which is written whole or not at all; it is returned.
@@ -324,6 +323,11 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
         splits: name to `[N]` bool, True for clips that train, the others test; or to a pair of
             lists with the numbers of the training and of the test clips.
         subjects, views, reps, setups: N whole numbers each, where they are known.
+
+    Raises:
+        StoreError: columns of other lengths, a clip of another shape or with NaN in it, a label
+            or another number that is no whole one or without a class, a clip on both sides of a
+            split, people of more than ten metres; or other files lie at `path`.
     """
     path = Path(path)
     names = [f"{k:06d}" for k in range(len(clips))] if names is None else names

@@ -30,8 +30,6 @@ class EvaluateConfig:
     def check(self) -> None:
         """Refuse settings that contradict each other, before anything is read or made."""
         check_split(self.dataset, self.split)
-        if not getattr(self, "ks", (1,)):
-            raise SjepaError("parameter ks = []: expected at least one K")
 
     @property
     def folder(self) -> Path:
@@ -66,6 +64,12 @@ class KnnConfig(EvaluateConfig):
     """k nearest neighbours by cosine similarity on the frozen target encoder."""
 
     ks: tuple[int, ...] = setting((1, 5, 20), "ours", "all reported, none chosen", "[1, inf)")
+
+    def check(self) -> None:
+        """Refuse an empty list of K, too."""
+        super().check()
+        if not self.ks:
+            raise SjepaError("parameter ks = []: expected at least one K")
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,10 @@ class ActionHead(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A copy of an encoder, pretrained or not, with a new `ActionHead`; all weights are trained."""
+    """A copy of an encoder, pretrained or not, with a new `ActionHead`; all weights are trained.
+
+    `drop_path` is the stochastic depth of the last block.
+    """
 
     def __init__(self, encoder: nn.Module, classes: int, hidden: int = 2048, dropout: float = 0.3,
                  drop_path: float = 0.3):
@@ -279,7 +282,10 @@ def checkpoints(config: FinetuneConfig) -> Path:
 
 
 def tune(context: Context, config: FinetuneConfig, train: np.ndarray) -> Result:
-    """`top1` after the last epoch, `top1-best-epoch` chosen on the test clips."""
+    """Fine-tune on the clips `train` with the seed of `config`; checkpoints go to its folder.
+
+    `top1` is read after the last epoch; `top1-best-epoch` is chosen on the test clips.
+    """
     encoder = context.encoder
     if config.method == "scratch":
         encoder = untrained_like(encoder, config.seed)

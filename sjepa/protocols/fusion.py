@@ -113,8 +113,8 @@ def late_fusion(config: FuseConfig) -> tuple[dict, dict, Predictions, Result]:
             raise SjepaError(f"{run} judges no encoder, so it has no stream: leave it out")
         first, own = stated(results[0]), stated(result)
         for name, value in own.items():
-            setting = name.removeprefix(BEHIND)
-            if setting in (name, *ALIKE) and value != first.get(name):
+            free = name.startswith(BEHIND) and name.removeprefix(BEHIND) not in ALIKE
+            if not free and value != first.get(name):
                 raise SjepaError(f"{run} has {name} = {value}, {config.runs[0]} has "
                                  f"{first.get(name)}: fuse runs that differ in their stream")
         if not (np.array_equal(sources[0].names, source.names)

@@ -60,7 +60,8 @@ def recall(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor,
 def held_out_accuracy(run) -> dict[str, float]:
     """Accuracy of one neighbour, in percent, in a `sjepa.pretrain.Pretraining`: `{"knn": …}`.
 
-    The first tenth of the training subjects is looked up among the others; if there are any.
+    The first in ten training subjects, at least one, are looked up among the others; test clips
+    never. Empty where all training clips are of one subject.
     """
     train = run.train.numpy()
     subjects = np.unique(run.store.subjects[train])

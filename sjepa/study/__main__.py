@@ -16,6 +16,7 @@ from sjepa.study.batch import run_all
 from sjepa.study.experiments import ReportConfig, experiments, groups
 from sjepa.study.export import export
 from sjepa.study.results import collect
+from sjepa.study.tables import write_report
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -62,8 +63,6 @@ def main(argv: list[str] | None = None) -> None:
     elif args.command == "run":
         print(f"{run_all(args.names, args.jobs)} runs are finished")
     elif args.command == "report":
-        from sjepa.study.tables import write_report  # needs scikit-learn; nothing else does
-
         write_report(make_config(ReportConfig, command_params(args)))
     elif args.command == "collect":
         merged = collect(args.folders, args.replace)

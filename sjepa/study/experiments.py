@@ -150,8 +150,10 @@ def _add(found: dict[str, Experiment], row: Experiment) -> None:
         raise SjepaError(f"{where}: {row.name} comes after {lost[0]}, which nothing above it makes")
     if row.name in found or maker(row.params.get("out", "")):
         raise SjepaError(f"{where}: {row.name} stands twice: what differs belongs into its name")
+    after = [maker(run) for run in read]
     store = f"{row.params.get('dataset')}-prepare"
-    after = [maker(run) for run in read] + [store] * (store in found)
+    if store in found:
+        after.append(store)
     found[row.name] = replace(row, after=tuple(after))
 
 

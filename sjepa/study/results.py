@@ -216,8 +216,11 @@ def _rows_of(path: Path) -> dict[str, list[dict]]:
 def _check_cells(row: dict) -> None:
     """A `ValueError` names a cell that would not be read as it is written."""
     for name, cell in row.items():
-        if cell is None and name in ("run", "settings") or cell is not None and (
-                TYPES.get(name, str)(_text(cell)) != cell or len(str(cell).splitlines()) != 1):
+        if cell is None:
+            same = name not in ("run", "settings")
+        else:
+            same = TYPES.get(name, str)(_text(cell)) == cell and len(str(cell).splitlines()) == 1
+        if not same:
             raise ValueError(f"{name} is {cell!r}")
 
 

@@ -90,14 +90,15 @@ def departures(row: Experiment) -> list[str]:
     behind = settings["pretraining"] and {"settings": settings["pretraining"]}
     other = other_settings(row, {"settings": settings, "pretraining": behind})
     said = [f"{name} {ran} for {planned}" for name, (ran, planned) in other.items()]
-    official, seen = SPLITS[row.params["split"]].counts, run["clips"] or "?"
+    unknown = ("an unknown number of",)
+    official, seen = SPLITS[row.params["split"]].counts, run["clips"] or unknown
     if official and seen != official:
         said.append(f"{' + '.join(map(str, seen))} clips for {' + '.join(map(str, official))}")
     if behind:  # the encoder, too, has to have learned from the whole set
         official = SPLITS[settings["pretraining"]["split"]].counts
-        learned = [each["clips"] or "?" for each in runs(run=run["pretraining"])] or "?"
-        if official and learned[0][0] != official[0]:
-            said.append(f"pretrained on {learned[0][0]} clips for {official[0]}")
+        learned = next((each["clips"] for each in runs(run=run["pretraining"])), None) or unknown
+        if official and learned[0] != official[0]:
+            said.append(f"pretrained on {learned[0]} clips for {official[0]}")
     return said
 
 
