@@ -80,7 +80,7 @@ def test_matrices_become_runs_with_their_settings():
         "pool/half", 2, 86, "motion", 4)
     assert found["pool-latent-seed3-knn-kard-xsub-random"].params["seed"] == 3
     steps = [row.step for row in found.values()]
-    assert steps.count("pretrain") == 12 + 20 + 3 + 9 + 54 + 60
+    assert steps.count("pretrain") == 12 + 20 + 3 + 18 + 54 + 60
     assert experiments("quick")["quick-fuse"].after == ("quick-linear", "quick-bone-linear")
 
 
