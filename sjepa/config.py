@@ -144,9 +144,8 @@ class PretrainConfig:
                              f"{self.batch_size} clips has not as many parts")
         tokens = self.frames // self.segment * 25  # of other skeletons the mask tells
         if not 0 < round(tokens * (1 - self.mask_ratio)) < max(tokens, 1):
-            raise SjepaError(f"parameter mask_ratio = {self.mask_ratio}: of {tokens} tokens, those "
-                             f"of frames = {self.frames} in parts of segment = {self.segment}, it "
-                             "leaves none to see, or none to predict")
+            raise SjepaError(f"frames = {self.frames}, segment = {self.segment}: of {tokens} tokens"
+                             f" mask_ratio = {self.mask_ratio} leaves none to see or to predict")
 
 
 #: `quick` learns the built-in data in minutes on two CPU cores; `small` is for the open sets on a
@@ -207,9 +206,10 @@ def _checked(name: str, kind, value, metadata: dict):
         wanted = " or ".join("empty" if each is type(None) else each.__name__ for each in kinds)
         raise SjepaError(f"parameter {name} = {value!r}: expected {wanted}")
     choices, within = metadata["choices"], metadata["within"]
-    choices = choices() if callable(choices) else choices
-    if choices and value not in choices:
-        raise SjepaError(f"parameter {name} = {value!r}: expected one of {', '.join(choices)}")
+    hint = ", or import the module that adds it" if callable(choices) else ""
+    known = choices() if hint else choices
+    if known and value not in known:
+        raise SjepaError(f"parameter {name} = {value!r}: expected one of {', '.join(known)}{hint}")
     if within and value is not None and not _inside(value, within):
         raise SjepaError(f"parameter {name} = {value!r}: expected {_in_words(within)}")
     return value

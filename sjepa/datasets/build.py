@@ -255,6 +255,8 @@ def load_store(name: str) -> Store:
     Raises:
         SjepaError: there is neither a store nor files to make one from.
     """
+    if not isinstance(name, str):
+        raise SjepaError(f"a data set of type {type(name).__name__}: give its name")
     try:
         return _there(name)
     except OldStore:

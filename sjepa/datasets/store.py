@@ -32,7 +32,7 @@ import numpy as np
 
 from sjepa.datasets.arrays import read_arrays
 from sjepa.errors import SjepaError
-from sjepa.files import alone, read_json
+from sjepa.files import alone, make_writable, read_json
 from sjepa.skeleton import NTU25, Skeleton
 
 VERSION = 3
@@ -203,7 +203,7 @@ def new_store(path: str | Path, name: str, classes: Sequence[str], dtype: str = 
             raise StoreError(f"{there} holds something else than a store, which would be lost: "
                              "choose another place, or move it away")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_writable(path.parent)
         with alone(path):
             if old.exists() and not path.exists():
                 os.replace(old, path)  # a kill struck between the two moves of the end
@@ -327,7 +327,8 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
     Raises:
         StoreError: columns of other lengths, a clip of another shape or with NaN in it, a label
             or another number that is no whole one or without a class, a clip on both sides of a
-            split, people of more than ten metres; or other files lie at `path`.
+            split, two classes of one name, people of more than ten metres; or other files lie at
+            `path`.
     """
     path = Path(path)
     names = [f"{k:06d}" for k in range(len(clips))] if names is None else names
@@ -341,6 +342,11 @@ def write_store(path: str | Path, clips: Sequence[np.ndarray], labels: Sequence[
                         for k, value in enumerate(values)]
     if classes is None:
         classes = [f"class {k + 1}" for k in range(max(columns["label"], default=-1) + 1)]
+    classes = [str(each) for each in classes]
+    if twice := sorted({each for each in classes if classes.count(each) > 1}):
+        raise StoreError(f"{path}: two classes are called {twice[0]!r}: give each its own name")
+    if not isinstance(splits or {}, Mapping):
+        raise StoreError(f"{path}: splits: expected a dictionary, a split's name to its clips")
     sides = {split: _sides(f"{path}: split {split!r}", value, len(clips))
              for split, value in (splits or {}).items()}
     with new_store(path, path.name, classes, dtype, skeleton) as writer:

@@ -59,9 +59,9 @@ def load_pretrained(name: str | Path = DEFAULT) -> tuple[torch.nn.Module, dict]:
     encoder, stated = read_encoder(path)
     try:
         card = json.loads(stated["card"])
-        if not {"name", "data", "licence", "recipe"} <= card.keys():
-            raise ValueError("it lacks name, data, licence or recipe")
-    except (KeyError, ValueError, AttributeError) as error:
+        if not all(card[key] for key in ("name", "data", "licence", "recipe")):
+            raise ValueError("its name, data, licence or recipe is empty")
+    except (KeyError, ValueError, TypeError) as error:
         raise SjepaError(f"{path} has no card of its data and licence ({error}): export it with "
                          "`python -m sjepa.study export`") from error
     return encoder, card

@@ -7,11 +7,13 @@ Ten can, if each counts the same. Runs are found by their names in `experiments.
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t as student
 
+from sjepa.datasets.sources import pool
 from sjepa.show.tables import NOT_RUN, percent
 from sjepa.study.experiments import Experiment, experiments
 from sjepa.study.results import result, settings_of
@@ -23,10 +25,18 @@ JUDGES = {
     "UI-PRMD": "uiprmd/xsub-kinect", "Vicon to Kinect": "uiprmd/vicon-kinect",
     "KARD": "kard/xsub", "MSR Daily": "msrdaily/xsub", "gait": "gait/xsub",
 }
-MEAN, NEW, TWO = "mean of ten", "mean of the left out", "mean of two"
-#: Means of judges. The second are new to the runs `new-…`, whose pool lacks these sets; the third
+MEAN, UNMET, NEW, TWO = "mean of ten", "mean of seven", "mean of the left out", "mean of two"
+
+
+def _of(sets: Container[str]) -> tuple[str, ...]:
+    return tuple(judge for judge, split in JUDGES.items() if split.partition("/")[0] in sets)
+
+
+#: Means of judges. The second have sets that the public pool lacks, so the encoder `public-latent`
+#: has not met them; the third are new to the runs `new-…`, whose pool lacks their sets; the fourth
 #: judge the runs `parts-…`, single parts of the method on a smaller pool.
-MEANS = {MEAN: tuple(JUDGES), NEW: ("ISL", "ISL turned", "WMFT"), TWO: ("Kinder-Gator", "NW-UCLA")}
+MEANS = {MEAN: tuple(JUDGES), UNMET: _of(set(pool.MEMBERS) - set(pool.PUBLIC)),
+         NEW: _of(pool.NEW), TWO: ("Kinder-Gator", "NW-UCLA")}
 #: What a judge reads of an encoder, as rows name it, and the metric that counts.
 HOW = {"linear": "top1", "knn": "top1-k1", "few": "top1-10pct", "finetune": "top1"}
 SEEDS = (0, 1, 2, 3, 4)

@@ -167,7 +167,7 @@ def _needed(names: list[str], every: dict[str, Experiment]) -> dict[str, Experim
 
 
 @functools.lru_cache(maxsize=2)
-def _every(text: str) -> tuple[dict[str, Experiment], dict[str, str]]:
+def _every(text: bytes) -> tuple[dict[str, Experiment], dict[str, str]]:
     """All experiments, each after what it needs, a report after each group; the groups' texts."""
     found, texts, group = {}, {}, ""
     try:
@@ -184,7 +184,7 @@ def _every(text: str) -> tuple[dict[str, Experiment], dict[str, str]]:
             after = tuple(_needed([row.name for row in rows], found))
             params = {"rows": group, "out": f"runs/report-{group}.md"}
             found[f"{group}-report"] = Experiment(f"{group}-report", "report", group, params, after)
-    except (yaml.YAMLError, TypeError, AttributeError, LookupError) as error:
+    except (yaml.YAMLError, TypeError, AttributeError, LookupError, RecursionError) as error:
         where, said = f"{FILE}: {group}".removesuffix(": "), " ".join(str(error).split())
         raise SjepaError(f"{where}: not written as its head describes: {said}") from error
     return found, texts
@@ -192,7 +192,7 @@ def _every(text: str) -> tuple[dict[str, Experiment], dict[str, str]]:
 
 def groups() -> dict[str, str]:
     """What each group is, in words."""
-    return _every(FILE.read_text())[1]
+    return _every(FILE.read_bytes())[1]
 
 
 def experiments(chosen: str = "") -> dict[str, Experiment]:
@@ -201,7 +201,7 @@ def experiments(chosen: str = "") -> dict[str, Experiment]:
     Raises:
         SjepaError: one that is unknown, or a fault in the file, with its place.
     """
-    every, texts = _every(FILE.read_text())
+    every, texts = _every(FILE.read_bytes())
     names = [f"{name}-report" if name in texts else name for name in chosen.split(",") if chosen]
     for name in names:
         if name not in every:

@@ -44,13 +44,14 @@ TWO = {"runs": ["a", "b"]}  # which no default can name
     ({"epochs": True}, "epochs = True: expected int"),
     ({"preset": "papr"}, "expected one of paper, quick, small"),
     ({"target": "pixels"}, "target = 'pixels': expected one of latent, motion, coordinates"),
-    ({"mask": "joints"}, "mask = 'joints': expected one of motion-aware"),
+    ({"mask": "joints"}, "mask = 'joints': expected one of motion-aware, or import the module"),
     ({"encoder": "gcn"}, "encoder = 'gcn': expected one of vit"),
     ({"epochs": 0}, "epochs = 0: expected a number, at least 1"),
     ({"warmup_epochs": 1201}, "warmup_epochs = 1201: the run has epochs = 1200"),
     ({"lr": 1e-4}, "lr_end = 0.0005: above the peak lr = 0.0001"),
-    ({"mask_ratio": 0.9999}, "mask_ratio = 0.9999: of 750 tokens, those of frames = 120 in parts "
-     "of segment = 4, it leaves none to see"),
+    ({"mask_ratio": 0.9999}, "frames = 120, segment = 4: of 750 tokens mask_ratio = 0.9999 leaves "
+     "none to see"),
+    ({"frames": 3}, "frames = 3, segment = 4: of 0 tokens"),
     ({"accumulate": 257}, "accumulate = 257: a step of batch_size = 256 clips has not"),
     ({"split": "hdm05/xsub"}, "split = 'hdm05/xsub': expected one of dataset = 'synthetic'"),
     ({"split": "xsub"}, "split = 'xsub': expected one of"),

@@ -94,6 +94,7 @@ def test_asking_for_one_set_loads_no_other_reader():
 @pytest.mark.parametrize("ask, said", [
     (lambda out: load_store("nwucla"), "no store of nwucla.*SJEPA_DATA.*sjepa.prepare nwucla"),
     (lambda out: load_store("mine"), "no store of mine in .*write_store"),
+    (lambda out: load_store(None), "a data set of type NoneType: give its name"),
     (lambda out: prepare_store("ucla", out, out), "unknown data set 'ucla'.*npz .* one pyskl pick"),
     (lambda out: prepare_store("../x", out, out), "'../x' is no name of a data set"),
     (lambda out: prepare_store("nwucla", out, out),

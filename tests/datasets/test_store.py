@@ -101,6 +101,8 @@ def test_splits_lie_in_the_store(tmp_path):
     (dict(clips=[], labels=[]), "there is no clip to store"),
     (dict(labels=[1], classes=["a"]), "label 1, expected 0 to 0, a place among the classes"),
     (dict(labels=[0, 0]), "1 clips and 2 labels: give one each"),
+    (dict(classes=["a", "a"]), "two classes are called 'a': give each its own name"),
+    (dict(splits=[1]), "splits: expected a dictionary"),
     (dict(splits={"a": np.array([1])}), "split 'a': expected 1 times True or False"),
     (dict(splits={"a": ([0], [0])}), "expected numbers of clips from 0 to 0, each once"),
     (dict(clips=[np.ones((1, 25, 3))] * 2, labels=[0, 0], names=["a", "a"]),
@@ -184,6 +186,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(path, monkeypatch):
                 write_store(path, some_clips(), [0, 0, 0])
     with refused("cannot write", path.parent):
         write_store(path / "frames.npy" / "x", some_clips(), [0, 0, 0])
+    with refused("cannot write into /proc/none"):  # a lock there would be waited for without end
+        write_store("/proc/none/x", some_clips(), [0, 0, 0])
 
 
 def test_a_disk_without_room_for_the_store_is_said_after_the_first_file(tmp_path, monkeypatch):

@@ -90,6 +90,8 @@ FAULTS = {
     "more than a shape": (lambda w, m: (w, m | {"layers": "2"}), "another architecture"),
     "no card": (lambda w, m: (w, {k: v for k, v in m.items() if k != "card"}), "has no card"),
     "half a card": (lambda w, m: (w, m | {"card": '{"name": "a"}'}), "has no card"),
+    "nulls": (lambda w, m: (w, m | {"card": json.dumps(dict.fromkeys(
+        ("name", "data", "licence", "recipe")))}), "has no card"),
     "no JSON": (lambda w, m: (w, m | {"card": "{"}), "has no card"),
     "a list": (lambda w, m: (w, m | {"card": "[]"}), "has no card"),
     "cut": (None, "cannot be read"),

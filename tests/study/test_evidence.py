@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from sjepa.protocols.encoders import load_pretrained
 from sjepa.show.tables import Cell, percent
 from sjepa.study import claims, evidence, results
 from sjepa.study.claims import HOLDS, NEEDS_NTU, NOT_HERE, REVERSE
 from sjepa.study.evidence import HOW, JUDGES, MEANS, TWO, Difference, cell, cell_rows, compare, gain
+from sjepa.study.experiments import config_of
 
 
 @pytest.fixture
@@ -63,6 +65,16 @@ def test_a_mean_needs_all_its_judges(put):
     assert "run" not in found[1] and not isinstance(percent(found[1]), Cell)  # of no one run
     assert cell("pool-motion") == {} and set(cell("pool-motion", judge=evidence.NEW)) == {0}
     assert cell("pool-motion", judge=evidence.NEW)[0]["value"] == pytest.approx(30.0)
+
+
+def test_judges_that_an_encoder_has_not_met_are_of_none_of_its_sets():
+    learned = {each["set"] for each in load_pretrained()[1]["data"]}
+    for name in ("public", "new"):
+        assert config_of(f"{name}-latent-seed0-pretrain").split == f"pool/{name}"
+    assert MEANS[evidence.UNMET] == tuple(
+        judge for judge, split in JUDGES.items() if split.split("/")[0] not in learned)
+    assert len(MEANS[evidence.UNMET]) == 7 and evidence.UNMET == "mean of seven"
+    assert MEANS[evidence.NEW] == ("ISL", "ISL turned", "WMFT")
 
 
 def test_a_resolution_follows_the_spread_of_seeds(put):

@@ -32,7 +32,7 @@ def written(tmp_path, monkeypatch):
     """Let another file take the place of `experiments.yaml`."""
     def write(text):
         path = tmp_path / "experiments.yaml"
-        path.write_text(text)
+        path.write_text(text, encoding="latin-1")
         monkeypatch.setattr(study, "FILE", path)
         return path
     return write
@@ -129,6 +129,9 @@ def test_the_example_of_the_page_works(written):
     (own({"split": "synthetic/xsub"}), "mine: not written as its head describes: 'evaluate'"),
     (own(TRAIN | {"for": ["seed"]}), "mine: not written as its head describes"),
     ("prepare: {}\nmine: {text: a, rows: []}\nmine: {text: b, rows: []}", "mine stands twice"),
+    ("a: \xfc", "experiments.yaml: not written as its head describes: unacceptable character"),
+    ("mine: {text: t, rows: &r [{pretrain: a, split: synthetic/xsub, then: *r}]}",
+     "mine: not written as its head describes: maximum recursion"),
     ("a: [", "experiments.yaml: not written as its head describes: while parsing"),
     ("prepare: {}\nmine: {rows: []}", "mine: not written as its head describes: 'text'"),
     (own(TRAIN | {"mask_ratio": 2}), "a-pretrain: parameter mask_ratio = 2"),
