@@ -112,7 +112,7 @@ def check_clip(clip: np.ndarray, where: str, hint: str = "divide centimetres by 
     if not np.isfinite(clip).all():
         frame = int(np.flatnonzero(~np.isfinite(clip).all((1, 2, 3)))[0])
         raise SjepaError(f"{where}: a position in frame {frame} is NaN or infinite: leave such "
-                         "frames out, or set a body that was not seen to zero")
+                         "frames out, or set one of two bodies that was not seen to zero")
     there = clip.any((0, 2, 3))
     if not there.any():
         raise SjepaError(f"{where}: nobody is in the clip: it has no frames, or all is zero")

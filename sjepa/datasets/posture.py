@@ -17,6 +17,7 @@ UNITS = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001, "inches": 0.0
          "CMU's units": 0.0254 / 0.45, "MikuMikuDance's units": 0.08, "feet": 0.3048}
 _ADULT = 1.45  # metres from the ankles to the middle of the head
 _PEOPLE = 0.75, 1.95  # the same, of children and giants
+_FAR = 1.5  # metres from the middle of a body, where none of its joints can be
 _STANDS = 0.7  # cosine between the body and an axis
 Parts = dict[str, np.ndarray]
 
@@ -168,18 +169,22 @@ def _toe(p: Parts, side: str) -> np.ndarray:
 def fill_joints(clip: np.ndarray, where: str) -> np.ndarray:
     """A clip `[T, M, 25, 3]` whose absent joints are derived from those that are there.
 
-    A joint is absent where it is NaN: for a while, then it moves straight between where it was
-    seen; always, or always exactly zero and no joint of the spine, then `complete` makes it, or a
-    `SjepaError` says that it cannot. Frames and bodies without any joint stay as they are.
+    A joint is absent where it is NaN or exactly zero: for a while, then it moves straight between
+    where it was seen; always, then `complete` makes it, or a `SjepaError` says that it cannot. A
+    joint of the spine may be the origin: its zeros count where the others are metres away. Frames
+    and bodies without any joint stay as they are.
     """
     clip = clip.copy()
-    derivable = [joint not in NEEDED and not joint.startswith("spine") for joint in NTU_JOINTS]
+    spine = [joint.startswith("spine") for joint in NTU_JOINTS]
     for body in clip.swapaxes(0, 1):
         there = np.isfinite(body).all(-1).any(1) & np.nan_to_num(body).any((1, 2))
         x = body[there]  # a copy
-        known = np.isfinite(x).all(-1)
-        zero = ~x.any((0, 2)) & derivable
-        never = ~known.any(0) | zero
+        zero = ~x.any(-1)
+        others = np.nan_to_num(x).sum(1) / np.maximum((np.isfinite(x).all(-1) & ~zero).sum(1), 1)[
+            :, None]
+        far = np.linalg.norm(others, axis=-1) > _FAR
+        known = np.isfinite(x).all(-1) & ~(zero & (far[:, None] | ~np.array(spine)))
+        never = ~known.any(0)
         if not len(x) or known.all() and not never.any():
             continue
         if lost := [joint for joint in NEEDED if never[NTU_JOINTS.index(joint)]]:

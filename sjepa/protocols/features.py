@@ -114,11 +114,12 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
 
     Args:
         clips: a list of `[T, 25, 3]` or `[T, M, 25, 3]` in metres, in the NTU-25 layout, y up;
-            absent bodies are zero; joints that are NaN or always zero are derived from the others.
-            `read_motion` makes such clips from files.
+            absent bodies are zero; joints that are NaN or zero are derived from the others and
+            from their neighbours in time. `read_motion` makes such clips from files.
         encoder: a name or path for `load_pretrained`, or an encoder, which stays on its device.
-        bodies: body slots of each clip, filled up with absent ones, which are an input like any
-            other: 2 to compare one person with a store that has room for two; None: as they are.
+        bodies: body slots of each clip, filled up with absent ones: 2 to compare one person with
+            a store that has room for two; None: as they are. An absent body is an input like any
+            other, as in MAMP, so features compare only between clips of as many slots.
         stream: what the encoder was trained on; None: what its card says, joints without one.
         center: move each clip so that its first body's spine begins at the origin, as in every
             store but PKU-MMD's; False for an encoder that was trained on that.
@@ -147,6 +148,8 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
     if joints != len(skeleton):
         raise SjepaError(f"the encoder takes {joints} joints, clips in the layout "
                          f"{skeleton.name} have {len(skeleton)}")
+    if (kind := next(encoder.parameters()).dtype) != torch.float32:
+        raise SjepaError(f"the encoder's weights are {kind}: give encoder.float()")
     ready = [_filled(clip, bodies, center, f"clip {n}", skeleton) for n, clip in enumerate(clips)]
     if not ready:
         raise SjepaError("clips is empty: give at least one")
@@ -161,8 +164,13 @@ def embed(clips: Sequence[np.ndarray], encoder: str | Path | torch.nn.Module = D
 
 def _filled(clip, bodies: int | None, center: bool, where: str, skeleton: Skeleton) -> np.ndarray:
     """A checked clip `[T, M, V, 3]` float32 with `bodies` slots."""
-    if skeleton == NTU25 and np.ndim(clip) in (3, 4) and np.shape(clip)[-2:] == (25, 3):
+    try:
+        if isinstance(clip, torch.Tensor):
+            clip = clip.detach().float().cpu().numpy()
         clip = np.asarray(clip, np.float32)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise SjepaError(f"{where} is no array of numbers ({error})") from error
+    if skeleton == NTU25 and clip.ndim in (3, 4) and clip.shape[-2:] == (25, 3):
         clip = fill_joints(clip if clip.ndim == 4 else clip[:, None], where)
     clip = check_clip(clip, where, skeleton=skeleton)
     if center and not clip[:, 0].any():

@@ -79,8 +79,16 @@ def cell(what: str, how: str = "linear", judge: str = MEAN) -> dict[int, dict]:
 
 
 def gain(one: str, other: str, how: str = "linear", judge: str = MEAN) -> Difference | None:
-    """`one` minus `other` in points (`compare`); None where a side was not run."""
-    return compare(cell(one, how, judge), cell(other, how, judge))
+    """`one` minus `other` in points; None where a side was not run.
+
+    As `compare` does, but a lone trained run against untrained encoders, which spread less, is
+    taken to spread as the seeds of `pool-latent` do.
+    """
+    sides = cell(one, how, judge), cell(other, how, judge)
+    gap, trained = compare(*sides), cell("pool-latent", how, judge)
+    if gap and other == "untrained" and len(sides[0]) == 1 < len(sides[1]) and len(trained) > 1:
+        return _spread(gap.mean, values(trained), 1 + 1 / len(trained))
+    return gap
 
 
 def resolution(what: str, how: str = "linear", judge: str = MEAN) -> float | None:

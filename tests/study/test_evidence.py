@@ -85,6 +85,17 @@ def test_a_resolution_follows_the_spread_of_seeds(put):
     assert evidence.resolution("pool-motion", "linear", "KARD") is None
 
 
+def test_a_lone_run_spreads_as_trained_seeds_and_not_as_untrained_ones(put):
+    put("pool-latent", 1.0, 2.0, 3.0, 4.0, 5.0, judges=["KARD"])
+    put("untrained", 1.0, 1.1, 1.2, 1.3, 1.4, judges=["KARD"])
+    put("public-latent", 8.0, judges=["KARD"])
+    found = gain("public-latent", "untrained", "linear", "KARD")
+    assert (found.mean, found.high - 6.8) == pytest.approx(
+        (6.8, 2.7764 * math.sqrt(2.5 * (1 + 1 / 5))), abs=1e-3)
+    both = gain("pool-latent", "untrained", "linear", "KARD")  # in pairs, as ever
+    assert both.high - both.mean == pytest.approx(2.7764 * 0.9 * math.sqrt(2.5 / 5), abs=1e-3)
+
+
 def test_seeds_are_compared_in_pairs():
     found = compare(plain(51.0, 62.0, 73.0), plain(50.0, 60.0, 70.0))
     assert (found.mean, found.high - 2) == pytest.approx((2.0, 4.3027 / math.sqrt(3)), abs=1e-4)
