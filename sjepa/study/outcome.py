@@ -15,9 +15,9 @@ LATENT = "pool-latent"
 COLOURS = {HOLDS: GREEN, REVERSE: ORANGE, NOT_HERE: GREY}
 
 
-def by_judge(what: str) -> dict[str, float]:
-    """Each judge and the mean of ten to what their linear probes read, a mean over seeds."""
-    seen = {judge: values(cell(what, judge=judge)) for judge in (*JUDGES, MEAN)}
+def by_judge(what: str, how: str = "linear", judges: tuple = (*JUDGES, MEAN)) -> dict[str, float]:
+    """Each of `judges` to what it read of an encoder, a mean over seeds; see `evidence.cell`."""
+    seen = {judge: values(cell(what, how, judge)) for judge in judges}
     return {judge: float(own.mean()) for judge, own in seen.items() if len(own)}
 
 
