@@ -12,10 +12,11 @@ from sjepa.study.evidence import JUDGES, MEAN, cell, gain, phrase, values
 from sjepa.study.tables import cells
 
 LATENT = "pool-latent"
+ALL = (*JUDGES, MEAN)
 COLOURS = {HOLDS: GREEN, REVERSE: ORANGE, NOT_HERE: GREY}
 
 
-def by_judge(what: str, how: str = "linear", judges: tuple = (*JUDGES, MEAN)) -> dict[str, float]:
+def by_judge(what: str, how: str = "linear", judges: tuple = ALL) -> dict[str, float]:
     """Each of `judges` to what it read of an encoder, a mean over seeds; see `evidence.cell`."""
     seen = {judge: values(cell(what, how, judge)) for judge in judges}
     return {judge: float(own.mean()) for judge, own in seen.items() if len(own)}
